@@ -1,0 +1,953 @@
+"""Title, site, authors and date out of a page's text, and the marks on the lines that say nothing else.
+
+Two decisions are kept apart: what the title *is* (a guess is better than nothing) and whether its line *goes* (only on
+structural evidence: a repeat, a site suffix, a byline or date below it, the address of the page). A value that the
+input gave always wins. Times without a zone are taken as UTC.
+
+Rules: title, title-site-suffix, repeated-title, byline, dateline (whole lines) and date-prefix (a span).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+from rapidfuzz import fuzz, process
+
+from etl.boilerplate.lines import MARKS
+
+FOUND: Final = pl.Schema(
+    {
+        "doc": pl.UInt32,
+        "title": pl.String,
+        "site": pl.String,
+        "authors": pl.List(pl.String),
+        "published_at": pl.Datetime("us", "UTC"),
+    }
+)
+
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2099, 12, 31, tzinfo=UTC)  # without a better bound; the runner knows when the page was fetched
+
+LONG_CHARS: Final = 140  # a line of this length is prose, not a heading
+LONG_WIDE_CHARS: Final = 60  # the same in scripts of three bytes a letter, where words are short
+SHORT_COST: Final = 70  # a line adds to the body what it has above this length
+BODY_LINES: Final = 8  # lines of the body that are compared with a title
+HEAD_CHARS: Final = 240  # longest line that is looked at
+BYLINE_CHARS: Final = 140
+NEAR_TITLE: Final = 92.0  # rapidfuzz ratio of two normalised titles that differ by a comma, a quote, a word's ending
+
+REASONS: Final = {
+    "title": "the title, which is in the title column",
+    "title-site-suffix": "the title with the site's name, both in their columns",
+    "repeated-title": "the title once more",
+    "byline": "names the authors, who are in the authors column",
+    "dateline": "says when the page was published or updated",
+    "date-prefix": "a date saved in front of the first sentence",
+}
+
+# ---- words of many languages -------------------------------------------------------------------------------------
+# Folded before use: lower case, accents off (so "Şubat" and "subat", "août" and "aout" are one).
+
+_MONTHS: Final = """
+january jan januar janner janvier janv enero ene janeiro gennaio gen januari styczen stycznia sty января январь янв
+  ocak ιανουαριου ιανουαριος ιαν يناير جانفي كانون_الثاني leden ledna січня січень
+february feb februar fevrier fevr febrero fevereiro fev febbraio februari februarie luty lutego lut февраля февраль фев
+  февр subat φεβρουαριου φεβρουαριος φεβ فبراير فيفري شباط unor unora лютого лютий
+march mar marz maerz mars marzo marco maart mrt marzec marca марта март mart μαρτιου μαρτιος μαρ maret مارس آذار brezen
+  brezna березня березень
+april apr avril avr abril abr aprile kwiecien kwietnia kwi апреля апрель апр nisan απριλιου απριλιος απρ أبريل ابريل
+  أفريل نيسان duben dubna квітня квітень
+may mai mayo maio maggio mag mei maj maja мая май mayis μαιου μαιος μαι مايو ماي أيار kveten kvetna травня травень
+june jun juni juin junio junho giugno giu czerwiec czerwca cze июня июнь июн haziran ιουνιου ιουνιος ιουν يونيو جوان
+  حزيران cerven cervna червня червень
+july jul juli juillet juil julio julho luglio lug lipiec lipca lip июля июль июл temmuz ιουλιου ιουλιος ιουλ يوليو
+  جويلية تموز cervenec cervence липня липень
+august aug aout agosto ago augustus sierpien sierpnia sie августа август авг agustos αυγουστου αυγουστος αυγ agustus
+  agt أغسطس اغسطس أوت آب srpen srpna серпня серпень
+september sep sept septembre septiembre setembro set settembre wrzesien wrzesnia wrz сентября сентябрь сен сент eylul
+  σεπτεμβριου σεπτεμβριος σεπ σεπτ سبتمبر أيلول zari вересня вересень
+october oct oktober okt octobre octubre outubro out ottobre ott pazdziernik pazdziernika paz октября октябрь окт ekim
+  οκτωβριου οκτωβριος οκτ أكتوبر اكتوبر تشرين_الأول rijen rijna жовтня жовтень
+november nov novembre noviembre novembro listopad listopada lis ноября ноябрь ноя нояб kasim νοεμβριου νοεμβριος νοε
+  نوفمبر تشرين_الثاني listopadu листопада
+december dec dezember dez decembre diciembre dic dezembro dicembre grudzien grudnia gru декабря декабрь дек aralik
+  δεκεμβριου δεκεμβριος δεκ desember des ديسمبر كانون_الأول prosinec prosince грудня грудень
+"""
+
+_DATE_LABELS: Final = """
+posted published updated update last modified on at date dated created first release released issued pub time the of by
+veroffentlicht aktualisiert stand erstellt am vom um uhr datum zuletzt publie le mis a jour modifie date_de publication
+cree les l publicado publicada el actualizado actualizada las fecha em atualizado atualizada as data publicacao de del do
+pubblicato pubblicata il aggiornato aggiornata alle ore ultimo aggiornamento gepubliceerd op bijgewerkt om geplaatst
+laatst gewijzigd data_publikacji publikacji opublikowano opublikowany aktualizacja ostatnia dodano dodane godz godzina dnia r
+опубликовано обновлено дата публикации добавлено размещено создано в г года время yayinlanma yayin guncelleme
+guncellenme tarihi tarih saat son eklenme δημοσιευση δημοσιευθηκε δημοσιευτηκε ενημερωση ενημερωθηκε τελευταια
+αναρτηθηκε ημερομηνια στις ωρα πμ μμ π μ نشر النشر في تحديث آخر تاريخ الساعة تم ص م diterbitkan diperbarui
+dipublikasikan tanggal terbit wib wita wit pukul am pm a p m noon gmt utc est edt et pst pdt pt cst cdt ct mst mdt cet
+cest bst ist kst jst msk мск hkt sgt aest aedt eet eest wat wet z h hrs hours th st nd rd er
+publikovano aktualizovano vydano datum_zverejneni
+monday mon tuesday tue tues wednesday wed thursday thu thur thurs friday fri saturday sat sunday sun montag mo dienstag
+di mittwoch mi donnerstag do freitag fr samstag sa sonnabend sonntag so lundi lun mardi mar mercredi mer jeudi jeu
+vendredi ven samedi sam dimanche dim lunes martes mie miercoles jue jueves vie viernes sab sabado dom domingo segunda
+terca quarta quinta sexta feira seg ter qua qui sex lunedi martedi mercoledi giovedi gio venerdi sabato domenica maandag
+ma dinsdag woensdag wo donderdag vrijdag vr zaterdag za zondag zo poniedzialek pon wtorek wt sroda sr czwartek czw
+piatek pt pia sobota sob niedziela niedz nie понедельник пн вторник вт среда ср четверг чт пятница пт суббота сб
+воскресенье вс pazartesi sali carsamba persembe cuma cumartesi pazar δευτερα τριτη τεταρτη πεμπτη παρασκευη σαββατο
+κυριακη senin selasa rabu kamis jumat sabtu minggu الاثنين الإثنين الثلاثاء الأربعاء الخميس الجمعة السبت الأحد pondeli
+utery streda ctvrtek patek nedele
+发布时间 发表时间 发布 发表 时间 更新时间 更新 日期 发表于 发布于 發布 發表 時間 日期 更新時間 公開日 公開 更新日 更新 投稿日 掲載日 掲載 配信 入力
+입력 수정 등록 게재 기사입력 최종수정 승인 송고 오전 오후 上午 下午 午前 午後 星期一 星期二 星期三 星期四 星期五 星期六 星期日 周一 周二 周三
+周四 周五 周六 周日 月 火 水 木 金 土 日 월 화 수 목 금 토 일 월요일 화요일 수요일 목요일 금요일 토요일 일요일
+"""
+
+_UPDATE_WORDS: Final = re.compile(
+    r"updat|modif|aktuali|mis a jour|actualiz|atualiz|aggiorna|bijgewerkt|gewijzigd|обновл|guncel|ενημερ|تحديث|"
+    r"diperbarui|更新|수정"
+)
+_PUBLISH_WORDS: Final = re.compile(
+    r"publi|post|release|issued|\bdate\b|veroffentl|erstellt|stand|pubbl|geplaatst|gepubli|opublik|dodano|опублик|"
+    r"дата|добавл|yayin|tarih|δημοσ|αναρτ|نشر|تاريخ|terbit|发布|发表|發布|發表|公開|投稿|掲載|配信|입력|등록"
+)
+
+_ZONES: Final = {
+    "z": 0, "gmt": 0, "utc": 0, "wet": 0, "bst": 60, "cet": 60, "cest": 120, "eet": 120, "eest": 180, "msk": 180,
+    "мск": 180, "wib": 420, "wita": 480, "hkt": 480, "sgt": 480, "wit": 540, "kst": 540, "jst": 540, "aest": 600,
+    "aedt": 660, "est": -300, "edt": -240, "cst": -360, "cdt": -300, "mst": -420, "mdt": -360, "pst": -480, "pdt": -420,
+}  # fmt: skip
+"""Minutes east of Greenwich. IST is three zones and "ET" two: a time with those is taken as it stands."""
+
+# Words before the authors. Bare ones need names behind them; a label with a colon tells by itself.
+_BARE_BYLINE: Final = (
+    r"(?:(?:written|posted|published|reported|story|words|text|article|analysis|report|review|opinion|researched|"
+    r"submitted|compiled)\s+by|by|von|ein beitrag von|par|publié par|écrit par|propos recueillis par|por|escrito por|"
+    r"publicado por|di|a cura di|scritto da|pubblicato da|door|geschreven door|oleh|ditulis oleh|yazan|haber|"
+    r"του|της|των|γράφει ο|γράφει η|γράφουν οι|γράφει|από τον|από την|επιμέλεια|autor|автор|текст|penulis|بقلم|كتب|كتبت)"
+)
+_LABEL_BYLINE: Final = (
+    r"(?:by|author|authors|written by|posted by|reporter|writer|text|words|autor|autorin|autoren|verfasser|redakteur|"
+    r"auteur|auteurs|autores|autora|redactor|texto|autore|autori|testo|tekst|redactie|autorka|autorzy|opracowanie|"
+    r"opracował|opracowała|oprac\.|dodał|dodała|napisał|napisała|автор|авторы|автор статьи|автор текста|текст|источник и автор|"
+    r"подготовил|подготовила|yazan|yazar|haber|muhabir|συντάκτης|συντάκτρια|κείμενο|ρεπορτάζ|επιμέλεια|γράφει|γράφουν|"
+    r"penulis|reporter|pewarta|oleh|بقلم|كتب|كتبت|تحرير|إعداد|الكاتب)"
+)
+_HAN_BYLINE: Final = r"(?:文|图文|圖文|撰文|作者|记者|記者|通讯员|编辑|編輯|责任编辑|責任編輯|实习编辑|取材・文|取材|執筆|著者|ライター|글|글쓴이)"
+
+_PARTICLES: Final = frozenset(
+    "de da do dos das di del della dello der den van von zu zum zur ter ten te la le las los el al bin ibn ben abu y e i "
+    "af av du des st mc mac".split()
+)
+_JOINERS: Final = re.compile(
+    r"\s*(?:,|;|、|，|/|／|\s(?:and|und|et|y|e|en|i|oraz|и|και|ve|dan|with|&|\+)\s)\s*", re.IGNORECASE
+)
+_PLACES: Final = re.compile(
+    r"\s(?:in|for|from|at|of|on|aus|für|à|pour|para|em|dla|из|для|στην|στη|στο|uit|voor|w|we|im)\s.*$", re.IGNORECASE
+)
+_ROLES: Final = re.compile(
+    r"\b(?:staff|senior|chief|correspondent|reporter|editor|writer|columnist|contributor|contributing|journalist|bureau|"
+    r"special|guest|associate|assistant|deputy|political|medical|business|science|health|sports|photographer|author|"
+    r"redakteurin|redakteur|korrespondent|korrespondentin|journaliste|redacteur|redactor|redactora|giornalista|"
+    r"dziennikarz|dziennikarka|корреспондент|обозреватель|muhabir|wartawan|phd|md|jr|sr|dr|prof|updated|published|"
+    r"agencies|news|service|desk|team|online|digital|press|network|com|magazine)\b",
+    re.IGNORECASE,
+)
+
+
+class _Date(NamedTuple):
+    """A date read in a line: when, what else the line says (folded), and whether it is the date of an update."""
+
+    at: datetime
+    rest: str
+    is_update: bool
+
+
+def _fold(text: str) -> str:
+    """`text` in lower case without accents, for looking words up."""
+    folded = text.casefold()
+    if not folded.isascii():
+        bare = "".join(c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c))
+        digits = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in bare)
+        folded = unicodedata.normalize("NFC", digits).replace("ı", "i").replace("ς", "σ")
+    return folded
+
+
+def _month_table() -> dict[str, int]:
+    table: dict[str, int] = {}
+    number = 0
+    for line in _MONTHS.strip().split("\n"):
+        number += not line.startswith(" ")
+        for word in line.split():
+            table.setdefault(_fold(word.replace("_", " ")), number)
+    return table
+
+
+_MONTH_OF: Final = _month_table()
+_LABEL_WORDS: Final = frozenset(_fold(word) for word in _DATE_LABELS.split())
+_CJK_LABELS: Final = re.compile(
+    "|".join(sorted((w for w in _LABEL_WORDS if re.match(r"[\u1100-\u11ff\u3040-\u9fff]", w) and len(w) > 1), key=len, reverse=True))
+)
+_MONTH_WORD: Final = "(" + "|".join(sorted(map(re.escape, _MONTH_OF), key=len, reverse=True)) + r")(?![^\W\d_])"
+_YEAR: Final = r"((?:19|20)\d\d)(?!\d)"
+_DATE_FORMS: Final = (
+    ("ymd", re.compile(rf"(?<!\d){_YEAR}\s?[-/.]\s?(\d{{1,2}})\s?[-/.]\s?(\d{{1,2}})(?!\d)")),
+    ("ymd", re.compile(rf"(?<!\d){_YEAR}\s?(?:年|년)\s?(\d{{1,2}})\s?(?:月|월)\s?(\d{{1,2}})\s?(?:日|일|号|號)?")),
+    ("dMy", re.compile(rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th|er|º|ª|o)?[.,]?[\s-]*(?:de |of |del )?{_MONTH_WORD}[.,]?[\s-]*(?:de |del )?{_YEAR}")),
+    ("Mdy", re.compile(rf"(?<![^\W\d_]){_MONTH_WORD}[.,]?\s*(\d{{1,2}})(?:st|nd|rd|th)?(?:,\s*|\s+){_YEAR}")),
+    ("num", re.compile(rf"(?<!\d)(\d{{1,2}})([./-])(\d{{1,2}})\2{_YEAR}")),
+)  # fmt: skip
+_TIME: Final = re.compile(
+    r"(?<!\d)(\d{1,2})[:.h](\d{2})(?::(\d{2})(?:\.\d+)?)?(?!\d)\s*([ap]\.?\s?m\b\.?)?\s*"
+    r"(?:\(?([+-]\d{2}):?(\d{2})\b|([^\W\d_]{1,4})\b)?|(?<![\d.])(\d{1,2})\s*([ap])\.?m\b"
+)
+
+
+def _read_date(text: str, *, lang: str, latest: datetime) -> _Date | None:
+    """The first date in a short line, or None when there is none that has one reading between EARLIEST and `latest`."""
+    folded = _fold(text)
+    for form, pattern in _DATE_FORMS:
+        hit = pattern.search(folded)
+        if not hit:
+            continue
+        day = _day(form, hit.groups(), lang=lang, folded=folded)
+        if day is None:
+            return None
+        rest = folded[: hit.start()] + " \x1f " + folded[hit.end() :].lstrip("t")
+        at = day
+        clock = _TIME.search(rest)
+        if clock:
+            timed = _at_time(day, clock)
+            if timed is not None:
+                at = timed
+                rest = rest[: clock.start()] + " " + (clock[7] or "") + " " + rest[clock.end() :]
+        if not EARLIEST <= at <= latest:
+            return None
+        before = folded[: hit.start()]
+        is_update = bool(_UPDATE_WORDS.search(before)) and not _PUBLISH_WORDS.search(before)
+        return _Date(at, rest, is_update)
+    return None
+
+
+def _day(form: str, groups: tuple[str, ...], *, lang: str, folded: str) -> datetime | None:
+    """Midnight of the day that the matched groups name; None when no such day exists or it has two readings."""
+    try:
+        if form == "ymd":
+            year, month, day = (int(g) for g in groups)
+        elif form == "dMy":
+            day, month, year = int(groups[0]), _MONTH_OF[groups[1]], int(groups[2])
+        elif form == "Mdy":
+            month, day, year = _MONTH_OF[groups[0]], int(groups[1]), int(groups[2])
+        else:
+            first, separator, second, year = int(groups[0]), groups[1], int(groups[2]), int(groups[3])
+            month, day = (second, first) if first > 12 or separator == "." or first == second else (first, second)
+            if first <= 12 and second <= 12 and first != second and separator != ".":
+                foreign = (lang and lang != "en") or any(ord(c) > 127 for c in folded) or _DAY_FIRST.search(folded)
+                if not foreign:
+                    return None
+                month, day = second, first
+        return datetime(year, month, day, tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+_DAY_FIRST: Final = re.compile(
+    r"\b(?:am|um|uhr|stand|le|publie|modifie|publicado|actualizado|atualizado|el|em|pubblicato|aggiornato|alle|ore|op|"
+    r"geplaatst|dodano|opublikowano|godz|tarihi|saat|diterbitkan|tanggal)\b"
+)
+
+
+_AFTERNOON: Final = re.compile("下午|午後|오후")
+
+
+def _at_time(day: datetime, clock: re.Match[str]) -> datetime | None:
+    """`day` at the time that was read, in UTC; None for a time that doesn't exist."""
+    hour, minute = int(clock[1] or clock[8]), int(clock[2] or 0)
+    half = (clock[4] or clock[9] or "")[:1]
+    if half and not 1 <= hour <= 12:
+        half = ""
+    if half:
+        hour = hour % 12 + (12 if half == "p" else 0)
+    elif hour < 12 and _AFTERNOON.search(clock.string):
+        hour += 12
+    if hour > 23 or minute > 59:
+        return None
+    east = int(clock[5]) * 60 + int(clock[6]) if clock[5] else _ZONES.get(clock[7] or "", 0)
+    return day + timedelta(hours=hour, minutes=minute, seconds=min(59, int(clock[3] or 0))) - timedelta(minutes=east)
+
+
+def _is_dateline(rest: str) -> bool:
+    """Whether what a line says besides its date is only labels, weekdays and zones (and at most one stray number)."""
+    for _, pattern in _DATE_FORMS:
+        rest = pattern.sub(" ", rest)
+    words = re.findall(r"[^\W\d_]+|\d+", _CJK_LABELS.sub(" ", _TIME.sub(" ", rest.replace("\x1f", " "))))
+    return sum(word.isdigit() for word in words) <= 1 and all(w.isdigit() or w in _LABEL_WORDS for w in words)
+
+
+# ---- bylines -------------------------------------------------------------------------------------------------------
+
+_CASED_BYLINE: Final = re.compile(
+    rf"[\s•·|>–—*_-]*(?:(?P<label>{_LABEL_BYLINE})\s?[:：]\s*|(?P<bare>{_BARE_BYLINE})\s+)(?P<names>\S.*)", re.IGNORECASE
+)
+_HAN_BYLINE_LINE: Final = re.compile(
+    rf"[\s（(【\[]*{_HAN_BYLINE}\s?(?:[/／:：|｜丨=＝]|\s)\s*(?P<names>[^\W\d_a-z][^\d。！？!?，]{{1,40}}?)[\s）)】\]]*$"
+)
+_KOREAN_BYLINE: Final = re.compile(
+    r"[\s\[(]*(?:[가-힣A-Za-z]{2,10}\s*=\s*)?(?P<names>[가-힣]{2,4}(?:\s?[,·]\s?[가-힣]{2,4}){0,3})\s?(?:선임|인턴|객원|전문)?\s?(?:기자|특파원)"
+    r"[\s\])]*(?:\S{1,40}@\S{1,60})?\s*$"
+)
+_HAN_REPORTER: Final = re.compile(
+    r"[^\d。！？!?]{0,12}?[/／╱|｜\s]?記者(?P<names>[\u4e00-\u9fff]{2,4}(?:[、\s][\u4e00-\u9fff]{2,4}){0,3})\s?[/／╱]\s?[\u4e00-\u9fff]{2,8}$"
+)
+
+
+def _read_byline(text: str) -> list[str]:
+    """The authors that a byline names; empty when the line is no byline, or says more than a byline does."""
+    line = text.strip()
+    for pattern in (_KOREAN_BYLINE, _HAN_REPORTER, _HAN_BYLINE_LINE):
+        hit = pattern.match(line)
+        if hit:
+            return [n for n in re.split(r"[、,，·;；\s]+", hit["names"]) if 2 <= len(n) <= 20][:8]
+    hit = _CASED_BYLINE.match(line)
+    if not hit:
+        return []
+    body = hit["names"].strip(" -–—|•·:")
+    body = re.split(r"\s*(?:[|｜•·»]|\s[-–—]\s)\s*", body)[0].rstrip(".,;: ")
+    if not body or body[-1] in "!?…。" or len(body) > 100:
+        return []
+    authors: list[str] = []
+    for part in _JOINERS.split(body):
+        name = _PLACES.sub("", " " + part.strip()).strip(" .")
+        if _is_name(name, loose=bool(hit["label"])):
+            authors.append(name)
+        elif not (authors and (_ROLES.search(part) or part.strip()[:1].isupper())):
+            return []
+    several = [a for a in authors if " " in a]
+    return [a for a in (several or authors[:1]) if not (several and _ROLES.search(a))] or authors[:1]
+
+
+def _is_name(text: str, *, loose: bool) -> bool:
+    """Whether `text` looks like a person's or an agency's name: one to five words, capitals where the script has them."""
+    words = text.split()
+    if not 1 <= len(words) <= 5 or len(text) > 48 or any(c.isdigit() for c in text) or text[-1:] in ":?!":
+        return False
+    if loose or not any(c.isupper() or c.islower() for c in text):
+        return len(words) <= 4
+    if len(words) == 1 and not (text.isupper() and len(text) <= 8):
+        return False
+    capital = [w for w in words if w[0].isupper() or (len(w) > 2 and w[1] in "'’" and w[2].isupper())]
+    return bool(capital) and all(w in capital or w in _PARTICLES for w in words)
+
+
+_BARE_NAME: Final = r"^\p{Lu}[\p{L}'’-]+(?:\s(?:\p{Lu}\.|de|van|von|der|da|al|bin|\p{Lu}[\p{L}'’-]+)){1,3}$"
+
+
+# ---- the head of each document ---------------------------------------------------------------------------------------
+
+
+def extract(
+    lines: pl.DataFrame, docs: pl.DataFrame, *, latest: datetime = LATEST
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Marks (schema MARKS, sorted) on title, byline and date lines, and what they say (schema FOUND, a row a document).
+
+    docs: doc, title, site, authors, published_at as the input gave them, null where it didn't; url and lang are used
+    when they are there. lines: the table of lines; where a line model left `p_boilerplate`, it helps to find the body.
+    latest: no date after it is believed, such as the time of fetching.
+    """
+    head, prefixed = _head(lines)
+    dates = _date_lines(head, docs, latest=latest)
+    bylines = _byline_lines(head)
+    known = docs.filter(pl.col("title").str.contains(r"[\p{L}\p{N}]"))
+    repeats = _repeats(head, known)
+    told = _title_lines(head, prefixed, docs.join(known, on="doc", how="anti"), dates=dates, bylines=bylines)
+    names = _bare_names(head, titles=pl.concat([repeats.with_columns(cut=pl.lit(True)), told]), bylines=bylines, dates=dates)
+    prefixes = _date_prefixes(prefixed, docs, latest=latest)
+    whole = pl.concat(
+        [
+            told.filter("cut").select("row", "rule", "score"),
+            repeats.select("row", "rule", "score"),
+            bylines.filter("cut").select("row", "rule", "score"),
+            names.select("row", "rule", "score"),
+            dates.filter("cut").select("row", "rule", "score"),
+        ]
+    ).unique("row", keep="first", maintain_order=True)
+    marks = (
+        pl.concat(
+            [
+                whole.join(head.select("row", "doc", "line", "start", "end"), on="row").with_columns(unit=pl.lit("line")),
+                prefixes.with_columns(unit=pl.lit("span")),
+            ],
+            how="diagonal_relaxed",
+        )
+        .with_columns(reason=pl.col("rule").replace_strict(REASONS, return_dtype=pl.String))
+        .select(pl.col(name).cast(kind) for name, kind in MARKS.items())
+        .sort("doc", "start", "end", "rule")
+    )
+    return marks, _found(docs, repeats=repeats, told=told, bylines=pl.concat([bylines, names]), dates=pl.concat([dates, prefixes.select(dates.columns)]))
+
+
+def _head(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The short lines down to where each document's body begins, and all lines there whatever their length.
+
+    Added columns: row (in `lines`), bare (stripped text), chars, idx (number of the line among the document's lines),
+    body (idx of the first line of prose), above and below (blank lines next to it), spaced (whether blank lines stand
+    between most paragraphs, so that they tell nothing).
+    """
+    if lines.is_empty():
+        row = pl.Series("row", [], dtype=pl.UInt32)
+        numbers = {name: pl.Int32 for name in ("chars", "idx", "body", "above", "below")}
+        empty = lines.select("doc", "line", "start", "end", "text").with_columns(
+            row, pl.col("text").alias("bare"), *(pl.lit(0, kind).alias(n) for n, kind in numbers.items()), spaced=False
+        )
+        return empty, empty
+    doc = lines["doc"].to_numpy()
+    at = lines["line"].to_numpy().astype(np.int64)
+    chars = lines["end"].to_numpy().astype(np.int64) - lines["start"].to_numpy()
+    n = len(doc)
+    is_first = np.r_[True, doc[1:] != doc[:-1]]
+    firsts = np.flatnonzero(is_first)
+    sizes = np.diff(np.r_[firsts, n])
+    idx = np.arange(n) - np.repeat(firsts, sizes)
+    size = np.repeat(sizes, sizes)
+    wide = lines["text"].str.len_bytes().to_numpy() > 2.3 * chars
+    long = chars >= np.where(wide, LONG_WIDE_CHARS, LONG_CHARS)
+    tail = lines["text"].str.tail(4)
+    long &= tail.str.contains(_SENTENCE_END).to_numpy()
+    if "p_boilerplate" in lines.columns:
+        long &= ~(lines["p_boilerplate"].fill_null(0.0).to_numpy() > 0.5)
+    late = idx * 10 > size * 7
+    body = _body_starts(np.where(wide, chars * 5 // 2, chars), long, late, firsts=firsts, sizes=sizes)
+    gap = np.where(is_first, at, at - np.r_[0, at[:-1]] - 1)
+    below = np.where(np.r_[is_first[1:], True], 0, np.r_[gap[1:], 0])
+    of_body = idx > np.repeat(body, sizes)
+    gaps = np.add.reduceat(((gap > 0) & of_body).astype(np.int64), firsts)
+    pairs = np.add.reduceat(of_body.astype(np.int64), firsts)
+    spaced = gaps * 3 >= np.maximum(pairs, 1)
+    body_of_row = np.repeat(body, sizes)
+    reach = np.flatnonzero(idx <= body_of_row + BODY_LINES)
+    every = lines[reach].select("doc", "line", "start", "end", "text").with_columns(
+        pl.Series("row", reach, dtype=pl.UInt32),
+        pl.Series("chars", chars[reach], dtype=pl.Int32),
+        pl.Series("idx", idx[reach], dtype=pl.Int32),
+        pl.Series("body", body_of_row[reach], dtype=pl.Int32),
+        pl.Series("above", gap[reach], dtype=pl.Int32),
+        pl.Series("below", below[reach], dtype=pl.Int32),
+        pl.Series("spaced", np.repeat(spaced, sizes)[reach], dtype=pl.Boolean),
+    )
+    return every.filter(pl.col("chars") <= HEAD_CHARS).with_columns(bare=pl.col("text").str.strip_chars()), every
+
+
+_SENTENCE_END: Final = r"[.!?。！？…:：;؟।]['\"”’»)\]】」』]*\s*$"
+
+
+def _body_starts(
+    weight: np.ndarray, long: np.ndarray, late: np.ndarray, *, firsts: np.ndarray, sizes: np.ndarray
+) -> np.ndarray:
+    """Where each document's body begins: the first long line of the stretch with most prose and fewest short lines.
+
+    The stretch of greatest sum, where a line is worth its length less SHORT_COST (both bounded): teasers among
+    navigation don't add up, and a few short lines don't end an article. The document's size where nothing is long.
+    """
+    n = len(weight)
+    worth = np.clip(weight, 0, 400) - SHORT_COST
+    worth = np.where(long, worth, np.clip(worth, -SHORT_COST // 2, 0))
+    worth = np.where(late & long, worth // 2, worth)
+    apart = np.repeat(np.arange(len(firsts), dtype=np.int64) * -(1 << 40), sizes)  # keeps documents out of each other's sums
+    total = np.cumsum(worth)
+    before = total - worth + apart  # the sum before each line
+    lowest = np.minimum.accumulate(before)
+    gain = total + apart - lowest
+    best = np.maximum.reduceat(gain, firsts)
+    at = np.arange(n)
+    end = np.minimum.reduceat(np.where(gain == np.repeat(best, sizes), at, n), firsts)
+    begin = np.minimum.reduceat(np.where(before == np.repeat(lowest[end], sizes), at, n), firsts)
+    in_stretch = long & (at >= np.repeat(begin, sizes))
+    first_long = np.minimum.reduceat(np.where(in_stretch, at - np.repeat(firsts, sizes), n), firsts)
+    return np.where(first_long >= sizes, sizes, first_long)
+
+
+def _key(text: pl.Expr) -> pl.Expr:
+    """`text` as titles are compared: lower case, one space for whatever is neither letter nor number."""
+    return text.str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}\p{M}]+", " ").str.strip_chars()
+
+
+_DATED: Final = r"[12٠-٩۰-۹]\p{Nd}{3}"
+
+
+def _date_lines(head: pl.DataFrame, docs: pl.DataFrame, *, latest: datetime) -> pl.DataFrame:
+    """Lines of the head with a date: row, doc, idx, body, published_at, is_update, rule, score, cut, bare."""
+    columns = ["row", "doc", "idx", "body", "bare"]
+    rows = head.filter((pl.col("chars") <= BYLINE_CHARS) & pl.col("bare").str.contains(_DATED))
+    langs = docs.select("doc", lang=pl.col("lang").fill_null("") if "lang" in docs.columns else pl.lit(""))
+    rows = rows.select(columns).join(langs, on="doc", how="left", maintain_order="left")
+    # A line or two a document: those of its head that hold a year.
+    read = [_read_date(text, lang=lang, latest=latest) for text, lang in rows.select("bare", "lang").iter_rows()]
+    alone = [date is not None and _is_dateline(date.rest) for date in read]
+    labelled = [date is not None and bool(_PUBLISH_WORDS.search(date.rest) or date.is_update) for date in read]
+    return (
+        rows.drop("lang")
+        .with_columns(
+            pl.Series("published_at", [d and d.at for d in read], dtype=pl.Datetime("us", "UTC")),
+            pl.Series("is_update", [d is not None and d.is_update for d in read], dtype=pl.Boolean),
+            pl.Series("alone", alone, dtype=pl.Boolean),
+            pl.Series("labelled", labelled, dtype=pl.Boolean),
+            rule=pl.lit("dateline"),
+            score=pl.lit(0.9, pl.Float32),
+        )
+        .filter(pl.col("published_at").is_not_null() & (pl.col("alone") | (pl.col("idx") < pl.col("body"))))
+        .with_columns(
+            cut=pl.col("alone")
+            & ((pl.col("idx") < pl.col("body")) | (pl.col("labelled") & (pl.col("idx") <= pl.col("body") + 2)))
+        )
+    )
+
+
+_MAYBE_BYLINE: Final = (
+    rf"(?i)^[\s•·|>–—*_-]*(?:(?:{_LABEL_BYLINE})\s?[:：]|(?:{_BARE_BYLINE})\s)|^[\s（(【\[]*{_HAN_BYLINE}|记者|記者|기자|특파원"
+)
+
+
+def _byline_lines(head: pl.DataFrame) -> pl.DataFrame:
+    """Lines of the head that name the authors: row, doc, idx, body, authors, rule, score, cut."""
+    rows = head.filter(
+        (pl.col("chars") <= BYLINE_CHARS)
+        & (pl.col("idx") <= pl.col("body") + 2)
+        & pl.col("bare").str.contains(_MAYBE_BYLINE)
+    ).select("row", "doc", "idx", "body", "bare")
+    # A line or two a document: those of its head that begin as a byline does.
+    authors = [_read_byline(text) for text in rows["bare"]]
+    return (
+        rows.drop("bare")
+        .with_columns(
+            pl.Series("authors", authors, dtype=pl.List(pl.String)),
+            rule=pl.lit("byline"),
+            score=pl.lit(0.95, pl.Float32),
+            cut=pl.lit(True),
+        )
+        .filter(pl.col("authors").list.len() > 0)
+    )
+
+
+_PREFIX: Final = (
+    r"^\s*(?i:date|published|posted|updated|publication date|datum|fecha|data|дата|日期)\s*[:：]?\s*"
+    r"(?:(?:19|20)\d\d[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)\d\d)"
+    r"(?:[T ]\d{1,2}:\d\d(?::\d\d)?(?:\.\d+)?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?)?\s*[|:–—-]?\s+"
+)
+PREFIX_BEFORE_CHARS: Final = 40  # less text than this behind the date, and the line is no paragraph
+
+
+def _date_prefixes(every: pl.DataFrame, docs: pl.DataFrame, *, latest: datetime) -> pl.DataFrame:
+    """Spans in front of a paragraph that a scraper wrote there, such as "date 2018-01-30 "."""
+    hits = (
+        every.filter(pl.col("idx") <= pl.col("body") + 1)
+        .with_columns(bare=pl.col("text").str.slice(0, 80).str.extract(f"({_PREFIX})"))
+        .filter(pl.col("bare").is_not_null())
+        .filter(pl.col("chars") >= pl.col("bare").str.len_chars() + PREFIX_BEFORE_CHARS)
+    )
+    langs = docs.select("doc", lang=pl.col("lang").fill_null("") if "lang" in docs.columns else pl.lit(""))
+    hits = hits.join(langs, on="doc", how="left", maintain_order="left")
+    read = [_read_date(text, lang=lang, latest=latest) for text, lang in hits.select("bare", "lang").iter_rows()]
+    return hits.with_columns(
+        pl.Series("published_at", [d and d.at for d in read], dtype=pl.Datetime("us", "UTC")),
+        pl.Series("is_update", [d is not None and d.is_update for d in read], dtype=pl.Boolean),
+        end=pl.col("start") + pl.col("bare").str.len_chars(),
+        rule=pl.lit("date-prefix"),
+        score=pl.lit(0.95, pl.Float32),
+        alone=pl.lit(True),
+        labelled=pl.lit(True),
+        cut=pl.lit(True),
+    ).filter(pl.col("published_at").is_not_null())
+
+
+# ---- titles ------------------------------------------------------------------------------------------------------------
+
+_SEPARATOR: Final = r"\s*[|｜]\s*|\s+[-–—»›•·:/]+\s+|\s*[»›]\s*"
+_TIGHT_SEPARATOR: Final = r"\s*[|｜_–—»›>-]+\s*"  # where words aren't spaced, a hyphen or low line needs no spaces either
+_HAN: Final = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
+_SPLIT: Final = "\x1f"
+
+
+def _repeats(head: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Lines of the head that say the known title, with or without the site: row, doc, title, site, rule, score."""
+    titles = known.select("doc", title=pl.col("title").str.strip_chars()).with_columns(
+        title_key=_key(pl.col("title")), title_chars=pl.col("title").str.len_chars().cast(pl.Int32)
+    )
+    rows = (
+        head.filter(pl.col("idx") <= 60)
+        .select("row", "doc", "idx", "body", "bare", "chars")
+        .join(titles, on="doc", maintain_order="left")
+        .filter(
+            (pl.col("chars") * 10 >= pl.col("title_chars") * 6)
+            & (pl.col("chars") <= pl.col("title_chars") + 60)
+            & (pl.col("chars") <= pl.col("title_chars") * 3)
+        )
+        .with_columns(key=_key(pl.col("bare")))
+    )
+    key, title = pl.col("key"), pl.col("title_key")
+    starts = key.str.starts_with(title) & (key != title)
+    contained = title.str.starts_with(key) & (key.str.len_chars() >= 12) & (key.str.len_chars() * 2 >= title.str.len_chars())
+    suffix = pl.col("bare").str.extract(r"(?:\s*[|｜_–—»›-]+\s*|\s+[:•·/]\s+)([^|｜»›]{2,60})$").str.strip_chars()
+    rows = rows.with_columns(
+        starts=starts.fill_null(False), contained=contained.fill_null(False), site=pl.when(starts).then(suffix)
+    )
+    ratios = process.cpdist(rows["key"].to_list(), rows["title_key"].to_list(), scorer=fuzz.ratio, score_cutoff=NEAR_TITLE)
+    rows = rows.with_columns(pl.Series("ratio", ratios.astype(np.float32), dtype=pl.Float32))
+    with_site = pl.col("starts") & pl.col("site").is_not_null() & (
+        key.str.len_chars() <= title.str.len_chars() + 1 + _key(pl.col("site")).str.len_chars()
+    )
+    rest = pl.col("title").str.slice(pl.col("bare").str.len_chars())
+    without_site = pl.col("contained") & rest.str.contains(r"^\s*[|｜_–—»›:·-]\s*\S.{0,60}$|^\s*(?:…|\.\.\.)$")
+    cut_short = pl.col("contained") & pl.col("bare").str.contains(r"(?:…|\.\.\.)$")
+    near = (pl.col("ratio") >= NEAR_TITLE) & ((pl.col("idx") <= 15) | (key == title))
+    return rows.filter(near | with_site | without_site | cut_short).select(
+        "row",
+        "doc",
+        "title",
+        site=pl.when(with_site).then(pl.col("site")),
+        rule=pl.when(with_site).then(pl.lit("title-site-suffix")).otherwise(pl.lit("repeated-title")),
+        score=pl.when(near).then(pl.col("ratio") / 100).otherwise(pl.lit(0.95)).cast(pl.Float32),
+        idx="idx",
+    )
+
+
+_CONTENT_WORD: Final = r"[\p{Han}\p{Katakana}\p{Hangul}\p{Thai}ー]{2}|[\p{Latin}\p{Greek}\p{Cyrillic}\p{Arabic}\p{Hebrew}\p{Devanagari}\p{N}]{4,}"
+STEM_CHARS: Final = 5
+_CLOCK: Final = r"\b(?:[01]?\d|2[0-3])[:.][0-5]\d\b.*[12]\d{3}|\b\d+ (?:hours?|minutes?|days?) ago\b|^\d{1,2} min(?:ute)? read"
+
+TITLE_CHARS_MIN: Final = 8
+TITLE_CHARS_MIN_WIDE: Final = 4
+TITLE_CHARS_MAX: Final = 180
+CANDIDATES: Final = 80  # lines above the body that can be its title
+TITLE_SCORE_MIN: Final = 0.0  # weaker guesses are no title at all
+WEIGHTS: Final = {"recurs": 1.8, "hits": 2.2, "in_longer": 0.3, "in_crumbs": 1.4, "own_suffix": -0.3, "slug": 4.0, "slug_2": 2.6, "sentence": -2.5, "stop": -0.7, "cut_off": -0.7, "quoted": -0.2, "low": -0.8, "chain": -1.4, "capitals": 0.3, "labelled": -0.3, "repeated": -0.2, "often": 0.2, "first": 1.2, "second": 1.0, "said": -0.9, "said_1": 1.2, "said_2": 1.4, "said_more": 1.3, "dated_1": 1.6, "dated_2": 1.4, "dated_more": 0.8, "said_before": 0.8, "good_before": -0.4, "good_before_2": -1.1, "good_after": -0.6, "shaped_before": -0.3, "at_0": -1.8, "at_1": 0.6, "at_2": 0.6, "at_4": 0.5, "at_8": 0.3, "tiny": -0.9, "medium": 0.9, "big": -1.0, "one_word": -0.6, "few_words": -0.9}
+"""What each piece of evidence adds to a title's points."""
+
+TOLD: Final = pl.Schema(
+    {
+        "row": pl.UInt32,
+        "doc": pl.UInt32,
+        "title": pl.String,
+        "site": pl.String,
+        "rule": pl.String,
+        "score": pl.Float32,
+        "idx": pl.Int32,
+        "cut": pl.Boolean,
+    }
+)
+
+
+def _title_lines(
+    head: pl.DataFrame, every: pl.DataFrame, docs: pl.DataFrame, *, dates: pl.DataFrame, bylines: pl.DataFrame
+) -> pl.DataFrame:
+    """The title line of each document whose title the input didn't give, and its repeats (schema TOLD).
+
+    cut is set where the page's structure says so; elsewhere the title is told and its line stays.
+    """
+    rows = _candidates(head, every, docs, dates=dates, bylines=bylines)
+    if rows.is_empty():
+        return TOLD.to_frame()
+    points = pl.sum_horizontal(pl.col(name).cast(pl.Float64) * weight for name, weight in WEIGHTS.items())
+    return _choose(rows.with_columns(points=points))
+
+
+def _candidates(
+    head: pl.DataFrame, every: pl.DataFrame, docs: pl.DataFrame, *, dates: pl.DataFrame, bylines: pl.DataFrame
+) -> pl.DataFrame:
+    """The lines that can be a title, with the evidence for each: the columns that WEIGHTS names, and those it needs."""
+    idx, body, bare, key = (pl.col(name) for name in ("idx", "body", "bare", "key"))
+    rows = head.join(docs.select("doc"), on="doc", how="semi", maintain_order="left").filter(
+        (idx <= body + 3) & ((idx >= body - CANDIDATES) | (idx < 8))
+    )
+    rows = rows.with_columns(
+        key=_key(bare),
+        wide=bare.str.contains(_HAN),
+        said=pl.col("row").is_in(bylines["row"].implode()) | pl.col("row").is_in(dates.filter("alone")["row"].implode()),
+        dated=pl.col("row").is_in(dates["row"].implode()) | bare.str.contains(_CLOCK),
+    ).filter(key != "")
+    if rows.is_empty():
+        return rows
+    separator = pl.when("wide").then(bare.str.replace_all(_TIGHT_SEPARATOR, _SPLIT))
+    rows = rows.with_columns(
+        parts=separator.otherwise(bare.str.replace_all(_SEPARATOR, _SPLIT)).str.split(_SPLIT),
+        times=pl.len().over("doc", "key"),
+    )
+    for extra, name in ((_in_longer(rows), "longer"), (_slug_share(rows, docs), "slug"), (_body_share(rows, every), "recurs")):
+        rows = rows.join(extra, on="row", how="left", maintain_order="left")
+    rows = rows.join(docs.select("doc", host=_host(docs)), on="doc", how="left", maintain_order="left")
+    flat = key.str.replace_all(" ", "")
+    last = _key(pl.col("parts").list.last())
+    last_flat = last.str.replace_all(" ", "")
+    host = pl.col("host")
+    many = pl.col("parts").list.len() > 1
+    names_site = (host.str.len_chars() >= 3) & (last_flat.str.len_chars() >= 3) & (
+        last_flat.str.contains(host, literal=True) | host.str.contains(last_flat, literal=True)
+    )
+    short_end = bare.str.contains(r"\s[|｜]\s[^|｜]{2,40}$") & (last.str.count_matches(" ") <= 4) & (idx == 0)
+    chars = bare.str.len_chars().cast(pl.Int32)
+    size = pl.when("wide").then(chars * 5 // 2).otherwise(chars)
+    words = pl.when("wide").then(chars // 2).otherwise(key.str.count_matches(" ") + 1)
+    rows = rows.with_columns(
+        pl.col("slug", "recurs", "hits").fill_null(0.0),
+        pl.col("in_longer", "in_crumbs").fill_null(False),
+        own_suffix=(many & (names_site | short_end)).fill_null(False),
+        size=size,
+        words=words,
+        distance=body - idx,
+        is_site=(host.str.len_chars() >= 3) & (flat == host),
+        sentence=bare.str.contains(r"[.。]$") & ~bare.str.contains(r"\.\.\.$"),
+        stop=bare.str.contains(r"[;:,；：，、]$|[»>]$"),
+        cut_off=bare.str.contains(r"…$|\.\.\.$"),
+        quoted=bare.str.contains(r"[?？!！\"”»’']$"),
+        low=bare.str.contains(r"^\p{Ll}|^[•·>»*+(\[©@#-]|^\d+\.?$"),
+        chain=bare.str.contains(r"[|｜>»›/\\].*[|｜>»›/\\]|https?://|@|\.com\b|©"),
+        capitals=bare.str.contains(r"\p{Lu}") & ~bare.str.contains(r"\p{Ll}"),
+        labelled=bare.str.contains(r"^[^\s:：]+(?:\s[^\s:：]+)?\s?[:：]"),
+    )
+    shaped = (pl.col("size") >= 20) & ~pl.col("sentence") & ~pl.col("stop") & ~pl.col("chain") & ~pl.col("dated") & ~pl.col("low")
+    rows = rows.with_columns(
+        good=shaped & (pl.col("hits") >= 2),
+        fair=shaped & (pl.col("hits") >= 1) & (pl.col("words") >= 3),
+        shaped=shaped,
+        brief=(pl.col("words") <= 2) & ~pl.col("said") & ~pl.col("dated"),
+        sayer=pl.col("said") | pl.col("dated"),
+    )
+    doc = pl.col("doc")
+
+    def near(name: str, *steps: int) -> pl.Expr:
+        """Whether one of the lines so many steps on (back, where negative) has `name`, in the same document."""
+        return pl.any_horizontal(
+            *(((pl.col(name).shift(-k).cast(pl.Float64) > 0) & (doc == doc.shift(-k))).fill_null(False) for k in steps)
+        )
+
+    distance = pl.col("distance")
+    return rows.with_columns(
+        repeated=pl.col("times") > 1,
+        often=pl.col("times") > 3,
+        first=idx == 0,
+        second=idx == 1,
+        said_1=near("said", 1),
+        said_2=near("said", 2),
+        said_more=near("said", 3, 4, 5),
+        dated_1=near("dated", 1),
+        dated_2=near("dated", 2),
+        dated_more=near("dated", 3, 4, 5),
+        said_before=near("said", -1) | near("dated", -1),
+        good_before=near("good", -1),
+        good_before_2=near("good", -2),
+        good_after=near("good", 1),
+        shaped_before=near("shaped", -1),
+        fair_before=near("fair", -1),
+        fair_before_2=near("fair", -2),
+        fair_before_3=near("fair", -3),
+        brief_before=near("brief", -1),
+        brief_before_2=near("brief", -2),
+        brief_after=near("brief", 1),
+        brief_after_2=near("brief", 2),
+        numbered=bare.str.contains(r"^\d{1,3}[.)] "),
+        bulk=near("shaped", -1) & near("shaped", -2) & near("shaped", 1) & near("shaped", 2),
+        above_date=near("sayer", 1, 2, 3) & ~near("fair", 1, 2, 3),
+        most_hits=(pl.col("hits") >= pl.col("hits").max().over("doc")) & (pl.col("hits") > 1),
+        most_recurs=(pl.col("recurs") * pl.col("hits").sqrt() >= (pl.col("recurs") * pl.col("hits").sqrt()).max().over("doc")) & (pl.col("hits") > 1),
+        at_0=distance <= 0,
+        at_1=distance == 1,
+        at_2=distance.is_between(2, 3),
+        at_4=distance.is_between(4, 7),
+        at_8=distance.is_between(8, 15),
+        at_16=distance >= 16,
+        tiny=pl.col("size") < 20,
+        small=pl.col("size").is_between(20, 29),
+        medium=pl.col("size").is_between(30, 99),
+        big=pl.col("size") > 130,
+        one_word=pl.col("words") <= 2,
+        few_words=pl.col("words").is_between(3, 4),
+        hits=pl.col("hits").clip(0, 6) / 6,
+        slug_2=pl.col("slug") ** 2,
+    ).filter((chars <= TITLE_CHARS_MAX) & (chars >= pl.when("wide").then(TITLE_CHARS_MIN_WIDE).otherwise(TITLE_CHARS_MIN)))
+
+
+def _in_longer(rows: pl.DataFrame) -> pl.DataFrame:
+    """Which lines another line repeats with something behind it ("… | Site"), or ends with: row, in_longer, in_crumbs."""
+    parts = pl.col("parts")
+    longer = rows.filter(parts.list.len() > 1).select(
+        "doc",
+        first=parts.list.first(),
+        most=parts.list.slice(0, parts.list.len() - 1).list.join(" "),
+        last=parts.list.last(),
+    )
+    heads = pl.concat([longer.select("doc", key=_key(pl.col("first"))), longer.select("doc", key=_key(pl.col("most")))])
+    ends = longer.select("doc", key=_key(pl.col("last")))
+    told = pl.concat([heads.with_columns(in_longer=True, in_crumbs=False), ends.with_columns(in_longer=False, in_crumbs=True)])
+    return (
+        rows.select("row", "doc", "key")
+        .filter(pl.col("key").str.len_chars() >= TITLE_CHARS_MIN_WIDE)
+        .join(told, on=["doc", "key"])
+        .group_by("row")
+        .agg(pl.col("in_longer", "in_crumbs").any())
+    )
+
+
+def _choose(rows: pl.DataFrame) -> pl.DataFrame:
+    """One title a document out of the scored candidates, its repeats, and which of those lines go (schema TOLD)."""
+    best = (
+        rows.filter(pl.col("points") >= TITLE_SCORE_MIN)
+        .sort(["doc", "points", "idx"], descending=[False, True, False])
+        .unique("doc", keep="first", maintain_order=True)
+    )
+    many = pl.col("parts").list.len() > 1
+    most = pl.col("parts").list.slice(0, pl.col("parts").list.len() - 1)
+    title = pl.when(pl.col("own_suffix") & many & (most.list.len() == 1)).then(most.list.first()).otherwise(pl.col("bare"))
+    blank = (pl.col("below") > 0) & ~pl.col("spaced") & (pl.col("idx") == 0)
+    sure = pl.col("own_suffix") | pl.col("in_longer") | (pl.col("said_1") | pl.col("said_2")) | (pl.col("times") > 1) | (pl.col("slug") >= 0.6) | blank
+    best = best.select(
+        "row",
+        "doc",
+        title=title.str.strip_chars(),
+        site=pl.when(pl.col("own_suffix") & many).then(pl.col("parts").list.last()),
+        rule=pl.when("own_suffix").then(pl.lit("title-site-suffix")).otherwise(pl.lit("title")),
+        score=(pl.col("points") / 12).clip(0.0, 1.0).cast(pl.Float32),
+        idx="idx",
+        cut=sure & (pl.col("idx") < pl.col("body")),
+        key="key",
+    )
+    chosen = best.filter("cut").select("doc", "title", title_key=_key(pl.col("title")), key="key", chosen="row")
+    again = (
+        rows.filter(pl.col("idx") <= pl.col("body"))
+        .select("row", "doc", "idx", "key")
+        .join(chosen, on="doc", suffix="_chosen", maintain_order="left")
+        .filter((pl.col("row") != pl.col("chosen")) & ((pl.col("key") == pl.col("title_key")) | (pl.col("key") == pl.col("key_chosen"))))
+        .select(
+            "row",
+            "doc",
+            "title",
+            site=pl.lit(None, pl.String),
+            rule=pl.lit("repeated-title"),
+            score=pl.lit(1.0, pl.Float32),
+            idx="idx",
+            cut=pl.lit(True),
+        )
+    )
+    return pl.concat([best.drop("key"), again]).cast(dict(TOLD)).sort("row")  # type: ignore[arg-type]
+
+
+def _host(docs: pl.DataFrame) -> pl.Expr:
+    """The telling part of the site's name ("wired" of www.wired.com), or "" when it isn't known."""
+    site = pl.col("site").fill_null("") if "site" in docs.columns else pl.lit("")
+    url = pl.col("url").fill_null("") if "url" in docs.columns else pl.lit("")
+    host = pl.when(site != "").then(site).otherwise(url.str.extract(r"^https?://([^/:?#]+)").fill_null(""))
+    labels = host.str.to_lowercase().str.replace(r"^www\.", "").str.replace(r"(?:\.(?:com?|org|net|gov|ac|edu))?\.[a-z]{2,}$", "")
+    return labels.str.extract(r"([^.]*)$").str.replace_all(r"[^\p{L}\p{N}]", "")
+
+
+def _slug_share(rows: pl.DataFrame, docs: pl.DataFrame) -> pl.DataFrame:
+    """How alike each line and the words of the page's address are, 0 to 1: row, slug (only lines that share a word)."""
+    if "url" not in docs.columns:
+        return pl.DataFrame(schema={"row": pl.UInt32, "slug": pl.Float64})
+    path = pl.col("url").str.replace(r"^[a-z]+://[^/]*", "").str.replace(r"[?#].*$", "").str.replace(r"/+$", "")
+    slugs = (
+        docs.select("doc", word=path.str.extract(r"([^/]*)$").str.replace(r"\.\w{2,5}$", "").str.to_lowercase().str.extract_all(r"[a-z]{2,}|\d+"))
+        .filter(pl.col("word").list.len() >= 3)
+        .with_columns(n_slug=pl.col("word").list.unique().list.len())
+        .explode("word")
+        .unique()
+    )
+    words = (
+        rows.join(slugs.select("doc").unique(), on="doc", how="semi")
+        .select("row", "doc", word=pl.col("bare").str.replace_all(r"['’]", "").str.to_lowercase().str.extract_all(r"[a-z]{2,}|\d+"))
+        .with_columns(n_line=pl.col("word").list.unique().list.len())
+        .explode("word")
+        .unique()
+    )
+    return (
+        words.join(slugs, on=["doc", "word"])
+        .group_by("row")
+        .agg(slug=2 * pl.len() / (pl.col("n_line").first() + pl.col("n_slug").first()))
+    )
+
+
+def _body_share(rows: pl.DataFrame, every: pl.DataFrame) -> pl.DataFrame:
+    """How many of each line's words the first lines of the body use again, and which share: row, hits, recurs.
+
+    Words are compared by their first letters (endings change), scripts without spaces by pairs of characters.
+    """
+    prose = every.join(rows.select("doc").unique(), on="doc", how="semi").filter(
+        (pl.col("idx") >= pl.col("body")) & (pl.col("chars") >= 40)
+    )
+    said = prose.select("doc", "row", bare=pl.col("text").str.slice(0, 500))
+    body = pl.concat([_words(said, shift=0), _words(said, shift=1)]).select("doc", "word", other="row").unique()
+    words = _words(rows.filter(pl.col("chars") <= TITLE_CHARS_MAX), shift=0).unique()
+    uses = words.join(body, on=["doc", "word"]).filter(pl.col("row") != pl.col("other")).select("row", "word").unique()
+    return (
+        words.group_by("row")
+        .agg(n=pl.len())
+        .join(uses.group_by("row").agg(hits=pl.len()), on="row")
+        .select("row", hits=pl.col("hits").cast(pl.Float64), recurs=pl.col("hits") / pl.col("n"))
+    )
+
+
+def _words(rows: pl.DataFrame, *, shift: int) -> pl.DataFrame:
+    """The content words of each row's `bare`: doc, row, word."""
+    found = pl.col("bare").str.slice(shift).str.to_lowercase().str.extract_all(_CONTENT_WORD)
+    return (
+        rows.select("doc", "row", word=found)
+        .explode("word")
+        .drop_nulls("word")
+        .with_columns(pl.col("word").str.slice(0, STEM_CHARS))
+    )
+
+
+# ---- names -----------------------------------------------------------------------------------------------------------
+
+
+def _bare_names(head: pl.DataFrame, *, titles: pl.DataFrame, bylines: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
+    """Lines between title and body that are a person's name and nothing else: row, doc, idx, body, authors, rule, score, cut."""
+    titled = titles.filter("cut").group_by("doc").agg(title_idx=pl.col("idx").max())
+    alone = (pl.col("above") > 0) & (pl.col("below") > 0) & ~pl.col("spaced")
+    return (
+        head.filter((pl.col("chars") <= 40) & (pl.col("idx") < pl.col("body")) & pl.col("bare").str.contains(_BARE_NAME))
+        .join(titled, on="doc", maintain_order="left")
+        .join(bylines.select("doc").unique(), on="doc", how="anti", maintain_order="left")
+        .filter((pl.col("idx") > pl.col("title_idx")) & (pl.col("body") - pl.col("idx") <= 2) & alone)
+        .select(
+            "row",
+            "doc",
+            "idx",
+            "body",
+            authors=pl.concat_list("bare"),
+            rule=pl.lit("byline"),
+            score=pl.lit(0.7, pl.Float32),
+            cut=pl.lit(True),
+        )
+    )
+
+
+# ---- what was found ------------------------------------------------------------------------------------------------------
+
+
+def _found(
+    docs: pl.DataFrame, *, repeats: pl.DataFrame, told: pl.DataFrame, bylines: pl.DataFrame, dates: pl.DataFrame
+) -> pl.DataFrame:
+    """One row a document (schema FOUND): the input's values, and what its text says where the input said nothing."""
+    sites = pl.concat([told.select("doc", "idx", "site"), repeats.select("doc", "idx", "site")]).drop_nulls("site")
+    found_title = told.filter(pl.col("rule") != "repeated-title").select("doc", told_title="title").unique("doc", keep="first", maintain_order=True)
+    found_site = sites.sort("doc", "idx").unique("doc", keep="first", maintain_order=True).select("doc", told_site="site")
+    found_authors = bylines.sort(["doc", (pl.col("body") - pl.col("idx")).abs(), "idx"]) if False else bylines.with_columns(far=(pl.col("body") - pl.col("idx")).abs()).sort("doc", "far", "idx")
+    found_authors = found_authors.unique("doc", keep="first", maintain_order=True).select("doc", told_authors="authors")
+    found_date = (
+        dates.with_columns(far=(pl.col("body") - pl.col("idx")).abs())
+        .sort(["doc", "is_update", "labelled", "alone", "far", "idx"], descending=[False, False, True, True, False, False])
+        .unique("doc", keep="first", maintain_order=True)
+        .select("doc", told_at="published_at")
+    )
+    rows = docs.select("doc", "title", "site", "authors", "published_at")
+    for part in (found_title, found_site, found_authors, found_date):
+        rows = rows.join(part, on="doc", how="left", maintain_order="left")
+    given = pl.col("title").str.contains(r"[\p{L}\p{N}]").fill_null(False)
+    return rows.select(
+        "doc",
+        title=pl.when(given).then("title").otherwise("told_title"),
+        site=pl.when(pl.col("site").fill_null("") == "").then("told_site").otherwise("site"),
+        authors=pl.when(pl.col("authors").list.len().fill_null(0) == 0).then("told_authors").otherwise("authors"),
+        published_at=pl.coalesce("published_at", "told_at"),
+    ).select(pl.col(name).cast(kind) for name, kind in FOUND.items())

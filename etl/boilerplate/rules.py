@@ -1,0 +1,835 @@
+"""Boilerplate rules: YAML families of phrases and patterns, each rule with the examples that prove it.
+
+A family is one YAML file. A rule names whole lines, either by `phrases` (the line is exactly that, bullets, arrows and
+letter case aside) or by `match` (a pattern for the Rust regex engine), and says how far it reaches:
+
+    line     the line
+    match    only the matched part, at the line's start or end (`at`)
+    to_end   the line and all that follows, if what follows is not prose (`max_after_chars`, `max_after_line`, `after_share`)
+    block    the line, and the lines below as long as they are `members` or short (`max_lines`, `short_chars`)
+
+Patterns see a copy of the line: stripped, odd spaces and typographic quotes made plain, dashes made "-", bullets and
+arrows at both ends dropped (not for `match`, whose offsets must hold). They match whole lines, need no ^ and $, and
+ignore case; `(?-i:…)` brings case back. One alternation for all rules of the same kind runs over the distinct lines
+that are short enough; the rule is named for the hits alone. Rules of all languages apply to every text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Final
+
+import polars as pl
+import yaml
+
+from etl.boilerplate.captions import repeated_captions
+from etl.boilerplate.lines import MARKS, split_lines
+from etl.errors import ConfigError
+
+REACHES: Final = ("line", "match", "to_end", "block")
+PLACES: Final = ("anywhere", "top", "bottom", "ends", "between")
+ACTIONS: Final = ("remove", "keep")
+LENGTHS: Final = (60, 100, 160, 300, 600)  # what max_chars may be: rules of one length share a pass over the lines
+MAX_CHARS: Final = 100  # a longer line is rarely furniture alone
+PROSE_CHARS: Final = 120  # a line this long counts as prose when a rule asks where in the document it stands
+PROSE_CHARS_CJK: Final = 40
+SENTENCE_CHARS: Final = 60  # a line this long, or one that ends as a sentence, is no list entry and no verse
+SENTENCE_END: Final = r"""[.!?…。！？؟।｡]["'”’»)\]）」』]*\s*$"""
+PROSE_LINES: Final = 2  # `top` ends, and `bottom` begins, at the second prose line
+
+FAMILY_KEYS: Final = ("about", "languages", "words", "rules")
+RULE_KEYS: Final = (
+    *("id", "why", "reach", "action", "where", "at", "max_chars", "match", "phrases", "members", "max_lines", "short_chars"),
+    *("max_after_chars", "max_after_line", "after_share", "removes", "keeps", "protects", "leaves"),
+)
+
+# One character for one, so that offsets hold. Patterns and phrases are folded too, all but their dashes and spaces.
+_FOLD_LETTERS: Final = {
+    **dict.fromkeys("‘’‚‛′´`", "'"),
+    **dict.fromkeys("“”„‟″＂", '"'),
+    **dict(zip("İıάέήίόύώΆΈΉΊΌΎΏϊϋΐΰأإآىё", "Iiαεηιουωαεηιουωιυιυااايе", strict=True)),
+}
+_FOLD_MARKS: Final = {
+    **dict.fromkeys("‐‑‒–—―−", "-"),
+    **dict.fromkeys("\t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " "),
+    **dict(zip("：｜（）／！？，＞＜", ":|()/!?,><", strict=True)),
+}
+_FOLD: Final = _FOLD_LETTERS | _FOLD_MARKS
+_AS_WRITTEN: Final = str.maketrans(_FOLD_LETTERS)
+_INVISIBLE: Final = r"[\x{00AD}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2064}\x{FE0E}\x{FE0F}\x{FEFF}]"
+_ODD: Final = "[" + "".join(rf"\x{{{ord(char):04X}}}" for char in _FOLD) + _INVISIBLE[1:]
+_ORNAMENT: Final = r"[\s•·∙◦▪■□◆◇●○★☆✓✔‣⁃|¦*+~=_»›>←→↑↓⇒➔➜➤►▶▸▼▾▲△▽\p{So}&&[^©®℗°]]"
+_LEADING: Final = rf"^(?:{_ORNAMENT}|-+\s)+"
+_TRAILING: Final = r"(?:[\s•·▪■●|¦~=_»›>«‹<←→↑↓⇒➔➜➤►▶▸▼▾▲\p{So}&&[^©®℗°]]|\s-+)+$"
+_BARE_ENDS: Final = " -:;,*#()[]{}<>«»‹›【】「」『』〈〉《》…/\\|"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text that a rule must hit, one or more lines. cut: the part that must go; "" when all of it must."""
+
+    text: str
+    language: str
+    cut: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of a family; the module's docstring tells the fields that YAML gives.
+
+    patterns, phrases: (language, text). leaves: what a rule with `action: keep` must not protect.
+    """
+
+    id: str
+    family: str
+    why: str
+    reach: str = "line"
+    action: str = "remove"
+    where: str = "anywhere"
+    at: str = "start"
+    max_chars: int = MAX_CHARS
+    patterns: tuple[tuple[str, str], ...] = ()
+    phrases: tuple[tuple[str, str], ...] = ()
+    members: tuple[str, ...] = ()
+    max_lines: int = 40
+    short_chars: int = 0
+    max_after_chars: int = 3000
+    max_after_line: int = 300
+    after_share: float = 0.5
+    removes: tuple[Example, ...] = ()
+    keeps: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The rules of one file. name: the file's stem; file: the name that faults are reported under."""
+
+    name: str
+    file: str
+    about: str
+    languages: tuple[str, ...]
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Rules that run as one alternation. at: "" for whole lines. rules: their places in RuleSet.rules."""
+
+    at: str
+    max_chars: int
+    regex: str
+    rules: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """Families made ready to run.
+
+    table: rule_no, rule, family, reason, reach, action, where. phrases: bare, rule_no. members: regex by rule_no.
+    """
+
+    rules: tuple[Rule, ...]
+    passes: tuple[Pass, ...]
+    table: pl.DataFrame
+    phrases: pl.DataFrame
+    phrase_chars: int
+    members: Mapping[int, str]
+
+
+CODE_RULES: Final[tuple[Callable[[pl.DataFrame], pl.DataFrame], ...]] = (repeated_captions,)
+"""Rules that need the lines around: functions from the table of lines to marks, in the order in which they run."""
+
+
+def parse_family(name: str, text: str) -> Family:
+    """The family in the YAML `text`; `name` is its file name, for faults. Raises ConfigError with every fault."""
+    faults: list[str] = []
+    family = _Reader(name, faults).family(text)
+    if not faults:
+        faults.extend(_regex_faults(family))
+    if faults:
+        raise ConfigError(faults)
+    return family
+
+
+def compile_rules(families: Iterable[Family]) -> RuleSet:
+    """The rules of all families, ready to run, in the order of the families' names and of their files."""
+    ordered = sorted(families, key=lambda family: family.name)
+    files = {family.name: family.file for family in ordered}
+    rules = tuple(rule for family in ordered for rule in family.rules)
+    owner: dict[str, Rule] = {}
+    faults = [
+        f"{files[rule.family]}: rule {rule.id}: id is {rule.id!r}; expected an id of its own, {files[owner[rule.id].family]} has it"
+        for rule in rules
+        if owner.setdefault(rule.id, rule) is not rule
+    ]
+    if faults:
+        raise ConfigError(faults)
+    phrases = [(phrase.translate(_AS_WRITTEN), number) for number, rule in enumerate(rules) for _, phrase in rule.phrases]
+    table = pl.DataFrame(
+        {
+            "rule_no": range(len(rules)),
+            "rule": [rule.id for rule in rules],
+            "family": [rule.family for rule in rules],
+            "reason": [rule.why for rule in rules],
+            "reach": [rule.reach for rule in rules],
+            "action": [rule.action for rule in rules],
+            "where": [rule.where for rule in rules],
+        },
+        schema_overrides={"rule_no": pl.UInt32},
+    )
+    return RuleSet(
+        rules=rules,
+        passes=tuple(_passes(rules)),
+        table=table.cast({name: pl.String for name in table.columns[1:]}),
+        phrases=pl.DataFrame(phrases, schema={"bare": pl.String, "rule_no": pl.UInt32}, orient="row")
+        .with_columns(bare=_bare(_plain(pl.col("bare"))))
+        .unique(maintain_order=True),
+        phrase_chars=max((len(phrase) for phrase, _ in phrases), default=0) + 8,
+        members={number: _whole_line(_unit(rule.members)) for number, rule in enumerate(rules) if rule.members},
+    )
+
+
+def apply_rules(lines: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
+    """What the rules cut from `lines`, as MARKS in the order of the text; no line is cut both whole and in part.
+
+    Lines that a rule with `action: keep` names are never cut whole. Where a line stands, and what follows it, is
+    judged by the lines that other rules left, so that a second run on what remains finds nothing more.
+    """
+    table = _measured(lines)
+    hits = _line_hits(table, ruleset)
+    kept = hits.filter(pl.col("action") == "keep").select("row").unique()
+    hits = hits.filter(pl.col("action") == "remove").join(kept, on="row", how="anti")
+    cut = _first(hits.filter((pl.col("reach") == "line") & (pl.col("where") == "anywhere")))
+    cut = _with_blocks(table, hits, cut, kept, ruleset)
+    cut = _with_placed(table, hits, cut)
+    cut = _with_ends(table, hits, cut, kept, ruleset)
+    whole = table.join(cut, on="row").select("doc", "line", "start", "end", "rule_no", unit=pl.lit("line"))
+    spans = _spans(table.join(cut, on="row", how="anti"), ruleset)
+    return (
+        pl.concat([whole, spans])
+        .join(ruleset.table, on="rule_no")
+        .sort("doc", "line", "start")
+        .with_columns(score=pl.lit(1.0))
+        .select(pl.col(name).cast(kind) for name, kind in MARKS.items())
+    )
+
+
+def apply_keeps(lines: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
+    """The lines that neither the model nor a site template may remove: doc, line and the rule that says so."""
+    table = _measured(lines)
+    hits = _first(_line_hits(table, ruleset).filter(pl.col("action") == "keep"))
+    return table.join(hits, on="row").join(ruleset.table, on="rule_no").sort("doc", "line").select("doc", "line", "rule")
+
+
+def apply_code_rules(lines: pl.DataFrame) -> pl.DataFrame:
+    """What CODE_RULES cut from `lines`, as MARKS in the order of the text; the first rule to name a line counts."""
+    marks = pl.concat([rule(lines) for rule in CODE_RULES])
+    return marks.unique(["doc", "line", "start"], keep="first", maintain_order=True).sort("doc", "line", "start")
+
+
+def check_examples(ruleset: RuleSet) -> list[str]:
+    """A sentence for every example that fails: a line that its rule leaves, or a line to keep that a rule cuts."""
+    return [*_missed(ruleset), *_overreached(ruleset), *_misprotected(ruleset)]
+
+
+def labelled_report(lines: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
+    """How each rule does on `lines` with a column `label` (m main text, b or d boilerplate, anything else neutral).
+
+    Columns: family, rule, lines (whole lines cut), wrong (those of the main text), precision (null without a hit on
+    either label), spans (parts of lines cut), chars; a row for every rule, most lines first.
+    """
+    marks = apply_rules(lines, ruleset).join(lines.select("doc", "line", "label"), on=["doc", "line"])
+    whole = pl.col("unit") == "line"
+    right = (whole & pl.col("label").is_in(["b", "d"])).sum()
+    wrong = (whole & (pl.col("label") == "m")).sum()
+    counts = marks.group_by("rule").agg(
+        lines=whole.sum(),
+        wrong=wrong,
+        precision=pl.when(right + wrong > 0).then(right / (right + wrong)),
+        spans=(~whole).sum(),
+        chars=(pl.col("end") - pl.col("start")).sum(),
+    )
+    return (
+        ruleset.table.select("family", "rule")
+        .join(counts, on="rule", how="left")
+        .with_columns(pl.col("lines", "wrong", "spans", "chars").fill_null(0))
+        .sort(["lines", "spans", "family", "rule"], descending=[True, True, False, False])
+    )
+
+
+# ---- running
+
+
+def _measured(lines: pl.DataFrame) -> pl.DataFrame:
+    """`lines` with row, chars and prose: the columns that are cheap to have."""
+    chars = pl.col("end").cast(pl.Int64) - pl.col("start")
+    cjk = (chars >= PROSE_CHARS_CJK) & (pl.col("text").str.len_bytes() * 2 > chars * 5)
+    return (
+        lines.select("doc", "line", "start", "end", "text", chars=chars, prose=(chars >= PROSE_CHARS) | cjk)
+        .sort("doc", "line")
+        .with_row_index("row")
+    )
+
+
+def _line_hits(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
+    """Which rules name which lines: row, rule_no, reach, action, where. A line may have several, one of a pass."""
+    keys = _keys(table, ruleset)
+    found = [
+        keys.lazy().filter(pl.col("bare").is_not_null()).join(ruleset.phrases.lazy(), on="bare").select("text", "rule_no").collect(),
+        *(_pass_hits(keys, one) for one in ruleset.passes if not one.at),
+    ]
+    hits = pl.concat(found).unique()
+    return (
+        table.lazy()
+        .select("row", "text")
+        .join(hits.lazy(), on="text")
+        .join(ruleset.table.lazy(), on="rule_no")
+        .select("row", "rule_no", "reach", "action", "where")
+        .collect()
+    )
+
+
+def _keys(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
+    """The distinct texts that are short enough for a rule, with key (what patterns see) and bare (what phrases see)."""
+    longest = max((one.max_chars for one in ruleset.passes if not one.at), default=0)
+    longest = max(longest, ruleset.phrase_chars) + 20  # ornaments and indents are dropped before the key is measured
+    texts = table.lazy().filter(pl.col("chars") <= longest).select("text").unique().collect()
+    odd = pl.col("text").str.contains(_ODD)
+    framed = pl.col("text").str.contains(r"^[^\p{L}\p{N}]|[^\p{L}\p{N}.]$")
+    plain = texts.lazy().with_columns(odd=odd, framed=framed).collect()
+    parts = [
+        plain.filter(~pl.col("odd")).with_columns(key=pl.col("text").str.strip_chars()),
+        plain.filter("odd").with_columns(key=_plain(pl.col("text")).str.strip_chars()),
+    ]
+    whole = pl.concat(parts)
+    stripped = pl.col("key").str.replace(_LEADING, "").str.replace(_TRAILING, "")
+    keys = pl.concat([whole.filter(~pl.col("framed")), whole.filter("framed").with_columns(key=stripped)])
+    keys = keys.with_columns(size=pl.col("key").str.len_chars())
+    short = pl.col("size") <= ruleset.phrase_chars
+    return pl.concat(
+        [keys.filter(~short).with_columns(bare=pl.lit(None, dtype=pl.String)), keys.filter(short).with_columns(bare=_bare(pl.col("key")))]
+    )
+
+
+def _pass_hits(keys: pl.DataFrame, one: Pass) -> pl.DataFrame:
+    """text and rule_no of the keys that a pass matches. Only hits meet the groups that tell the rule."""
+    hits = keys.lazy().filter(pl.col("size") <= one.max_chars).filter(pl.col("key").str.contains(one.regex)).select("text", "key").collect()
+    return hits.select("text", rule_no=_which(pl.col("key"), one))
+
+
+def _which(text: pl.Expr, one: Pass) -> pl.Expr:
+    groups = text.str.extract_groups(one.regex)
+    return pl.coalesce(pl.when(groups.struct.field(f"r{number}").is_not_null()).then(pl.lit(number, dtype=pl.UInt32)) for number in one.rules)
+
+
+def _first(hits: pl.DataFrame) -> pl.DataFrame:
+    """row and rule_no, one rule a line: the one that comes first in the rule set."""
+    return hits.group_by("row").agg(pl.col("rule_no").min())
+
+
+def _with_blocks(table: pl.DataFrame, hits: pl.DataFrame, cut: pl.DataFrame, kept: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
+    """`cut`, and the lines of blocks: from a line that opens one, down to the first line that doesn't belong."""
+    opening = hits.filter(pl.col("reach") == "block")
+    for number in opening["rule_no"].unique().sort():
+        rule = ruleset.rules[number]
+        opens = opening.filter(pl.col("rule_no") == number).select("row", opens=pl.lit(True))
+        docs = table.join(opens, on="row", how="semi").select("doc").unique()
+        key = _plain(pl.col("text")).str.strip_chars().str.replace(_LEADING, "").str.replace(_TRAILING, "")
+        member = key.str.contains(ruleset.members[number]) if number in ruleset.members else pl.lit(False)
+        block = (
+            table.join(docs, on="doc", how="semi")
+            .join(opens, on="row", how="left")
+            .join(cut.select("row", known=pl.lit(True)), on="row", how="left")
+            .join(kept.with_columns(kept=pl.lit(True)), on="row", how="left")
+            .sort("row")
+            .with_columns(pl.col("opens", "known", "kept").fill_null(False))
+            .with_columns(block=pl.col("opens").cum_sum().over("doc"))
+            .filter(pl.col("block") > 0)
+            .with_columns(nth=pl.int_range(pl.len()).over("doc", "block"))
+            .filter(pl.col("nth") <= rule.max_lines)
+            .with_columns(belongs=pl.col("opens") | (~pl.col("kept") & (pl.col("known") | (pl.col("chars") <= rule.short_chars) | member)))
+            .filter(pl.col("belongs").cum_min().over("doc", "block"))
+            .filter(~pl.col("known"))
+        )
+        cut = pl.concat([cut, block.select("row", rule_no=pl.lit(number, dtype=pl.UInt32))])
+    return cut
+
+
+def _with_placed(table: pl.DataFrame, hits: pl.DataFrame, cut: pl.DataFrame) -> pl.DataFrame:
+    """`cut`, and the lines named by rules for one end of a document. A line of prose is never taken by its place."""
+    hits = hits.filter((pl.col("reach") == "line") & (pl.col("where") != "anywhere")).join(cut, on="row", how="anti")
+    docs = table.join(hits, on="row", how="semi").select("doc").unique()
+    above = pl.col("prose").cum_sum().over("doc")
+    placed = (
+        table.join(docs, on="doc", how="semi")
+        .join(cut, on="row", how="anti")
+        .sort("row")
+        .select("row", "prose", top=above < PROSE_LINES, bottom=(pl.col("prose").sum().over("doc") - above) < PROSE_LINES)
+        .filter(~pl.col("prose"))
+    )
+    stands = pl.col("top") & pl.col("where").is_in(["top", "ends"]) | pl.col("bottom") & pl.col("where").is_in(["bottom", "ends"])
+    cut = pl.concat([cut, _first(hits.join(placed, on="row").filter(stands))])
+    loose = _first(hits.filter(pl.col("where") == "between").join(cut, on="row", how="anti"))
+    return pl.concat([cut, _between(table.join(docs, on="doc", how="semi"), loose, cut)])
+
+
+def _between(table: pl.DataFrame, loose: pl.DataFrame, cut: pl.DataFrame) -> pl.DataFrame:
+    """The `loose` lines whose run, lines already cut included, has a sentence or the document's edge at both sides.
+
+    So a button's one word goes between paragraphs, and stays as a line of verse or the entry of a list.
+    """
+    sentence = (pl.col("chars") >= SENTENCE_CHARS) | pl.col("text").str.contains(SENTENCE_END)
+    edge = pl.col("doc") != pl.col("doc").shift(1)
+    runs = (
+        table.sort("row")
+        .join(pl.concat([loose, cut]), on="row", how="left", maintain_order="left")
+        .with_columns(run_line=pl.col("rule_no").is_not_null(), sentence=sentence)
+        .with_columns(
+            run=(edge | (pl.col("run_line") != pl.col("run_line").shift(1))).fill_null(True).cum_sum(),
+            above=(edge | pl.col("sentence").shift(1)).fill_null(True),
+            below=(edge.shift(-1) | pl.col("sentence").shift(-1)).fill_null(True),
+        )
+        .filter("run_line")
+        .filter(pl.col("above").first().over("run") & pl.col("below").last().over("run"))
+    )
+    return loose.join(runs, on="row", how="semi")
+
+
+def _with_ends(table: pl.DataFrame, hits: pl.DataFrame, cut: pl.DataFrame, kept: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
+    """`cut`, and the tails of documents: from the first line whose rule says so, if what follows is no article."""
+    hits = _first(hits.filter(pl.col("reach") == "to_end").join(cut, on="row", how="anti"))
+    guards = pl.DataFrame(
+        [(number, rule.max_after_chars, rule.max_after_line, rule.after_share) for number, rule in enumerate(ruleset.rules) if rule.reach == "to_end"],
+        schema={"rule_no": pl.UInt32, "max_after_chars": pl.Int64, "max_after_line": pl.Int64, "after_share": pl.Float64},
+        orient="row",
+    )
+    total = pl.col("chars").sum().over("doc")
+    through = pl.col("chars").cum_sum().over("doc")
+    left = (
+        table.join(table.join(hits, on="row", how="semi").select("doc").unique(), on="doc", how="semi")
+        .join(cut, on="row", how="anti")
+        .sort("row")
+        .with_columns(
+            after=total - through,
+            before=(through - pl.col("chars")) / total,
+            longest=pl.col("chars").shift(-1, fill_value=0).cum_max(reverse=True).over("doc"),
+        )
+    )
+    starts = (
+        left.join(hits, on="row")
+        .join(guards, on="rule_no")
+        .filter((pl.col("after") <= pl.col("max_after_chars")) & (pl.col("longest") <= pl.col("max_after_line")) & (pl.col("before") >= pl.col("after_share")))
+        .sort("row")
+        .group_by("doc")
+        .agg(pl.col("row", "rule_no").first().name.suffix("_start"))
+    )
+    tail = left.join(starts, on="doc").filter(pl.col("row") >= pl.col("row_start")).join(kept, on="row", how="anti")
+    return pl.concat([cut, tail.select("row", rule_no="rule_no_start")])
+
+
+def _spans(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
+    """The parts of lines that `match` rules cut: doc, line, start, end, rule_no, unit; one at each end of a line."""
+    found = []
+    for one in ruleset.passes:
+        if not one.at:
+            continue
+        text = pl.col("text").str.strip_chars()
+        window = text.str.head(one.max_chars) if one.at == "start" else text.str.tail(one.max_chars)
+        hits = (
+            table.lazy()
+            .with_columns(window=window)
+            .collect()
+            .with_columns(window=_same_length_plain(pl.col("window")))
+            .lazy()
+            .filter(pl.col("window").str.contains(one.regex))
+            .with_columns(size=pl.col("window").str.extract(one.regex, 0).str.len_chars(), rule_no=_which(pl.col("window"), one))
+            .with_columns(
+                lead=pl.col("chars") - pl.col("text").str.strip_chars_start().str.len_chars(),
+                trail=pl.col("chars") - pl.col("text").str.strip_chars_end().str.len_chars(),
+            )
+            .with_columns(whole=pl.col("size") == pl.col("chars") - pl.col("lead") - pl.col("trail"))
+        )
+        start, end = pl.col("start").cast(pl.Int64), pl.col("end").cast(pl.Int64)
+        first = start if one.at == "start" else pl.when("whole").then(start).otherwise(end - pl.col("trail") - pl.col("size"))
+        last = end if one.at == "end" else pl.when("whole").then(end).otherwise(start + pl.col("lead") + pl.col("size"))
+        found.append(
+            hits.select(
+                "doc",
+                "line",
+                first.cast(pl.UInt32).alias("start"),
+                last.cast(pl.UInt32).alias("end"),
+                "rule_no",
+                unit=pl.when("whole").then(pl.lit("line")).otherwise(pl.lit("span")),
+            ).collect()
+        )
+    if not found:
+        return table.select("doc", "line", "start", "end", pl.lit(0, dtype=pl.UInt32).alias("rule_no"), unit=pl.lit("span")).clear()
+    spans = pl.concat(found).sort("doc", "line", "start", "rule_no")
+    # Two cuts that overlap (the line is a credit from end to end): the first one counts.
+    return spans.filter((pl.col("start") >= pl.col("end").shift(1).over("doc", "line")).fill_null(True))
+
+
+def _plain(text: pl.Expr) -> pl.Expr:
+    """Text with odd spaces, quotes, dashes and some letters folded, and invisible characters gone."""
+    return _same_length_plain(text.str.replace_all(_INVISIBLE, ""))
+
+
+def _same_length_plain(text: pl.Expr) -> pl.Expr:
+    return text.str.replace_many(list(_FOLD), list(_FOLD.values()))
+
+
+def _bare(key: pl.Expr) -> pl.Expr:
+    """A key in lower case without what may stand around a button's words; a full stop goes only after two words."""
+    words = key.str.strip_chars(_BARE_ENDS).str.to_lowercase().str.replace_all("ς", "σ").str.replace_all(r"\s+", " ")
+    several = words.str.contains(r"[\s\p{Han}\p{Hiragana}\p{Katakana}]|\.\.\.$")
+    return pl.when(several).then(words.str.strip_chars_end(".!。！… -:")).otherwise(words)
+
+
+# ---- compiling
+
+
+def _passes(rules: tuple[Rule, ...]) -> Iterator[Pass]:
+    """One pass for rules alike in reach, place, action and length, so that no hit of one can hide another's."""
+    kinds: dict[tuple[str, ...], list[int]] = {}
+    for number, rule in enumerate(rules):
+        if rule.patterns:
+            at = rule.at if rule.reach == "match" else ""
+            kinds.setdefault((at, rule.reach, rule.action, rule.where, f"{rule.max_chars:04d}"), []).append(number)
+    for kind, numbers in sorted(kinds.items()):
+        branches = "|".join(f"(?P<r{number}>{_unit(pattern for _, pattern in rules[number].patterns)})" for number in numbers)
+        regex = {"": _whole_line(branches), "start": rf"(?i)^(?:{branches})\s*", "end": rf"(?i)\s*(?:{branches})$"}[kind[0]]
+        yield Pass(at=kind[0], max_chars=int(kind[4]), regex=regex, rules=tuple(numbers))
+
+
+def _unit(patterns: Iterable[str]) -> str:
+    return "|".join(f"(?:{pattern.translate(_AS_WRITTEN)})" for pattern in patterns)
+
+
+def _whole_line(branches: str) -> str:
+    return f"(?i)^(?:{branches})$"
+
+
+def _refusal(regex: str) -> str:
+    """Why the Rust engine refuses `regex`, in one line; "" when it doesn't."""
+    try:
+        pl.Series([""]).str.contains(regex, literal=False)
+    except pl.exceptions.ComputeError as error:
+        return " ".join(str(error).split())
+    return ""
+
+
+def _regex_faults(family: Family) -> Iterator[str]:
+    for rule in family.rules:
+        patterns = [*(pattern for _, pattern in rule.patterns), *rule.members]
+        if patterns and _refusal(_whole_line(_unit(patterns))):
+            for pattern in patterns:
+                if why := _refusal(_whole_line(_unit([pattern]))):
+                    yield f"{family.file}: rule {rule.id}: match is {pattern!r}; expected a pattern that Rust's regex engine takes ({why})"
+
+
+# ---- examples
+
+
+def _missed(ruleset: RuleSet) -> Iterator[str]:
+    examples = [(rule, example) for rule in ruleset.rules for example in rule.removes if rule.action == "remove"]
+    marks = _marks_by_text([_setting(rule, example.text) for rule, example in examples], ruleset)
+    for (rule, example), found in zip(examples, marks, strict=True):
+        if not _proves(rule, example, found) and not _proves(rule, example, _alone(rule, example)):
+            shown = example.cut or example.text
+            yield f"{rule.family}: rule {rule.id}: removes has {shown!r}; expected a text that the rule cuts, it leaves this one"
+
+
+def _proves(rule: Rule, example: Example, found: Sequence[tuple[str, str, str]]) -> bool:
+    """Whether the cuts `found` show `rule` at work on its example; other rules may take part in a block or a tail."""
+    cuts = [cut.strip() for cut, _, name in found if name == rule.id]
+    if example.cut:
+        return cuts == [example.cut.strip()]
+    wanted = [line.strip() for line in example.text.split("\n") if line.strip()]
+    every = {cut.strip() for cut, unit, _ in found if unit == "line"}
+    return bool(cuts) and all(line in every for line in wanted)
+
+
+def _alone(rule: Rule, example: Example) -> list[tuple[str, str, str]]:
+    """What `rule` cuts when no other rule is there to be named first."""
+    family = Family(name=rule.family, file=rule.family, about="", languages=(), rules=(rule,))
+    return _marks_by_text([_setting(rule, example.text)], compile_rules([family]))[0]
+
+
+def _overreached(ruleset: RuleSet) -> Iterator[str]:
+    settings = ((), ()), ((), _PROSE), (_PROSE, _PROSE), (_PROSE, ())
+    keeps = [(rule, keep, setting) for rule in ruleset.rules for keep in rule.keeps for setting in settings]
+    marks = _marks_by_text([(before, keep, after) for _, keep, (before, after) in keeps], ruleset)
+    seen = set()
+    for (rule, keep, _), found in zip(keeps, marks, strict=True):
+        for _, _, name in found:
+            if (keep, name) not in seen:
+                seen.add((keep, name))
+                yield f"{rule.family}: rule {rule.id}: keeps has {keep!r}; expected a text that no rule touches, rule {name} does"
+
+
+def _misprotected(ruleset: RuleSet) -> Iterator[str]:
+    cases = [(rule, text, True) for rule in ruleset.rules if rule.action == "keep" for text in (example.text for example in rule.removes)]
+    cases += [(rule, text, False) for rule in ruleset.rules for text in rule.leaves]
+    kept = apply_keeps(split_lines(pl.Series([text for _, text, _ in cases], dtype=pl.String)), ruleset)
+    protected = {(doc, rule) for doc, rule in kept.select("doc", "rule").iter_rows()}
+    for doc, (rule, text, wanted) in enumerate(cases):
+        if ((doc, rule.id) in protected) != wanted:
+            key, expected = ("protects", "a line that the rule protects") if wanted else ("leaves", "a line that the rule doesn't protect")
+            yield f"{rule.family}: rule {rule.id}: {key} has {text!r}; expected {expected}"
+
+
+def _setting(rule: Rule, text: str) -> tuple[Sequence[str], str, Sequence[str]]:
+    """Prose around an example, so that it stands where its rule looks."""
+    before = () if rule.where in ("top", "ends") else _PROSE
+    after = () if rule.where == "bottom" or rule.reach == "to_end" else _PROSE
+    return before, text, after
+
+
+def _marks_by_text(settings: Sequence[tuple[Sequence[str], str, Sequence[str]]], ruleset: RuleSet) -> list[list[tuple[str, str, str]]]:
+    """For each text between its prose: what was cut from it, as (text cut, unit, rule)."""
+    documents = ["\n".join([*before, text, *after]) for before, text, after in settings]
+    found: list[list[tuple[str, str, str]]] = [[] for _ in documents]
+    marks = apply_rules(split_lines(pl.Series(documents, dtype=pl.String)), ruleset)
+    for doc, start, end, unit, rule in marks.select("doc", "start", "end", "unit", "rule").iter_rows():
+        found[doc].append((documents[doc][start:end], unit, rule))
+    return found
+
+
+_PROSE: Final = (
+    "The harbour board met for six hours and put off its decision, because two of the members wanted to see the survey of the sea wall first.",
+    "Nobody in the hall seemed surprised, and the fishermen who had come to listen went back to their boats before the tide turned again.",
+    "The survey is to be ready in the spring, the engineer told them, unless the winter storms are as hard as they were four years ago.",
+)
+
+
+# ---- reading
+
+
+class _Loader(yaml.CSafeLoader):
+    """Safe YAML that refuses a key given twice, where plain PyYAML silently takes the last."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[object, object]:
+    keys = [loader.construct_object(key) for key, _ in node.value]
+    for number, key in enumerate(keys):
+        if key in keys[:number]:
+            raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", node.value[number][0].start_mark)
+    loader.flatten_mapping(node)
+    return {loader.construct_object(key, deep=True): loader.construct_object(value, deep=True) for key, value in node.value}
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads one family's YAML and notes every fault. file: the name in faults."""
+
+    file: str
+    faults: list[str]
+
+    def family(self, text: str) -> Family:
+        name = PurePath(self.file).stem
+        empty = Family(name=name, file=self.file, about="", languages=(), rules=())
+        try:
+            raw = yaml.load(text, Loader=_Loader)  # noqa: S506  (a subclass of the safe loader)
+        except yaml.YAMLError as error:
+            self.fault("", "the file", " ".join(str(error).split()), "YAML")
+            return empty
+        if not isinstance(raw, dict):
+            self.fault("", "the file", raw, "a mapping with about, languages and rules")
+            return empty
+        self.unknown("", raw, FAMILY_KEYS)
+        languages = self.strings("", "languages", raw.get("languages"))
+        for language in languages:
+            if not (language.isascii() and language.isalpha() and language.islower() and len(language) in (2, 3)):
+                self.fault("", "languages", language, "ISO 639 codes in lower case, such as en")
+        entries = raw.get("rules")
+        if not isinstance(entries, list) or not entries:
+            self.fault("", "rules", entries, "a list of rules")
+            return empty
+        words = self.words(raw.get("words"))
+        rules = tuple(self.rule(f"rules[{number}]", entry, name, languages, words) for number, entry in enumerate(entries))
+        ids = [rule.id for rule in rules]
+        for double in sorted({one for one in ids if one and ids.count(one) > 1}):
+            self.fault(f"rule {double}", "id", double, "an id of its own, another rule of this file has it")
+        shown = {example.language for rule in rules for example in rule.removes}
+        for language in languages:
+            if language not in shown:
+                self.fault("", "languages", language, "an example under removes in every language the family claims")
+        return Family(name=name, file=self.file, about=self.string("", "about", raw.get("about")), languages=languages, rules=rules)
+
+    def words(self, value: object) -> dict[str, str]:
+        """Pieces of pattern by name: {{name}} in a pattern stands for the piece."""
+        if value is None:
+            return {}
+        if isinstance(value, dict) and all(isinstance(part, str) and part for pair in value.items() for part in pair):
+            return {f"{{{{{name}}}}}": f"(?:{piece})" for name, piece in value.items()}
+        self.fault("", "words", value, "pieces of pattern by name")
+        return {}
+
+    def rule(self, place: str, entry: object, family: str, languages: tuple[str, ...], words: Mapping[str, str]) -> Rule:
+        if not isinstance(entry, dict):
+            self.fault("", place, entry, "a mapping with id, match or phrases, reach, why, removes, keeps")
+            return Rule(id="", family=family, why="")
+        raw: dict[object, object] = entry
+        rule_id = self.string(place, "id", raw.get("id"))
+        if rule_id and not (rule_id.replace("-", "").isalnum() and rule_id.isascii() and rule_id == rule_id.lower()):
+            self.fault(place, "id", rule_id, "lower-case words joined by hyphens, such as share-button")
+        place = f"rule {rule_id}" if rule_id else place
+        self.unknown(place, raw, RULE_KEYS)
+        reach = self.choice(place, "reach", raw.get("reach", "line"), REACHES)
+        action = self.choice(place, "action", raw.get("action", "remove"), ACTIONS)
+        where = self.choice(place, "where", raw.get("where", "anywhere"), PLACES)
+        patterns = self.patterns(place, "match", raw.get("match"), languages, words)
+        phrases = self.by_language(place, "phrases", raw.get("phrases"), languages)
+        members = tuple(pattern for _, pattern in self.patterns(place, "members", raw.get("members"), languages, words))
+        proof = "removes" if action == "remove" else "protects"
+        examples = self.examples(place, proof, raw.get(proof), languages) if proof in raw or not phrases else ()
+        rule = Rule(
+            id=rule_id,
+            family=family,
+            why=self.string(place, "why", raw.get("why")),
+            reach=reach,
+            action=action,
+            where=where,
+            at=self.choice(place, "at", raw.get("at", "start"), ("start", "end")),
+            max_chars=self.length(place, raw.get("max_chars", MAX_CHARS)),
+            patterns=patterns,
+            phrases=phrases,
+            members=members,
+            max_lines=int(self.number(place, "max_lines", raw.get("max_lines", 40), 1, 1000)),
+            short_chars=int(self.number(place, "short_chars", raw.get("short_chars", 0), 0, PROSE_CHARS - 1)),
+            max_after_chars=int(self.number(place, "max_after_chars", raw.get("max_after_chars", 3000), 0, 1_000_000)),
+            max_after_line=int(self.number(place, "max_after_line", raw.get("max_after_line", 300), 0, 1_000_000)),
+            after_share=self.number(place, "after_share", raw.get("after_share", 0.5), 0, 1),
+            removes=(*examples, *(Example(text=phrase, language=language) for language, phrase in phrases)),
+            keeps=self.strings(place, "keeps", raw.get("keeps")) if action == "remove" else (),
+            leaves=self.strings(place, "leaves", raw.get("leaves")) if action == "keep" else (),
+        )
+        self.together(place, rule, raw)
+        return rule
+
+    def together(self, place: str, rule: Rule, raw: Mapping[object, object]) -> None:
+        """Notes keys that make no sense beside one another."""
+        if not rule.patterns and not rule.phrases:
+            self.fault(place, "match", None, "a pattern under match, or lines under phrases")
+        shown = {example.language for example in rule.removes}
+        for language in sorted({language for language, _ in (*rule.patterns, *rule.phrases)} - shown):
+            self.fault(place, "removes", sorted(shown), f"an example in {language} too, for which the rule has patterns or phrases")
+        for key, reaches in _ONLY_FOR.items():
+            if key in raw and rule.reach not in reaches:
+                self.fault(place, key, raw[key], f"{key} with reach {' or '.join(reaches)} only, reach is {rule.reach}")
+        for key, action in (("removes", "remove"), ("keeps", "remove"), ("protects", "keep"), ("leaves", "keep")):
+            if key in raw and rule.action != action:
+                self.fault(place, key, raw[key], f"{key} with action {action} only")
+        if rule.where != "anywhere" and rule.reach != "line":
+            self.fault(place, "where", rule.where, "anywhere, unless reach is line")
+        if rule.action == "keep" and rule.reach != "line":
+            self.fault(place, "reach", rule.reach, "line with action keep")
+        if rule.reach == "match" and rule.phrases:
+            self.fault(place, "phrases", [phrase for _, phrase in rule.phrases], "match with reach match; phrases are whole lines")
+        for example in rule.removes:
+            if (rule.reach == "match") != bool(example.cut):
+                self.fault(place, "removes", example.text, "examples with line and cut for reach match, plain lines for other reaches")
+        for _, pattern in rule.patterns:
+            if "(?P<" in pattern or "(?<" in pattern:
+                self.fault(place, "match", pattern, "groups without names")
+
+    def examples(self, place: str, key: str, value: object, languages: tuple[str, ...]) -> tuple[Example, ...]:
+        found = []
+        given = value if isinstance(value, dict) else {_ONE_LANGUAGE: value}
+        for language, texts in given.items():
+            if language not in languages:
+                self.fault(place, key, language, f"a language that the family claims ({', '.join(languages)})")
+            if not isinstance(texts, list) or not texts:
+                self.fault(place, f"{key}.{language}", texts, "a list of examples")
+                continue
+            for text in texts:
+                if isinstance(text, dict) and set(text) == {"line", "cut"} and all(isinstance(part, str) and part for part in text.values()):
+                    if text["cut"] not in text["line"]:
+                        self.fault(place, f"{key}.{language}", text["cut"], "a cut that is part of its line")
+                    found.append(Example(text=text["line"], language=str(language), cut=text["cut"]))
+                elif isinstance(text, str) and text.strip():
+                    found.append(Example(text=text, language=str(language)))
+                else:
+                    self.fault(place, f"{key}.{language}", text, "a text, or line and cut")
+        return tuple(found)
+
+    def by_language(self, place: str, key: str, value: object, languages: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        """(language, text) of a value that is a text, a list of texts, or either of them by language."""
+        found = []
+        given = value if isinstance(value, dict) else {_ONE_LANGUAGE: value} if value is not None else {}
+        for language, texts in given.items():
+            if language not in languages:
+                self.fault(place, key, language, f"a language that the family claims ({', '.join(languages)})")
+            for text in texts if isinstance(texts, list) and texts else [texts]:
+                if isinstance(text, str) and text.strip():
+                    found.append((str(language), text))
+                else:
+                    self.fault(place, f"{key}.{language}", text, "a text that is not empty; quote yes, no, on, off and numbers")
+        return tuple(found)
+
+    def patterns(self, place: str, key: str, value: object, languages: tuple[str, ...], words: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        found = []
+        for language, pattern in self.by_language(place, key, value, languages):
+            for name, piece in words.items():
+                pattern = pattern.replace(name, piece)
+            if "{{" in pattern:
+                self.fault(place, f"{key}.{language}", pattern, f"names from words ({', '.join(words) or 'none'})")
+            found.append((language, pattern))
+        return tuple(found)
+
+    def strings(self, place: str, key: str, value: object) -> tuple[str, ...]:
+        if isinstance(value, list) and value and all(isinstance(text, str) and text.strip() for text in value):
+            return tuple(value)
+        self.fault(place, key, value, "a list of texts, at least one")
+        return ()
+
+    def string(self, place: str, key: str, value: object) -> str:
+        if isinstance(value, str) and value.strip():
+            return value
+        self.fault(place, key, value, "a text that is not empty")
+        return ""
+
+    def choice(self, place: str, key: str, value: object, choices: tuple[str, ...]) -> str:
+        if isinstance(value, str) and value in choices:
+            return value
+        self.fault(place, key, value, f"one of {', '.join(choices)}")
+        return choices[0]
+
+    def length(self, place: str, value: object) -> int:
+        if isinstance(value, int) and not isinstance(value, bool) and value in LENGTHS:
+            return value
+        self.fault(place, "max_chars", value, f"one of {', '.join(map(str, LENGTHS))}")
+        return MAX_CHARS
+
+    def number(self, place: str, key: str, value: object, low: float, high: float) -> float:
+        if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+            return value
+        self.fault(place, key, value, f"a number from {low} to {high}")
+        return low
+
+    def unknown(self, place: str, raw: Mapping[object, object], known: tuple[str, ...]) -> None:
+        for key in raw:
+            if key not in known:
+                self.fault(place, str(key), raw[key], f"no such key; the keys are {', '.join(known)}")
+
+    def fault(self, place: str, key: str, value: object, expected: str) -> None:
+        shown = "missing" if value is None else repr(value) if len(repr(value)) <= 120 else repr(value)[:117] + "..."
+        self.faults.append(f"{self.file}: {place + ': ' if place else ''}{key} is {shown}; expected {expected}")
+
+
+_ONE_LANGUAGE: Final = "en"  # what a value without a language stands for
+_ONLY_FOR: Final = {
+    "at": ("match",),
+    "members": ("block",),
+    "max_lines": ("block",),
+    "short_chars": ("block",),
+    "max_after_chars": ("to_end",),
+    "max_after_line": ("to_end",),
+    "after_share": ("to_end",),
+}

@@ -1,0 +1,92 @@
+"""The boilerplate step over one batch: every marker in its order, and one decision for each line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from etl.boilerplate import metadata, model, rules, templates
+from etl.boilerplate.lines import LINES, MARKS
+from etl.config import Boilerplate
+
+
+@dataclass(frozen=True, slots=True)
+class Stripped:
+    """What the step found. marks: MARKS plus `stage`, sorted, none overlapping. found: title, site, … of each document.
+    segments: the text that is left, with the columns of LINES."""
+
+    marks: pl.DataFrame
+    found: pl.DataFrame
+    segments: pl.DataFrame
+
+
+STAGED: Final = pl.Schema({**MARKS, "stage": pl.String})
+
+
+def strip_boilerplate(lines: pl.DataFrame, docs: pl.DataFrame, ruleset: rules.RuleSet, options: Boilerplate) -> Stripped:
+    """Marks on `lines` (with the columns of `templates.add_evidence`), and what is left.
+
+    docs: doc, title, site, authors, published_at and url as the input gave them. Where two steps mark a line the first
+    one's reason stands: metadata, rules, code rules, templates, model. A `keep` rule shields a line from the last two.
+    """
+    if options.model.enabled:
+        lines = lines.with_columns(p_boilerplate=pl.Series(model.score(lines), dtype=pl.Float32))
+    if options.metadata:
+        title_marks, found = metadata.extract(lines, docs)
+    else:
+        title_marks, found = MARKS.to_frame(), docs.select("doc", "title", "site", "authors", "published_at")
+    certain = [("metadata", title_marks), ("rules", rules.apply_rules(lines, ruleset))]
+    if options.captions:
+        certain += [("captions", rule(lines)) for rule in rules.CODE_RULES]
+    likely = []
+    if options.templates.enabled:
+        likely.append(("templates", templates.mark_templates(lines, options.templates)))
+    if options.model.enabled:
+        likely.append(("model", model.mark(lines, threshold=options.model.threshold)))
+    kept = rules.apply_keeps(lines, ruleset).select("doc", "line")
+    staged = [_stage(marks, name) for name, marks in certain]
+    staged += [_stage(marks.join(kept, on=["doc", "line"], how="anti"), name) for name, marks in likely]
+    marks = _one_decision_a_line(pl.concat(staged))
+    return Stripped(marks, found, _left(lines, marks))
+
+
+def nothing(lines: pl.DataFrame, docs: pl.DataFrame) -> Stripped:
+    """What a skipped boilerplate step finds: no marks, what the input said, every line left."""
+    return Stripped(STAGED.to_frame(), docs.select("doc", "title", "site", "authors", "published_at"), lines.select(LINES.names()))
+
+
+def _stage(marks: pl.DataFrame, name: str) -> pl.DataFrame:
+    return marks.select(*MARKS.names(), stage=pl.lit(name))
+
+
+def _one_decision_a_line(marks: pl.DataFrame) -> pl.DataFrame:
+    """One whole-line mark a line, or else its spans, the first of any that overlap."""
+    whole = marks.filter(unit="line").unique(["doc", "line"], keep="first", maintain_order=True)
+    spans = marks.filter(unit="span").join(whole, on=["doc", "line"], how="anti").sort("doc", "start", maintain_order=True)
+    while True:
+        reached = pl.col("end").shift().over("doc").fill_null(0)
+        overlapping = spans.select(pl.col("start") < reached).to_series()
+        if not overlapping.any():
+            return pl.concat([whole, spans]).sort("doc", "start").select(STAGED.names())
+        spans = spans.filter(~(overlapping & ~overlapping.shift(fill_value=False)))
+
+
+def _left(lines: pl.DataFrame, marks: pl.DataFrame) -> pl.DataFrame:
+    """The lines that no mark takes, and the pieces of those from which a span goes."""
+    columns = LINES.names()
+    whole = lines.join(marks, on=["doc", "line"], how="anti").select(columns)
+    spans = marks.filter(unit="span")
+    if spans.is_empty():
+        return whole
+    cut_lines = lines.join(spans, on=["doc", "line"], how="semi").select(columns)
+    holes = spans.group_by("doc", "line", maintain_order=True).agg("start", "end")
+    pieces = []  # a Python loop: only the lines from which a rule took a part
+    for doc, line, start, end, text, starts, ends in cut_lines.join(holes, on=["doc", "line"], suffix="_cut").iter_rows():
+        edges = [start, *(edge for hole in zip(starts, ends, strict=True) for edge in hole), end]
+        for left, right in zip(edges[::2], edges[1::2], strict=True):
+            piece = text[left - start : right - start]
+            if piece.strip():
+                pieces.append((doc, line, left, right, piece))
+    return pl.concat([whole, pl.DataFrame(pieces, schema=LINES, orient="row")]).sort("doc", "start")

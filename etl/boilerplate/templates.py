@@ -1,0 +1,114 @@
+"""Site templates: lines that recur on a site's pages. What a shard contributes, and what the counts then mark.
+
+The counting itself is `templates.sql`, over all shards and earlier runs.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+import xxhash
+
+from etl.boilerplate.lines import MARKS
+from etl.config import Templates
+
+PAGES: Final = pl.Schema({"site": pl.String, "doc": pl.Int64, "mass": pl.Int64})
+PAGE_LINES: Final = pl.Schema({"site": pl.String, "doc": pl.Int64, "line": pl.Int64, "weight": pl.Int32})
+SITE_LINES: Final = pl.Schema({"site": pl.String, "line": pl.Int64, "pages": pl.Int64})
+SITE_PAGES: Final = pl.Schema({"site": pl.String, "pages": pl.Int64})
+PAGES_TABLES: Final = {"pages": PAGES, "page_lines": PAGE_LINES}
+
+TEXT_LINE_CHARS: Final = 60  # shorter lines are furniture more often than text: they don't say whose copy a page is
+TEXT_PAGE_CHARS: Final = 200  # a page with less than this in such lines is judged by all its lines
+
+SITE_RULE: Final = "site-template"
+UNKNOWN_SITE_RULE: Final = "corpus-template"
+
+
+def line_keys(lines: pl.DataFrame) -> pl.Series:
+    """A 64-bit key for each line's text: same for lines that differ in case and spacing alone."""
+    folded = lines.select(pl.col("text").str.to_lowercase().str.replace_all(r"[\s\p{Z}]+", " ").str.strip_chars(" "))["text"]
+    digest = xxhash.xxh3_64_intdigest
+    return pl.Series("line", [digest(text) for text in folded.cast(pl.Binary).to_list()], dtype=pl.UInt64).reinterpret(signed=True)
+
+
+def page_evidence(lines: pl.DataFrame, keys: pl.Series, docs: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(pages, page_lines) that a batch contributes to the counts.
+
+    docs: doc (as in lines), key (a signed 64-bit name of the document, the same in every run) and site ("" if unknown).
+    """
+    chars = pl.col("end") - pl.col("start")
+    by_line = (
+        lines.lazy()
+        .select("doc", chars.cast(pl.Int32).alias("chars"))
+        .with_columns(line=keys)
+        .unique(["doc", "line"], maintain_order=True)
+        .with_columns(long=pl.when(pl.col("chars") >= TEXT_LINE_CHARS).then("chars").otherwise(0))
+        .with_columns(long_mass=pl.col("long").sum().over("doc"))
+        .with_columns(weight=pl.when(pl.col("long_mass") >= TEXT_PAGE_CHARS).then("long").otherwise("chars"))
+        .join(docs.lazy().select("doc", "site", key=pl.col("key")), on="doc", how="inner", maintain_order="left")
+        .select("site", pl.col("key").alias("doc"), "line", "weight")
+        .collect()
+    )
+    pages = by_line.group_by("site", "doc").agg(mass=pl.col("weight").sum().cast(pl.Int64)).sort("site", "doc")
+    return pages.select(PAGES.names()), by_line.select(PAGE_LINES.names()).sort("site", "doc", "line")
+
+
+def add_evidence(lines: pl.DataFrame, keys: pl.Series, docs: pl.DataFrame, site_lines: pl.DataFrame, site_pages: pl.DataFrame) -> pl.DataFrame:
+    """`lines` with `site`, `site_seen` (other groups of pages of the site with this line) and `site_pages`."""
+    return (
+        lines.lazy()
+        .with_columns(key=keys)
+        .join(docs.lazy().select("doc", "site"), on="doc", how="left", maintain_order="left")
+        .join(
+            site_lines.lazy().select("site", key=pl.col("line"), site_seen=pl.col("pages") - 1),
+            on=["site", "key"],
+            how="left",
+            maintain_order="left",
+        )
+        .join(site_pages.lazy().select("site", site_pages="pages"), on="site", how="left", maintain_order="left")
+        .with_columns(pl.col("site_seen").fill_null(0).cast(pl.UInt32), pl.col("site_pages").fill_null(1).cast(pl.UInt32))
+        .drop("key")
+        .collect()
+    )
+
+
+def mark_templates(lines: pl.DataFrame, limits: Templates) -> pl.DataFrame:
+    """Marks on lines that enough other pages of their site show. `lines` carry the columns of `add_evidence`.
+
+    A page whose text lines would mostly go is a page that the site repeats, not a template: its long lines stay.
+    """
+    chars = (pl.col("end") - pl.col("start")).cast(pl.Int64)
+    is_long = chars >= limits.long_chars
+    seen = pl.col("site_seen") + 1
+    known = pl.col("site") != ""
+    enough = (
+        pl.when(~known)
+        .then((seen >= limits.min_pages_unknown_site) & ~is_long)
+        .when(is_long)
+        .then((seen >= limits.min_pages_long) & (seen >= limits.min_share_long * pl.col("site_pages")))
+        .otherwise(seen >= limits.min_pages)
+    )
+    long_mass = pl.when(chars >= TEXT_LINE_CHARS).then(chars).otherwise(0)
+    return (
+        lines.lazy()
+        .with_columns(go=enough & (pl.col("site_seen") > 0), long_mass=long_mass)
+        .with_columns(
+            body=pl.col("long_mass").sum().over("doc"),
+            body_gone=pl.when("go").then("long_mass").otherwise(0).sum().over("doc"),
+        )
+        .filter(pl.col("go") & ((chars < TEXT_LINE_CHARS) | (pl.col("body_gone") <= pl.col("body") * 0.5)))
+        .select(
+            "doc",
+            "line",
+            "start",
+            "end",
+            unit=pl.lit("line"),
+            rule=pl.when(known).then(pl.lit(SITE_RULE)).otherwise(pl.lit(UNKNOWN_SITE_RULE)),
+            score=(1 - 1 / seen).cast(pl.Float32),
+            reason=pl.format("on {} of {} pages seen of {}", seen, pl.col("site_pages"), pl.when(known).then("site").otherwise(pl.lit("no known site"))),
+        )
+        .collect()
+        .select(pl.col(name).cast(kind) for name, kind in MARKS.items())
+    )

@@ -1,0 +1,85 @@
+"""What the duplicates step may do, read from dedup.yaml and checked whole."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
+
+import polars as pl
+import pyarrow as pa
+
+from etl.config import read_section, read_yaml
+
+FILE: Final = "dedup.yaml"
+
+
+def _at(default: Any, low: float, high: float) -> Any:
+    return field(default=default, metadata={"low": low, "high": high, "example": default})
+
+
+@dataclass(frozen=True, slots=True)
+class SentencePolicy:
+    """Duplicate sentences.
+
+    mode: remove, or annotate (the text stays). scope: corpus, or document for repeats inside one document only.
+    min_words: of a sentence that goes because another document has it. min_words_in_document: because the same one has.
+    protect_quotes: a quotation that another document has too stays. protect_refrains: a sentence shorter than
+    refrain_max_words that one document has three times or more stays. max_share: of a document's characters; above it
+    the document's sentences are annotated, not removed. near: near-duplicates inside one document too, when they are
+    at least near_similarity_min alike and the guard finds no difference in meaning.
+    """
+
+    mode: Literal["remove", "annotate"] = "remove"
+    scope: Literal["corpus", "document"] = "corpus"
+    min_words: int = _at(8, 1, 1000)
+    min_words_in_document: int = _at(5, 1, 1000)
+    protect_quotes: bool = True
+    protect_refrains: bool = True
+    refrain_max_words: int = _at(10, 1, 1000)
+    max_share: float = _at(0.5, 0.0, 1.0)
+    near: bool = True
+    near_similarity_min: float = _at(0.9, 0.5, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentPolicy:
+    """Duplicate documents.
+
+    mode: remove, or annotate. near: near-duplicates too, when at least containment_min of the shorter text's shingles
+    and resemblance_min of the longer's are shared, and numbers_min of the numbers agree. excerpts: keep or remove a
+    short text that is wholly part of a longer one.
+    """
+
+    mode: Literal["remove", "annotate"] = "remove"
+    near: bool = True
+    containment_min: float = _at(0.55, 0.0, 1.0)
+    resemblance_min: float = _at(0.35, 0.0, 1.0)
+    numbers_min: float = _at(0.7, 0.0, 1.0)
+    excerpts: Literal["keep", "remove"] = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class DedupPolicy:
+    """Both units' policies."""
+
+    sentence_dedup: SentencePolicy = SentencePolicy()
+    document_dedup: DocumentPolicy = DocumentPolicy()
+
+    def params(self, skip: Collection[str] = ()) -> pa.Table:
+        """The one-row table `params` of the SQL files; skip: steps that are off."""
+        row: dict[str, object] = {"sentences_on": "sentence_dedup" not in skip, "documents_on": "document_dedup" not in skip}
+        row |= {f"sentence_{name}": value for name, value in asdict(self.sentence_dedup).items()}
+        row |= {f"document_{name}": value for name, value in asdict(self.document_dedup).items()}
+        table: pa.Table = pl.DataFrame([row]).to_arrow()
+        return table
+
+
+def read_policy(values: Mapping[str, Any], *, file: str = FILE) -> DedupPolicy:
+    """The policy that dedup.yaml's values describe; keys left out keep their default. Raises ConfigError with every fault."""
+    return read_section(DedupPolicy, values, file=file)
+
+
+def parse_policy(text: str, *, file: str = FILE) -> DedupPolicy:
+    """The policy that the text of a dedup.yaml describes."""
+    return read_policy(read_yaml(text, file=file), file=file)

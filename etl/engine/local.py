@@ -1,0 +1,183 @@
+"""The local engine: a pool of processes for shards, embedded DuckDB for the barriers. No service.
+
+Another engine offers the same four calls: `map_shards`, `sql`, `workers` and `close`. A shard's function takes picklable
+arguments and passes paths, so that it can run in any process or on any machine that sees the same folder.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import pyarrow as pa
+
+from etl.errors import StageError
+
+R = TypeVar("R")
+
+MEMORY_LIMIT_MB: Final = 600
+"""What DuckDB may hold before it spills to the work folder; the worker processes need the rest of 1.5 GB."""
+
+
+@dataclass(slots=True)
+class LocalEngine:
+    """Runs shards in `workers` processes and SQL in DuckDB. Close it, or use it as a context.
+
+    workers: processes; 1 runs everything in this process.
+    """
+
+    workers: int = 1
+    _pool: ProcessPoolExecutor | None = field(default=None, repr=False)
+
+    def map_shards(self, function: Callable[..., R], tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, R | Exception]]:
+        """(number of the task, result or its exception) of `function(*task)` for each task, as they finish.
+
+        A shard's failure is a value here: the others go on, and the caller decides. A dead worker process is a
+        StageError for the shards that were under way.
+        """
+        if self.workers == 1 or len(tasks) == 1:
+            for number, task in enumerate(tasks):
+                yield number, _attempt(function, task)
+            return
+        waiting: dict[Future[R | Exception], int] = {}
+        ahead = iter(enumerate(tasks))
+        while True:
+            while len(waiting) < 2 * self.workers and (following := next(ahead, None)):
+                number, task = following
+                waiting[self._processes().submit(_attempt, function, task)] = number
+            if not waiting:
+                return
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in sorted(done, key=waiting.__getitem__):
+                yield waiting.pop(future), self._result(future)
+
+    def sql(
+        self,
+        script: str,
+        *,
+        views: Mapping[str, Sequence[Path] | pa.Table],
+        outputs: Mapping[str, Path],
+        temp: Path,
+    ) -> dict[str, int]:
+        """Run `script`, statements of the form `CREATE TABLE name AS SELECT …;`, and write tables to Parquet.
+
+        views: name -> Parquet files (all with one schema, at least one) or a table. outputs: table -> file to write,
+        rows in the order of the table's own ORDER BY. Returns the rows of each output.
+        """
+        import duckdb
+
+        temp.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=temp, prefix=".duckdb-") as spill:
+            connection = duckdb.connect(
+                config={
+                    "threads": self.workers,
+                    "memory_limit": f"{MEMORY_LIMIT_MB}MB",
+                    "temp_directory": spill,
+                    "preserve_insertion_order": True,
+                    "autoinstall_known_extensions": False,
+                    "autoload_known_extensions": False,
+                }
+            )
+            try:
+                for name, source in views.items():
+                    if isinstance(source, pa.Table):
+                        connection.register(name, source)
+                    else:
+                        files = ", ".join(_quote(str(path)) for path in source)
+                        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])")
+                for statement in split_statements(script):
+                    connection.execute(statement)
+                rows: dict[str, int] = {}
+                for table, path in outputs.items():
+                    part = path.with_name(f".{path.name}.part")
+                    connection.execute(f"COPY {table} TO {_quote(str(part))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100000)")
+                    part.replace(path)
+                    counted = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+                    rows[table] = int(counted[0]) if counted else 0
+                return rows
+            except duckdb.Error as error:
+                raise StageError(f"SQL failed: {error}") from error
+            finally:
+                connection.close()
+
+    def close(self) -> None:
+        """End the worker processes."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def __enter__(self) -> LocalEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _processes(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            # Spawned, not forked: Polars and Arrow have threads, and a fork of those can hang.
+            context = multiprocessing.get_context("spawn")
+            with _one_thread_each():
+                self._pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_warm)
+                for future in [self._pool.submit(_warm) for _ in range(self.workers)]:
+                    future.result()
+        return self._pool
+
+    def _result(self, future: Future[R | Exception]) -> R | Exception:
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            self._pool = None
+            return StageError("a worker process died (killed, or out of memory); run the same key again, with fewer --workers")
+
+
+def split_statements(script: str) -> list[str]:
+    """The statements of `script`: comment lines dropped, split where a line ends with a semicolon."""
+    code = "\n".join(line for line in script.splitlines() if not line.lstrip().startswith("--"))
+    return [statement.strip() for statement in code.split(";\n") if statement.strip().rstrip(";").strip()]
+
+
+def default_workers() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _attempt(function: Callable[..., R], task: tuple[Any, ...]) -> R | Exception:
+    try:
+        return function(*task)
+    except Exception as error:  # a boundary: the shard's fault travels to the caller as a value  # noqa: BLE001
+        error.add_note(f"in {function.__name__}{task!r}"[:500])
+        return error
+
+
+class _one_thread_each:  # noqa: N801  a context manager, used like a function
+    """Environment for worker processes: each uses one core, or N workers would use N times N."""
+
+    NAMES: Final = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS")
+
+    def __enter__(self) -> None:
+        self.before = {name: os.environ.get(name) for name in self.NAMES}
+        os.environ.update(dict.fromkeys(self.NAMES, "1"))
+
+    def __exit__(self, *_: object) -> None:
+        for name, value in self.before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _warm() -> None:
+    """Started once in each worker: one core for Arrow too."""
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(2)
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

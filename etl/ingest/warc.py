@@ -1,0 +1,2 @@
+from __future__ import annotations
+def read_warc(*a, **k): raise NotImplementedError

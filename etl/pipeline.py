@@ -1,0 +1,141 @@
+"""The stages in their order, and a run of them all. The DAG walks the same table."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from etl import stages
+from etl.engine.local import LocalEngine
+from etl.errors import StageError
+from etl.stages import Plan, StageReport
+from etl.storage import lock
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One row of the table. per_shard: takes (work, shard) for each shard; otherwise a barrier, (work, engine), once.
+
+    about: what it does, for progress lines and the task's page.
+    """
+
+    name: str
+    about: str
+    per_shard: Callable[[str, int], StageReport] | None = None
+    barrier: Callable[[str, LocalEngine], StageReport] | None = None
+
+
+STAGES: Final = (
+    Stage("prepare", "read and repair", per_shard=stages.prepare),
+    Stage("templates", "find each site's recurring lines", barrier=stages.count_templates),
+    Stage("clean", "mark boilerplate", per_shard=stages.clean),
+    Stage("duplicates", "find duplicate sentences and documents", barrier=stages.find_duplicates),
+    Stage("write", "cut, check and write", per_shard=stages.write),
+    Stage("report", "count and explain", barrier=stages.report),
+    Stage("gate", "hold the run against its limits", barrier=stages.gate),
+    Stage("release", "put the new dataset in place", barrier=stages.release),
+    Stage("settle", "tidy up", barrier=stages.settle),
+)
+
+
+class Progress(Protocol):
+    """Told how a run goes on."""
+
+    def begin(self, stage: Stage, shards: int) -> None:
+        """`stage` starts, over `shards` shards (1 for a barrier)."""
+
+    def advance(self, stage: Stage, report: StageReport) -> None:
+        """One shard, or the barrier, is done."""
+
+    def end(self, stage: Stage, report: StageReport) -> None:
+        """`stage` is done; counts are summed over its shards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished run. stages: one report a stage, summed over its shards. plan: what it read."""
+
+    plan: Plan
+    stages: tuple[StageReport, ...]
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Counts by stage."""
+        return {report.stage: report.counts for report in self.stages}
+
+
+class Silent:
+    """Progress that says nothing."""
+
+    def begin(self, stage: Stage, shards: int) -> None:
+        """Nothing."""
+
+    def advance(self, stage: Stage, report: StageReport) -> None:
+        """Nothing."""
+
+    def end(self, stage: Stage, report: StageReport) -> None:
+        """Nothing."""
+
+
+def run(
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    run_key: str,
+    engine: LocalEngine,
+    config: Path | None = None,
+    skip: Sequence[str] = (),
+    overrides: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Clean `inputs` into the dataset at `out` under `run_key`, replacing what that key wrote before.
+
+    Raises ConfigError before any work, HeldError when a gate holds the release (the work folder stays), StageError when
+    a shard failed: nothing is published then. When every input is settled by other runs the plan has no files, and
+    nothing is touched.
+    """
+    progress = progress or Silent()
+    with lock(out):
+        plan = stages.discover(inputs, out, run_key=run_key, config=config, skip=skip, overrides=overrides)
+        if not plan.files and plan.settled:
+            shutil.rmtree(plan.work, ignore_errors=True)
+            return Result(plan, ())
+        done = [run_stage(stage, plan, engine, progress) for stage in STAGES]
+        return Result(plan, tuple(done))
+
+
+def run_stage(stage: Stage, plan: Plan, engine: LocalEngine, progress: Progress) -> StageReport:
+    """Run one stage over all its shards. Raises StageError naming every shard that failed, after the others are done."""
+    work = str(plan.work)
+    shards = len(plan.shards) if stage.per_shard else 1
+    progress.begin(stage, shards)
+    if stage.per_shard is None:
+        assert stage.barrier is not None
+        report = stage.barrier(work, engine)
+        progress.advance(stage, report)
+    else:
+        reports, failed = [], []
+        for number, outcome in engine.map_shards(stage.per_shard, [(work, shard) for shard in range(shards)]):
+            if isinstance(outcome, Exception):
+                failed.append((number, outcome))
+            else:
+                reports.append(outcome)
+                progress.advance(stage, outcome)
+        if failed:
+            raise _failure(stage, plan, sorted(failed, key=lambda item: item[0]))
+        report = stages.total(stage.name, sorted(reports, key=lambda r: r.shard))
+    progress.end(stage, report)
+    return report
+
+
+def _failure(stage: Stage, plan: Plan, failed: Sequence[tuple[int, Exception]]) -> StageError:
+    told = [
+        f"shard {number} ({', '.join(plan.shards[number][:3])}{', …' if len(plan.shards[number]) > 3 else ''}): {type(error).__name__}: {error}"
+        for number, error in failed
+    ]
+    error = StageError(f"{stage.name} failed in {len(failed)} of {len(plan.shards)} shards; nothing was published\n" + "\n".join(told))
+    error.__cause__ = failed[0][1]
+    return error

@@ -1,0 +1,141 @@
+"""A run's report as one HTML page: no script, nothing fetched, all scraped text escaped.
+
+The page is also shown in a frame of the Airflow UI, so a tag that slipped through would run with that site's rights:
+Jinja escapes every value, `visible` defuses controls, and the page's own policy forbids scripts and requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any, Final
+
+from jinja2 import Environment, StrictUndefined, Template
+
+from etl.report.metrics import STAGE_ORDER
+from etl.report.visible import one_line, visible
+
+RULES_SHOWN: Final = 12  # of each step; the others are a click away
+ROWS_SHOWN: Final = 12
+DOTS_SHOWN: Final = 60
+BAR: Final = 1000  # units of a bar's own width
+ABOUT: Final[Mapping[str, str]] = {
+    "metadata": "Bylines, datelines and repeated titles",
+    "rules": "Phrases and patterns",
+    "captions": "Repeated captions",
+    "templates": "Lines that recur on a site",
+    "model": "Lines that read like furniture",
+    "sentence_dedup": "Duplicate sentences",
+    "document_dedup": "Duplicate documents",
+    "publish": "Nothing left",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar in units of BAR. kept: its first part; cut: the part beside it."""
+
+    kept: float
+    cut: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of the funnel. step: "" for the text at the start and at the end. left: characters that are left."""
+
+    step: str
+    about: str
+    chars: int
+    left: int
+    bar: Bar
+
+
+def render(metrics: Mapping[str, Any]) -> str:
+    """The page for a run's metrics."""
+    totals = metrics["totals"]
+    samples = metrics["samples"]
+    longest = max((rule["chars"] for rule in metrics["rules"]), default=0)
+    slowest = max((stage["seconds"] for stage in metrics["timing"]), default=0.0)
+    cpu_s = sum(stage["cpu_s"] for stage in metrics["timing"])
+    return _template().render(
+        run=metrics["run"],
+        skip=metrics["skip"],
+        earlier=metrics["earlier_runs"],
+        totals=totals,
+        funnel=_funnel(totals, metrics["by_stage"]),
+        steps=[
+            {
+                **step,
+                "about": ABOUT.get(step["stage"], ""),
+                "rules": [
+                    {
+                        **rule,
+                        "bar": _bar(rule["chars"], longest),
+                        "samples": [s for s in samples if (s["stage"], s["rule"], s["unit"]) == (rule["stage"], rule["rule"], rule["unit"])],
+                    }
+                    for rule in _largest_first(metrics["rules"], step["stage"])
+                ],
+            }
+            for step in metrics["by_stage"]
+        ],
+        sites=[{**site, "bar": _split(site["chars_kept"], site["chars_removed"])} for site in metrics["sites"]],
+        clusters=[{**cluster, "dots": min(cluster["n"], DOTS_SHOWN)} for cluster in metrics["clusters"]],
+        errors=metrics["errors"],
+        timing=[{**stage, "bar": _bar(stage["seconds"], slowest)} for stage in metrics["timing"]],
+        chars_per_cpu_s=int(totals["chars_repaired"] / cpu_s) if cpu_s else 0,
+        rules_shown=RULES_SHOWN,
+        rows_shown=ROWS_SHOWN,
+    )
+
+
+def _funnel(totals: Mapping[str, Any], by_stage: Sequence[Mapping[str, Any]]) -> list[Level]:
+    """The repaired text, what each step leaves of it, and what is kept."""
+    whole = left = totals["chars_repaired"]
+    levels = [Level("", "Repaired text", 0, whole, _bar(whole, whole))]
+    for step in by_stage:
+        left -= step["chars"]
+        bar = Bar(_bar(left, whole).kept, _bar(step["chars"], whole).kept)
+        levels.append(Level(step["stage"], ABOUT.get(step["stage"], step["stage"]), step["chars"], left, bar))
+    kept = totals["chars_kept"]
+    return [*levels, Level("", "Kept", 0, kept, _bar(kept, whole))]
+
+
+def _largest_first(rules: Sequence[Mapping[str, Any]], stage: str) -> list[Mapping[str, Any]]:
+    return sorted((rule for rule in rules if rule["stage"] == stage), key=lambda rule: (-rule["chars"], rule["rule"], rule["unit"]))
+
+
+def _bar(part: float, whole: float) -> Bar:
+    """A bar for `part`; what is there at all can be seen."""
+    return Bar(round(max(part / whole * BAR, 2.0 if part > 0 else 0.0), 1) if whole else 0.0)
+
+
+def _split(kept: int, removed: int) -> Bar:
+    whole = kept + removed
+    return Bar(_bar(kept, whole).kept, round(BAR - _bar(kept, whole).kept, 1)) if whole else Bar(0.0)
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    """The page's template. Every value passes `_shown`, then is escaped."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown)
+    environment.filters.update(num=_number, share=_share, line=one_line)
+    environment.globals.update(BAR=BAR, STAGE_ORDER=STAGE_ORDER)
+    return environment.from_string(resources.files("etl.report").joinpath("page.html").read_text(encoding="utf-8"))
+
+
+def _shown(value: object) -> object:
+    return visible(value) if type(value) is str else value
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+
+
+def _share(part: float, whole: float) -> str:
+    """`part` of `whole` in percent; a share that is there is not shown as none, nor an incomplete one as all."""
+    share = 100 * part / whole if whole else 0.0
+    if 0 < share < 0.05:
+        return "<\u202f0.1\u202f%"
+    return ">\u202f99.9\u202f%" if 99.95 <= share < 100 else f"{share:.1f}\u202f%"

@@ -1,0 +1,112 @@
+"""A run's configuration, read from its folder, checked whole, and frozen beside the run's work.
+
+A folder holds `pipeline.yaml`, `dedup.yaml` and `boilerplate/<family>.yaml`. A file that a user's folder lacks is the
+product's own; a family of the same name replaces the product's, one of another name adds to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from etl.boilerplate import rules
+from etl.config import PipelineConfig, apply_overrides, read_section, read_yaml
+from etl.dedup.policy import DedupPolicy, read_policy
+from etl.errors import ConfigError
+from etl.storage import read_json, write_json, write_text
+
+PIPELINE_FILE: Final = "pipeline.yaml"
+DEDUP_FILE: Final = "dedup.yaml"
+FAMILIES: Final = "boilerplate"
+OVERRIDES_FILE: Final = "overrides.json"
+DEDUP_KEYS: Final = ("sentence_dedup", "document_dedup")
+"""First words of `--set` keys that belong to dedup.yaml; all others belong to pipeline.yaml."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that a run is told: steps' options, duplicate policy, boilerplate rules."""
+
+    pipeline: PipelineConfig
+    dedup: DedupPolicy
+    rules: rules.RuleSet
+
+
+def default_folder() -> Path:
+    """The product's own configuration: inside the installed package, or `config/` of a checkout."""
+    here = Path(__file__).parent
+    packaged = here / "default_config"
+    return packaged if packaged.is_dir() else here.parent / "config"
+
+
+def read_files(folder: Path | None) -> dict[str, str]:
+    """Name below the folder -> text, the product's files with the user's `folder` laid over them."""
+    faults = []
+    if folder is not None and not folder.is_dir():
+        faults.append(f"--config {folder}: no such folder")
+    files: dict[str, str] = {}
+    for base in [default_folder()] + ([folder] if folder is not None and not faults else []):
+        for path in [base / PIPELINE_FILE, base / DEDUP_FILE, *sorted((base / FAMILIES).glob("*.yaml"))]:
+            if path.is_file():
+                try:
+                    files[path.relative_to(base).as_posix()] = path.read_text(encoding="utf-8")
+                except UnicodeDecodeError as error:
+                    faults.append(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8")
+    if faults:
+        raise ConfigError(faults)
+    return files
+
+
+def parse(files: Mapping[str, str], overrides: Mapping[str, str]) -> Settings:
+    """The settings that `files` (as `read_files` gives them) and `--set` overrides make. Raises with every fault."""
+    faults: list[str] = []
+    dedup = {key: value for key, value in overrides.items() if key.split(".")[0] in DEDUP_KEYS}
+    others = {key: value for key, value in overrides.items() if key not in dedup}
+    pipeline, policy, families = PipelineConfig(), None, []
+    try:
+        values = apply_overrides(read_yaml(files.get(PIPELINE_FILE, ""), file=PIPELINE_FILE), others)
+        pipeline = read_section(PipelineConfig, values, file=PIPELINE_FILE)
+    except ConfigError as error:
+        faults += error.faults
+    try:
+        policy = read_policy(apply_overrides(read_yaml(files.get(DEDUP_FILE, ""), file=DEDUP_FILE), dedup), file=DEDUP_FILE)
+    except ConfigError as error:
+        faults += error.faults
+    left_out = set(pipeline.boilerplate.without_families)
+    for name, text in sorted(files.items()):
+        if name.startswith(FAMILIES + "/"):
+            stem = Path(name).stem
+            if stem in left_out:
+                left_out.discard(stem)
+                continue
+            try:
+                families.append(rules.parse_family(name, text))
+            except ConfigError as error:
+                faults += error.faults
+    faults += [f"{PIPELINE_FILE}: boilerplate.without_families names {name}, which is no family" for name in sorted(left_out)]
+    ruleset = None
+    try:
+        ruleset = rules.compile_rules(families)
+    except ConfigError as error:
+        faults += error.faults
+    if faults or policy is None or ruleset is None:
+        raise ConfigError(faults)
+    return Settings(pipeline, policy, ruleset)
+
+
+def freeze(target: Path, files: Mapping[str, str], overrides: Mapping[str, str]) -> None:
+    """Write what a run was told below `target`, from where `thaw` reads it in any process."""
+    for name, text in files.items():
+        write_text(target / name, text)
+    write_json(target / OVERRIDES_FILE, dict(overrides))
+
+
+@lru_cache(maxsize=4)
+def thaw(target: Path) -> Settings:
+    """The settings that `freeze` wrote."""
+    overrides: dict[str, str] = read_json(target / OVERRIDES_FILE)
+    files = {p.relative_to(target).as_posix(): p.read_text(encoding="utf-8") for p in sorted(target.rglob("*.yaml"))}
+    return parse(files, overrides)

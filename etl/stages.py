@@ -1,0 +1,582 @@
+"""One function a stage: paths and configuration in, files and a StageReport out. The only callers of the pure packages.
+
+Everything a stage needs lies in the run's work folder, so any process that sees the folder can run any stage: the local
+engine, an Airflow task, a retry. Stages write by renames and may be repeated at will.
+
+    _work/KEY/plan.json  config/          what the run reads, how it is split, the configuration as it was at the start
+              docs/N.arrow                repaired documents, one record batch a batch of text
+              pages/ page_lines/ N.parquet      for barrier 1, whose site_lines.parquet and site_pages.parquet lie beside
+              found/ marks/ N.arrow       what boilerplate found and would remove, batch by batch as in docs
+              …/N.parquet                 for barrier 2 (sentences, fingerprints, …), whose dropped_*.parquet lie beside
+              release/                    the parts that `release` puts in place
+              reports/STAGE-N.json        StageReports
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import resource
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from etl import schema, settings
+from etl.boilerplate import language, strip, templates
+from etl.boilerplate.lines import split_lines
+from etl.config import check_run_key, check_steps
+from etl.dedup import fingerprint, sentences
+from etl.engine.local import LocalEngine
+from etl.errors import HeldError, StageError
+from etl.history import FILES, History, write_state
+from etl.ingest import formats
+from etl.ingest.discover import is_input, plan_sources
+from etl.ingest.site import sites
+from etl.publish import dataset
+from etl.publish.assemble import DROPPED, MARKS, assemble
+from etl.repair.mojibake import repair
+from etl.report import gates, metrics, page
+from etl.storage import (
+    batch_writer,
+    list_files,
+    open_input,
+    read_batch_file,
+    read_json,
+    remove_tree,
+    sha256,
+    write_batch,
+    write_json,
+    write_parquet,
+    write_text,
+)
+
+log = logging.getLogger(__name__)
+
+PLAN: Final = "plan.json"
+COMPRESSED: Final = (".gz", ".zst", ".bz2", ".xz")
+EXPANSION: Final = 4  # text out of a compressed byte, to make shards of like work; measured 3.5 to 5 on scraped news
+
+DOCS: Final = pa.schema([*schema.RAW, ("repairs", schema.STRINGS), ("site_key", pa.string())])
+FOUND: Final = pa.schema(
+    [
+        ("title", pa.string()),
+        ("site", pa.string()),
+        ("authors", schema.STRINGS),
+        ("published_at", schema.TIME),
+        ("lang", pa.string()),
+        ("lang_score", pa.float32()),
+    ]
+)
+DEDUP_TABLES: Final = {"fingerprints": fingerprint.FINGERPRINTS, "sentences": fingerprint.DOC_SENTENCES}
+"""What `clean` leaves for barrier 2, a file a shard."""
+
+HISTORY_TABLES: Final = ("pages", "page_lines", *DEDUP_TABLES)
+"""Work tables that stay as a run's state, for the runs after it."""
+
+REASONS: Final = {
+    "exact-document": "the same text as the document that stays",
+    "near-document": "nearly the same text as the document that stays",
+    "exact-sentence": "the same sentence stands where the copy that stays begins",
+    "near-sentence": "nearly the same sentence stands where the copy that stays begins",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """What a stage did to one shard (or, at a barrier, to all: shard -1). seconds: wall; cpu_s: user and system."""
+
+    stage: str
+    shard: int = -1
+    counts: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+
+    def line(self) -> str:
+        """One line for a log: `in=1200 kept=1164 rejects=2`."""
+        return " ".join(f"{name}={count}" for name, count in self.counts.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run reads and how it is split. files: source -> (path, bytes, sha256). shards: sources, in order."""
+
+    run_key: str
+    out: str
+    skip: tuple[str, ...]
+    files: dict[str, tuple[str, int, str]]
+    shards: tuple[tuple[str, ...], ...]
+    history: dict[str, str]
+    settled: int
+    skipped: int
+
+    @property
+    def work(self) -> Path:
+        """The run's work folder."""
+        return work_folder(Path(self.out), self.run_key)
+
+    @property
+    def settings(self) -> settings.Settings:
+        """The configuration the run was planned with."""
+        return settings.thaw(self.work / "config")
+
+    def shard_files(self, table: str, kind: str = "parquet") -> list[Path]:
+        """The file of each shard in one of the work tables."""
+        return [self.work / table / f"{number:05d}.{kind}" for number in range(len(self.shards))]
+
+
+def work_folder(out: Path, run_key: str) -> Path:
+    """Where a run works until it has succeeded."""
+    return out.resolve() / "_work" / run_key
+
+
+@lru_cache(maxsize=4)
+def _load_plan(path: Path, changed_ns: int) -> Plan:
+    raw = read_json(path)
+    return Plan(
+        run_key=raw["run_key"],
+        out=raw["out"],
+        skip=tuple(raw["skip"]),
+        files={source: tuple(entry) for source, entry in raw["files"].items()},
+        shards=tuple(tuple(shard) for shard in raw["shards"]),
+        history=raw["history"],
+        settled=raw["settled"],
+        skipped=raw["skipped"],
+    )
+
+
+def load_plan(work: str | Path) -> Plan:
+    """The plan in a work folder."""
+    path = Path(work) / PLAN
+    if not path.exists():
+        raise StageError(f"{path} is not there: the run was settled or never discovered; start it again")
+    return _load_plan(path, path.stat().st_mtime_ns)
+
+
+def discover(
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    run_key: str,
+    config: Path | None = None,
+    skip: Sequence[str] = (),
+    overrides: Mapping[str, str] | None = None,
+) -> Plan:
+    """Find what is new below `inputs`, pack it into shards and write the plan. Raises ConfigError before any work.
+
+    A file whose source and content another run took is settled and left out; a changed file is new.
+    """
+    check_run_key(run_key)
+    steps = check_steps(skip)
+    files_of_config = settings.read_files(config)
+    told = settings.parse(files_of_config, overrides or {})
+    listed = list_files(inputs)
+    wanted = [(root, path) for root, path, named in listed if named or is_input(path.name)]
+    found, skipped = plan_sources(wanted), len(listed) - len(wanted)
+    history = History(out.resolve(), dataset.read_manifest(out)["runs"])
+    taken = history.settled(run_key)
+    files: dict[str, tuple[str, int, str]] = {}
+    settled = 0
+    for item in found:
+        digest = sha256(Path(item.path))
+        if (item.source, digest) in taken:
+            settled += 1
+        else:
+            files[item.source] = (str(item.path), Path(item.path).stat().st_size, digest)
+    plan = Plan(
+        run_key=run_key,
+        out=str(out.resolve()),
+        skip=steps,
+        files=files,
+        shards=_pack(files, told.pipeline.ingest.shard_bytes),
+        history=history.earlier(run_key),
+        settled=settled,
+        skipped=skipped,
+    )
+    remove_tree(plan.work)
+    settings.freeze(plan.work / "config", files_of_config, overrides or {})
+    write_json(plan.work / PLAN, asdict(plan))
+    _report(plan, StageReport("discover", counts={"files": len(files), "settled": settled, "skipped": skipped, "shards": len(plan.shards)}))
+    return plan
+
+
+ENTRY: Final = "release.json"
+
+
+def prepare(work: str, shard: int) -> StageReport:
+    """Ingest and repair one shard: docs, the site evidence of its lines, its rejects."""
+    plan, started = load_plan(work), _clock()
+    options = plan.settings.pipeline
+    rejects: list[formats.Reject] = []
+    counts: Counter[str] = Counter(files=len(plan.shards[shard]), documents=0, rejects=0, chars=0, repaired=0)
+    pages: list[pa.Table] = []
+    page_lines: list[pa.Table] = []
+    with batch_writer(plan.shard_files("docs", "arrow")[shard], DOCS) as writer:
+        for table in _batches(plan, shard, rejects):
+            docs = _as_frame(table)
+            if "repair" in plan.skip:
+                docs = docs.with_columns(repairs=pl.lit([], dtype=pl.List(pl.String)))
+            else:
+                text, repairs = repair(docs["text"])
+                docs = docs.with_columns(text.alias("text"), repairs.alias("repairs"))
+            docs = docs.with_columns(sites(docs).alias("site_key"))
+            if "boilerplate" not in plan.skip and options.boilerplate.templates.enabled:
+                lines = split_lines(docs["text"])
+                seen, held = templates.page_evidence(lines, templates.line_keys(lines), _pages_of(docs))
+                pages.append(seen.to_arrow())
+                page_lines.append(held.to_arrow())
+            write_batch(writer, docs.to_arrow().select(DOCS.names).cast(DOCS))
+            counts["documents"] += docs.height
+            counts["repaired"] += docs.select((pl.col("repairs").list.len() > 0).sum()).item()
+            counts["chars"] += docs.select(pl.col("text").str.len_chars().sum()).item()
+    write_parquet(plan.shard_files("pages")[shard], pages, _arrow_schema(templates.PAGES))
+    write_parquet(plan.shard_files("page_lines")[shard], page_lines, _arrow_schema(templates.PAGE_LINES))
+    counts["rejects"] = len(rejects)
+    columns = {name: pa.array([getattr(r, name) for r in rejects], schema.REJECTS.field(name).type) for name in schema.REJECTS.names}
+    write_parquet(plan.shard_files("rejects")[shard], [pa.table(columns)], schema.REJECTS)
+    return _report(plan, StageReport("prepare", shard, dict(counts), **_timed(started)))
+
+
+def count_templates(work: str, engine: LocalEngine) -> StageReport:
+    """Barrier 1: which lines recur on the pages of a site, earlier runs included."""
+    plan, started = load_plan(work), _clock()
+    history = History(Path(plan.out), dataset.read_manifest(Path(plan.out))["runs"])
+    share = plan.settings.pipeline.boilerplate.templates.copy_share
+    rows = engine.sql(
+        _sql("etl.boilerplate", "templates.sql"),
+        views={
+            "pages": plan.shard_files("pages") + history.state_files(plan.history, "pages"),
+            "page_lines": plan.shard_files("page_lines") + history.state_files(plan.history, "page_lines"),
+            "params": pa.table({"copy_share": [share]}),
+        },
+        outputs={"site_lines": plan.work / "site_lines.parquet", "site_pages": plan.work / "site_pages.parquet"},
+        temp=plan.work,
+    )
+    return _report(plan, StageReport("templates", counts={"site_lines": rows["site_lines"], "sites": rows["site_pages"]}, **_timed(started)))
+
+
+def clean(work: str, shard: int) -> StageReport:
+    """Mark the boilerplate of one shard, and tell barrier 2 what is left of it."""
+    plan, started = load_plan(work), _clock()
+    told = plan.settings
+    site_lines, site_pages = _evidence(plan)
+    counts: Counter[str] = Counter(lines=0)
+    left: dict[str, list[pa.Table]] = {name: [] for name in DEDUP_TABLES}
+    with (
+        batch_writer(plan.shard_files("marks", "arrow")[shard], _arrow_schema(MARKS)) as marks_writer,
+        batch_writer(plan.shard_files("found", "arrow")[shard], FOUND) as found_writer,
+    ):
+        for table in read_batch_file(plan.shard_files("docs", "arrow")[shard]):
+            docs = _as_frame(table)
+            lines = split_lines(docs["text"])
+            if "boilerplate" in plan.skip:
+                stripped = strip.nothing(lines, _described(docs))
+            else:
+                lines = templates.add_evidence(lines, templates.line_keys(lines), _pages_of(docs), site_lines, site_pages)
+                stripped = strip.strip_boilerplate(lines, _described(docs), told.rules, told.pipeline.boilerplate)
+            counts["lines"] += lines.height
+            counts.update(stripped.marks["stage"].to_list())
+            marks = stripped.marks.with_columns(kept_doc_id=pl.lit(None, pl.String), kept_start=pl.lit(None, pl.Int64))
+            write_batch(marks_writer, _to_arrow(marks, MARKS))
+            write_batch(found_writer, _found(docs, stripped).to_arrow().select(FOUND.names).cast(FOUND))
+            tables = fingerprint.shard_tables(docs, stripped.segments)
+            for name in DEDUP_TABLES:
+                left[name].append(_to_arrow(getattr(tables, name), DEDUP_TABLES[name]))
+    for name, rows in left.items():
+        write_parquet(plan.shard_files(name)[shard], rows, _arrow_schema(DEDUP_TABLES[name]))
+    return _report(plan, StageReport("clean", shard, dict(counts), **_timed(started)))
+
+
+def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
+    """Barrier 2: which documents and sentences repeat others, earlier runs included, and which copy stays."""
+    plan, started = load_plan(work), _clock()
+    history = History(Path(plan.out), dataset.read_manifest(Path(plan.out))["runs"])
+    views: dict[str, Sequence[Path] | pa.Table] = {"params": plan.settings.dedup.params(plan.skip)}
+    for name, kind in DEDUP_TABLES.items():
+        views[name] = plan.shard_files(name)
+        views[f"history_{name}"] = _history_view(history.state_files(plan.history, name), kind)
+    scripts = [_sql("etl.dedup", name) for name in ("documents.sql", "sentences.sql")]
+    outputs = {name: plan.work / f"{name}.parquet" for name in ("dropped_documents", "dropped_sentences")}
+    rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work)
+    counts = {"documents": rows["dropped_documents"], "sentences": rows["dropped_sentences"]}
+    return _report(plan, StageReport("duplicates", counts=counts, **_timed(started)))
+
+
+def write(work: str, shard: int) -> StageReport:
+    """Cut one shard, check that nothing is lost, and write its parts of the three datasets."""
+    plan, started = load_plan(work), _clock()
+    options = plan.settings.pipeline.publish
+    counts: Counter[str] = Counter()
+    documents: list[pa.Table] = []
+    removals: list[pa.Table] = []
+    for docs, marks, dropped in _decided(plan, shard):
+        made = assemble(docs, marks, dropped)
+        counts.update(made.counts)
+        documents.append(made.documents)
+        removals.append(made.removals)
+    staging = plan.work / "release"
+    dataset.write_part(staging, shard, "documents", documents, options)
+    dataset.write_part(staging, shard, "removals", removals, options)
+    dataset.write_part(staging, shard, "rejects", [pq.read_table(plan.shard_files("rejects")[shard])], options)
+    return _report(plan, StageReport("write", shard, dict(counts), **_timed(started)))
+
+
+def report(work: str, engine: LocalEngine) -> StageReport:
+    """Leave the run's state for later runs, count what was written, draw the report, and list what `release` will place."""
+    plan, started = load_plan(work), _clock()
+    _write_state(plan)
+    told = metrics.collect(_facts(plan, engine))
+    write_json(plan.work / "report" / "metrics.json", told)
+    write_text(plan.work / "report" / "index.html", page.render(told))
+    listed = dataset.list_parts(plan.work / "release")
+    entry = {
+        "datasets": listed,
+        "history": plan.history,
+        "skip": list(plan.skip),
+        "counts": {name: told["totals"][name] for name in ("documents_read", "chars_repaired")},
+        "release": hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()[:16],
+    }
+    write_json(plan.work / ENTRY, entry)
+    return _report(plan, StageReport("report", counts={"rules": len(told["rules"])}, **_timed(started)))
+
+
+def gate(work: str, engine: LocalEngine) -> StageReport:
+    """Hold the run against its limits. Raises HeldError naming each that it passes."""
+    plan, started = load_plan(work), _clock()
+    reasons = gates.judge(read_json(plan.work / "report" / "metrics.json"), plan.settings.pipeline.gate)
+    if reasons:
+        raise HeldError(reasons)
+    return _report(plan, StageReport("gate", counts={"held": 0}, **_timed(started)))
+
+
+def release(work: str, engine: LocalEngine) -> StageReport:
+    """Put the finished run in place, atomically, and record it in the manifest. Safe to repeat after a kill."""
+    plan, started = load_plan(work), _clock()
+    entry = read_json(plan.work / ENTRY)
+    dataset.release(Path(plan.out), plan.work / "release", plan.run_key, entry, report=plan.work / "report")
+    counts = {name: entry["datasets"][name]["rows"] for name in dataset.DATASETS}
+    return _report(plan, StageReport("release", counts=counts, **_timed(started)))
+
+
+def settle(work: str, engine: LocalEngine) -> StageReport:
+    """Remove the work folder: the run's files are settled by the state that was released with it."""
+    plan, started = load_plan(work), _clock()
+    done = StageReport("settle", counts={"files": len(plan.files)}, **_timed(started))
+    remove_tree(plan.work)
+    return done
+
+
+def total(stage: str, reports: Sequence[StageReport]) -> StageReport:
+    """The reports of a stage's shards as one: counts, seconds and CPU seconds summed."""
+    counts: Counter[str] = Counter()
+    for one in reports:
+        counts.update(one.counts)
+    return StageReport(stage, -1, dict(counts), sum(r.seconds for r in reports), sum(r.cpu_s for r in reports))
+
+
+def _pack(files: Mapping[str, tuple[str, int, str]], shard_bytes: int) -> tuple[tuple[str, ...], ...]:
+    """Sources in order, packed into shards of about `shard_bytes` of text each. One shard at least."""
+    shards: list[list[str]] = [[]]
+    size = 0
+    for source, (_, on_disk, _) in sorted(files.items()):
+        weight = on_disk * (EXPANSION if source.lower().endswith(COMPRESSED) else 1)
+        if shards[-1] and size + weight > shard_bytes:
+            shards.append([])
+            size = 0
+        shards[-1].append(source)
+        size += weight
+    return tuple(tuple(shard) for shard in shards)
+
+
+def _batches(plan: Plan, shard: int, rejects: list[formats.Reject]) -> Iterator[pa.Table]:
+    """The raw documents of a shard, small files put together, in tables of about batch_chars of text."""
+    options = plan.settings.pipeline.ingest
+    limits = formats.Limits(
+        max_record_bytes=options.max_record_bytes,
+        max_expansion=options.max_expansion,
+        max_file_bytes=options.max_file_bytes,
+    )
+    waiting: list[pa.Table] = []
+    held = 0
+    for source in plan.shards[shard]:
+        path, size, _ = plan.files[source]
+        with open_input(Path(path)) as stream:
+            for table, refused in formats.read_batches(stream, source=source, size=size, limits=limits, batch_chars=options.batch_chars):
+                rejects += refused
+                if not table.num_rows:
+                    continue
+                if held and held + table.nbytes > options.batch_chars:
+                    yield pa.concat_tables(waiting)
+                    waiting, held = [], 0
+                waiting.append(table)
+                held += table.nbytes
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _as_frame(table: pa.Table) -> pl.DataFrame:
+    """A batch of documents with their row numbers as `doc`."""
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame.with_row_index("doc")
+
+
+def _pages_of(docs: pl.DataFrame) -> pl.DataFrame:
+    """doc, key (the first 64 bits of doc_id, signed) and site of each document, as `templates` wants them."""
+    key = pl.Series("key", [int(doc_id[:16], 16) for doc_id in docs["doc_id"].to_list()], dtype=pl.UInt64)
+    return docs.select("doc", key.reinterpret(signed=True), pl.col("site_key").alias("site"))
+
+
+def _described(docs: pl.DataFrame) -> pl.DataFrame:
+    """What the input says of each document, as `metadata` wants it."""
+    return docs.select("doc", "url", "title", pl.col("site_key").alias("site"), "authors", "published_at")
+
+
+def _to_arrow(frame: pl.DataFrame, wanted: pl.Schema) -> pa.Table:
+    table: pa.Table = frame.select(pl.col(name).cast(kind) for name, kind in wanted.items()).to_arrow()
+    return table
+
+
+def _history_view(files: Sequence[Path], kind: pl.Schema) -> pa.Table:
+    """State tables of earlier runs with their run_key, which the folder's name says."""
+    keyed = pl.Schema({**kind, "run_key": pl.String})
+    if not files:
+        return _to_arrow(keyed.to_frame(), keyed)
+    frames = [pl.scan_parquet(path).with_columns(run_key=pl.lit(path.parent.name.removeprefix("run="))) for path in files]
+    return _to_arrow(pl.concat(frames).collect(), keyed)
+
+
+def _decided(plan: Plan, shard: int) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]]:
+    """(docs, marks, dropped) of each batch of a shard, as `assemble` wants them: what every step decided, together."""
+    dropped_documents = pl.read_parquet(plan.work / "dropped_documents.parquet")
+    dropped_sentences = pl.scan_parquet(plan.work / "dropped_sentences.parquet").filter(action="remove")
+    copies = dropped_documents.group_by(doc_id="kept_doc_id").agg(duplicates=pl.len().cast(pl.Int64))
+    for table, found_table, marks_table in zip(*(read_batch_file(plan.shard_files(name, "arrow")[shard]) for name in ("docs", "found", "marks")), strict=True):
+        found = pl.from_arrow(found_table)
+        marks = pl.from_arrow(marks_table)
+        assert isinstance(found, pl.DataFrame) and isinstance(marks, pl.DataFrame)
+        docs = (
+            _as_frame(table)
+            .drop("title", "site", "authors", "published_at", "lang")
+            .hstack(found.select(FOUND.names))
+            .join(copies, on="doc_id", how="left", maintain_order="left")
+            .with_columns(pl.col("duplicates").fill_null(0))
+        )
+        numbers = docs.select("doc", "doc_id")
+        dropped = _with_reason(dropped_documents.join(numbers, on="doc_id"), "document_dedup")
+        repeated = _with_reason(dropped_sentences.join(numbers.lazy(), on="doc_id").collect(), "sentence_dedup").rename({"start_char": "start", "end_char": "end"})
+        repeated = _confirmed(docs, repeated.sort("doc", "start").with_columns(unit=pl.lit("sentence")))
+        every = pl.concat([frame.select(pl.col(name).cast(kind) for name, kind in MARKS.items()) for frame in (marks, repeated)])
+        yield docs.drop("doc"), every, dropped.select(pl.col(name).cast(kind) for name, kind in DROPPED.items()).sort("doc")
+
+
+def _with_reason(rows: pl.DataFrame, stage: str) -> pl.DataFrame:
+    return rows.with_columns(stage=pl.lit(stage), reason=pl.col("rule").replace_strict(REASONS, default="a copy of the one that stays", return_dtype=pl.String))
+
+
+def _confirmed(docs: pl.DataFrame, repeated: pl.DataFrame) -> pl.DataFrame:
+    """`repeated` without the rows that an exact splitter doesn't see as whole sentences: nothing is left half a sentence."""
+    texts, langs = docs["text"], docs["lang"].fill_null("en")
+    good = []
+    for doc, start, end in repeated.select("doc", "start", "end").iter_rows():  # the few sentences about to go
+        text = texts[doc]
+        begin = text.rfind("\n", 0, start) + 1
+        stop = text.find("\n", end)
+        good.append(sentences.confirm_boundaries(text[begin : stop if stop >= 0 else len(text)], start - begin, end - begin, lang=langs[doc]))
+    return repeated.filter(pl.Series(good, dtype=pl.Boolean))
+
+
+def _write_state(plan: Plan) -> None:
+    """The run's state below `release`: settled files, and the tables that later runs look up."""
+    folder = plan.work / "release" / dataset.STATE
+    folder.mkdir(parents=True, exist_ok=True)
+    files = sorted((source, digest, size) for source, (_, size, digest) in plan.files.items())
+    columns = dict(zip(FILES.names, map(list, zip(*files, strict=True)), strict=True)) if files else {name: [] for name in FILES.names}
+    write_state(folder, "files", [pa.table(columns, schema=FILES)], FILES)
+    survivors = pl.read_parquet(plan.work / "dropped_documents.parquet", columns=["doc_id"])
+    for name in HISTORY_TABLES:
+        tables = (_survivors(path, survivors) for path in plan.shard_files(name))
+        write_state(folder, name, tables, _arrow_schema({**templates.PAGES_TABLES, **DEDUP_TABLES}[name]))
+
+
+def _survivors(path: Path, dropped: pl.DataFrame) -> pa.Table:
+    """A work table without the documents that were dropped as copies: what was not published is no evidence later."""
+    table = pl.scan_parquet(path)
+    if "doc_id" in table.collect_schema():
+        table = table.join(dropped.lazy(), on="doc_id", how="anti", maintain_order="left")
+    return table.collect().to_arrow()
+
+
+def _facts(plan: Plan, engine: LocalEngine) -> metrics.Facts:
+    """What the report is made of."""
+    folder = plan.work / "metrics"
+    folder.mkdir(exist_ok=True)
+    outputs = {name: folder / f"{name}.parquet" for name in metrics.AGGREGATES}
+    views = {name: sorted((plan.work / "release" / name).glob("*.parquet")) for name in metrics.INPUTS}
+    engine.sql(_sql("etl.report", "metrics.sql"), views=views, outputs=outputs, temp=plan.work)
+    return metrics.Facts(
+        run_key=plan.run_key,
+        reports=[read_json(path) for path in sorted((plan.work / "reports").glob("*.json"))],
+        skip=plan.skip,
+        earlier=list(plan.history),
+        **{name: pq.read_table(path) for name, path in outputs.items()},
+    )
+
+
+def _evidence(plan: Plan) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(site_lines, site_pages) of barrier 1, empty when it didn't run."""
+    if "boilerplate" in plan.skip:
+        return templates.SITE_LINES.to_frame(), templates.SITE_PAGES.to_frame()
+    return pl.read_parquet(plan.work / "site_lines.parquet"), pl.read_parquet(plan.work / "site_pages.parquet")
+
+
+def _found(docs: pl.DataFrame, stripped: strip.Stripped) -> pl.DataFrame:
+    """FOUND for each document: the input's word, else what boilerplate found, else what the kept text tells."""
+    chars = pl.col("end") - pl.col("start")
+    longest = stripped.segments.lazy().group_by("doc").agg(pl.col("text").get(chars.arg_max())).collect()
+    texts = docs.select("doc", "lang").join(longest, on="doc", how="left", maintain_order="left")
+    asked = texts.filter(pl.col("lang").is_null() & pl.col("text").is_not_null())
+    told = pl.concat([asked.select("doc"), language.detect(asked["text"])], how="horizontal")
+    return (
+        stripped.found.join(docs.select("doc", "lang"), on="doc", how="left", maintain_order="left")
+        .join(told.rename({"lang": "told"}), on="doc", how="left", maintain_order="left")
+        .sort("doc")
+        .with_columns(pl.coalesce("lang", "told"))
+    )
+
+
+def _sql(package: str, name: str) -> str:
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
+
+
+def _arrow_schema(of: pl.Schema) -> pa.Schema:
+    empty: pa.Table = of.to_frame().to_arrow()
+    return empty.schema
+
+
+def _clock() -> tuple[float, float]:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return time.perf_counter(), used.ru_utime + used.ru_stime
+
+
+def _timed(started: tuple[float, float]) -> dict[str, float]:
+    """seconds and cpu_s since `started`, for a StageReport."""
+    now = _clock()
+    return {"seconds": round(now[0] - started[0], 3), "cpu_s": round(now[1] - started[1], 3)}
+
+
+def _report(plan: Plan, done: StageReport) -> StageReport:
+    """Keep `done` in the run's work folder, and log it."""
+    name = done.stage if done.shard < 0 else f"{done.stage}-{done.shard:05d}"
+    write_json(plan.work / "reports" / f"{name}.json", asdict(done))
+    log.info("%s %s %s %.1f s", done.stage, "" if done.shard < 0 else f"shard {done.shard}", done.line(), done.seconds)
+    return done

@@ -1,0 +1,146 @@
+"""Files: where inputs lie, how tables are written so that a kill leaves either the old file or the new one."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.ipc as ipc
+import pyarrow.parquet as pq
+
+from etl.errors import ConfigError, StageError
+
+
+def list_files(inputs: Sequence[Path]) -> list[tuple[Path, Path, bool]]:
+    """(root, file, named) of every file below `inputs`: a folder is its files' root and walked whole, a file named by
+    itself has its folder as root and `named` set.
+
+    Hidden folders and those that begin with an underscore are left out, links to folders are not followed. Raises
+    ConfigError naming each input that is not there.
+    """
+    faults = [f"INPUT {path}: no such file or folder" for path in inputs if not path.exists()]
+    if faults:
+        raise ConfigError(faults)
+    found: list[tuple[Path, Path, bool]] = []
+    for given in inputs:
+        root = given.resolve()
+        if not root.is_dir():
+            found.append((root.parent, root, True))
+            continue
+        for folder, folders, names in os.walk(root):
+            folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+            paths = (Path(folder, name) for name in sorted(names))
+            found += [(root, path, False) for path in paths if path.is_file()]
+    return found
+
+
+def open_input(path: Path) -> BinaryIO:
+    """The raw file at `path`, to read."""
+    return path.open("rb")
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well, and goes when it doesn't.
+
+    durable: also on disk before it appears, so that a power cut leaves no empty file under the final name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        if durable:
+            sync(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object, *, durable: bool = False) -> None:
+    """`value` as JSON at `path`, keys sorted, in one step."""
+    with replacing(path, durable=durable) as part:
+        part.write_text(json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """What `write_json` wrote."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_text(path: Path, text: str) -> None:
+    """`text` at `path`, in one step."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_parquet(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, *, row_group_rows: int = 250_000) -> int:
+    """A work or state table at `path`; the number of rows. Tables stream, an empty one gives a file without rows."""
+    rows = 0
+    with replacing(path) as part:
+        with pq.ParquetWriter(part, schema, compression="zstd", compression_level=1, write_statistics=True) as writer:
+            for table in tables:
+                writer.write_table(table.cast(schema), row_group_size=row_group_rows)
+                rows += table.num_rows
+    return rows
+
+
+@contextmanager
+def batch_writer(path: Path, schema: pa.Schema) -> Iterator[ipc.RecordBatchFileWriter]:
+    """An Arrow file at `path` that takes one record batch a batch of documents."""
+    options = ipc.IpcWriteOptions(compression="zstd")
+    with replacing(path) as part, ipc.new_file(str(part), schema, options=options) as writer:
+        yield writer
+
+
+def write_batch(writer: ipc.RecordBatchFileWriter, table: pa.Table) -> None:
+    """`table` as one record batch, empty or not, so that batches keep their numbers."""
+    batches = table.combine_chunks().to_batches()
+    schema = table.schema
+    writer.write_batch(batches[0] if batches else pa.RecordBatch.from_pylist([], schema=schema))
+
+
+def read_batch_file(path: Path) -> Iterator[pa.Table]:
+    """The batches that `batch_writer` wrote, one at a time, each a table."""
+    with pa.memory_map(str(path)) as source, ipc.open_file(source) as reader:
+        for number in range(reader.num_record_batches):
+            yield pa.Table.from_batches([reader.get_batch(number)])
+
+
+def remove_tree(path: Path) -> None:
+    """`path` and all below it, if it is there."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Make a file's bytes, or a folder's names, durable."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+@contextmanager
+def lock(out: Path) -> Iterator[None]:
+    """Hold the dataset at `out` for one run. Raises StageError when another run holds it."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("a+") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StageError(f"another run is writing to {out}; wait for it, or give another --out") from error
+        yield

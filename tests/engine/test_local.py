@@ -1,0 +1,66 @@
+"""The local engine: shards in processes, barriers in SQL."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from etl.engine.local import LocalEngine, split_statements
+from etl.errors import StageError
+
+
+def double(number: int) -> int:
+    if number == 3:
+        raise ValueError("three is not wanted")
+    return 2 * number
+
+
+def die(number: int) -> int:
+    if number == 1:
+        os._exit(9)
+    return number
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_failing_shard_is_a_value_and_the_others_go_on(workers: int) -> None:
+    with LocalEngine(workers) as engine:
+        done = dict(engine.map_shards(double, [(n,) for n in range(5)]))
+    assert isinstance(done.pop(3), ValueError)
+    assert done == {0: 0, 1: 2, 2: 4, 4: 8}
+
+
+def test_a_dead_worker_is_a_stage_error_that_says_what_to_do() -> None:
+    with LocalEngine(2) as engine:
+        done = dict(engine.map_shards(die, [(n,) for n in range(2)]))
+    assert any(isinstance(one, StageError) and "run the same key again" in str(one) for one in done.values())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sql_reads_files_and_tables_and_writes_what_is_asked(tmp_path: Path, workers: int) -> None:
+    pq.write_table(pa.table({"a": [1, 2]}), tmp_path / "it's.parquet")
+    pq.write_table(pa.table({"a": [3]}), tmp_path / "b.parquet")
+    script = "-- a comment; with a semicolon\nCREATE TABLE t AS\nSELECT a + k AS b FROM x CROSS JOIN p ORDER BY b DESC;\n"
+    rows = LocalEngine(workers).sql(
+        script,
+        views={"x": [tmp_path / "it's.parquet", tmp_path / "b.parquet"], "p": pa.table({"k": [10]})},
+        outputs={"t": tmp_path / "t.parquet"},
+        temp=tmp_path,
+    )
+    assert rows == {"t": 3}
+    assert pq.read_table(tmp_path / "t.parquet")["b"].to_pylist() == [13, 12, 11]
+
+
+def test_bad_sql_is_a_stage_error(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="SQL failed"):
+        LocalEngine(1).sql("CREATE TABLE t AS SELECT nothing;\n", views={}, outputs={}, temp=tmp_path)
+
+
+def test_statements_end_at_a_line_that_ends_with_a_semicolon() -> None:
+    assert split_statements("-- x;\nCREATE TABLE a AS SELECT ';' AS s;\n\nCREATE TABLE b AS SELECT 1;\n") == [
+        "CREATE TABLE a AS SELECT ';' AS s",
+        "CREATE TABLE b AS SELECT 1;",
+    ]

@@ -1,0 +1,60 @@
+"""Configuration: the product's own file is its defaults, and every fault is told at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from etl import config
+from etl.config import PipelineConfig, apply_overrides, parse_overrides, read_section, read_yaml
+from etl.errors import ConfigError
+
+SHIPPED = Path(__file__).parent.parent / "config" / "pipeline.yaml"
+
+
+def test_the_shipped_file_says_what_the_defaults_are() -> None:
+    values = read_yaml(SHIPPED.read_text(encoding="utf-8"), file="pipeline.yaml")
+    assert read_section(PipelineConfig, values, file="pipeline.yaml") == PipelineConfig()
+
+
+def test_every_fault_is_told_at_once_with_file_key_value_and_what_is_right() -> None:
+    text = "ingest: {max_expansion: many, colour: red}\ngate: 3\nboilerplate: {captions: 1, model: {threshold: 8}}"
+    with pytest.raises(ConfigError) as told:
+        read_section(PipelineConfig, read_yaml(text, file="p.yaml"), file="p.yaml")
+    faults = told.value.faults
+    assert len(faults) == 5
+    assert "p.yaml: boilerplate.model.threshold is 8; expected a number from 0.0 to 1.0, such as 0.5" in faults
+    assert any("ingest.colour is no known key" in fault for fault in faults)
+
+
+@pytest.mark.parametrize("text", ["- a\n- b", "a: [", "7"])
+def test_a_file_that_holds_no_mapping_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"p\.yaml"):
+        read_yaml(text, file="p.yaml")
+
+
+def test_overrides_reach_nested_keys_and_leave_the_rest() -> None:
+    values = {"boilerplate": {"captions": False}}
+    laid = apply_overrides(values, {"boilerplate.model.threshold": "0.75"})
+    made = read_section(PipelineConfig, laid, file="p.yaml")
+    assert made.boilerplate.model.threshold == 0.75
+    assert made.boilerplate.captions is False
+    assert values == {"boilerplate": {"captions": False}}, "the values given are not changed"
+
+
+def test_an_override_without_a_value_is_refused() -> None:
+    with pytest.raises(ConfigError, match="expected KEY=VALUE"):
+        parse_overrides(["scope"])
+
+
+@pytest.mark.parametrize("key", ["", "../x", "a/b", ".hidden", "a b", "x" * 90, "a..b", "run=1"])
+def test_a_run_key_that_is_no_safe_folder_name_is_refused(key: str) -> None:
+    with pytest.raises(ConfigError):
+        config.check_run_key(key)
+
+
+def test_steps_come_back_in_running_order() -> None:
+    assert config.check_steps(["document_dedup", "repair"]) == ("repair", "document_dedup")
+    with pytest.raises(ConfigError, match="no such step"):
+        config.check_steps(["dedupe"])
