@@ -77,14 +77,12 @@ FOUND: Final = pa.schema(
         ("lang_score", pa.float32()),
     ]
 )
-DEDUP_TABLES: Final = {"fingerprints": fingerprint.FINGERPRINTS, "sentences": fingerprint.DOC_SENTENCES}
+DEDUP_TABLES: Final = fingerprint.TABLES
 """What `clean` leaves for barrier 2, a file a shard."""
-
-HISTORY_TABLES: Final = ("pages", "page_lines", *DEDUP_TABLES)
-"""Work tables that stay as a run's state, for the runs after it."""
 
 REASONS: Final = {
     "exact-document": "the same text as the document that stays",
+    "excerpt": "part of the document that stays",
     "near-document": "nearly the same text as the document that stays",
     "exact-sentence": "the same sentence stands where the copy that stays begins",
     "near-sentence": "nearly the same sentence stands where the copy that stays begins",
@@ -446,13 +444,13 @@ def _to_arrow(frame: pl.DataFrame, wanted: pl.Schema) -> pa.Table:
     return table
 
 
-def _history_view(files: Sequence[Path], kind: pl.Schema) -> pa.Table:
-    """State tables of earlier runs with their run_key, which the folder's name says."""
-    keyed = pl.Schema({**kind, "run_key": pl.String})
-    if not files:
-        return _to_arrow(keyed.to_frame(), keyed)
-    frames = [pl.scan_parquet(path).with_columns(run_key=pl.lit(path.parent.name.removeprefix("run="))) for path in files]
-    return _to_arrow(pl.concat(frames).collect(), keyed)
+def _history_view(files: Sequence[Path], kind: pl.Schema) -> Sequence[Path] | pa.Table:
+    """State tables of earlier runs, which carry their run_key; an empty table when there are none."""
+    return files or _to_arrow(_keyed(kind).to_frame(), _keyed(kind))
+
+
+def _keyed(kind: pl.Schema) -> pl.Schema:
+    return pl.Schema({**kind, "run_key": pl.String})
 
 
 def _decided(plan: Plan, shard: int) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]]:
@@ -502,18 +500,14 @@ def _write_state(plan: Plan) -> None:
     files = sorted((source, digest, size) for source, (_, size, digest) in plan.files.items())
     columns = dict(zip(FILES.names, map(list, zip(*files, strict=True)), strict=True)) if files else {name: [] for name in FILES.names}
     write_state(folder, "files", [pa.table(columns, schema=FILES)], FILES)
-    survivors = pl.read_parquet(plan.work / "dropped_documents.parquet", columns=["doc_id"])
-    for name in HISTORY_TABLES:
-        tables = (_survivors(path, survivors) for path in plan.shard_files(name))
-        write_state(folder, name, tables, _arrow_schema({**templates.PAGES_TABLES, **DEDUP_TABLES}[name]))
-
-
-def _survivors(path: Path, dropped: pl.DataFrame) -> pa.Table:
-    """A work table without the documents that were dropped as copies: what was not published is no evidence later."""
-    table = pl.scan_parquet(path)
-    if "doc_id" in table.collect_schema():
-        table = table.join(dropped.lazy(), on="doc_id", how="anti", maintain_order="left")
-    return table.collect().to_arrow()
+    dropped = pl.read_parquet(plan.work / "dropped_documents.parquet", columns=["doc_id"]).lazy()
+    for name, kind in templates.TABLES.items():
+        write_state(folder, name, (pq.read_table(path) for path in plan.shard_files(name)), _arrow_schema(kind))
+    for name, kind in DEDUP_TABLES.items():
+        # What was dropped as a copy is not published, so it is no copy that could stay for a later run.
+        kept = (pl.scan_parquet(path).join(dropped, on="doc_id", how="anti", maintain_order="left") for path in plan.shard_files(name))
+        tables = (_to_arrow(rows.with_columns(run_key=pl.lit(plan.run_key)).collect(), _keyed(kind)) for rows in kept)
+        write_state(folder, name, tables, _arrow_schema(_keyed(kind)))
 
 
 def _facts(plan: Plan, engine: LocalEngine) -> metrics.Facts:

@@ -19,6 +19,7 @@ import polars as pl
 
 HEAD_CHARS: Final = 240  # a counter has 8 bits, so a head must stay below 256 characters
 LONG: Final = 100  # size of a line that is probably a paragraph; 150 and 80 gave the same F1 within 0.002
+STRETCH_COST: Final = 60.0  # what a line that isn't long takes from a stretch of long lines, in characters
 FAR: Final = 250  # distances in lines are capped here
 ROOM: Final = 8  # slots in a page's vocabulary for each word on the page, at least half of it after rounding down
 MOST_SLOT_BITS: Final = 17
@@ -85,6 +86,10 @@ FEATURE_NAMES: Final[tuple[str, ...]] = (
     "lines to the next line of middling size",
     "run of long lines",
     "run of short lines",
+    "run of lines that end no sentence",
+    "lines to the long stretch",
+    "lines past the long stretch",
+    "lines of the long stretch",
     "size 3 above",
     "size 2 above",
     "last sign 2 above",
@@ -92,12 +97,14 @@ FEATURE_NAMES: Final[tuple[str, ...]] = (
     "last sign 1 above",
     "words 1 above",
     "first letter 1 above",
+    "starts like the line 1 above",
     "digits 1 above",
     "capitals 1 above",
     "size 1 below",
     "last sign 1 below",
     "words 1 below",
     "first letter 1 below",
+    "starts like the line 1 below",
     "digits 1 below",
     "capitals 1 below",
     "size 2 below",
@@ -110,7 +117,7 @@ FEATURE_NAMES: Final[tuple[str, ...]] = (
     "sentence lines within 5",
     "text of long lines within 5",
     "words within 5",
-    "mean square size within 5",
+    "spread of sizes within 5",
     "capitals within 5",
     "digits within 5",
     "links and signs within 5",
@@ -118,7 +125,7 @@ FEATURE_NAMES: Final[tuple[str, ...]] = (
     "sentence lines within 12",
     "text of long lines within 12",
     "words within 12",
-    "mean square size within 12",
+    "spread of sizes within 12",
     "capitals within 12",
     "digits within 12",
     "links and signs within 12",
@@ -170,6 +177,9 @@ SECOND_NAMES: Final[tuple[str, ...]] = (
     "kept lines after",
     "words shared with kept lines",
     "shared kept words within 3",
+    "lines to the kept stretch",
+    "lines past the kept stretch",
+    "lines of the kept stretch",
     "size against kept lines",
     "capitals a word against kept lines",
     "sentence ends against kept lines",
@@ -197,6 +207,7 @@ class Measured:
     last: Ints
     size: Doubles
     ends: Bools
+    start: Doubles
     own: dict[str, npt.NDArray[np.float64]]
     words: Words
     site_seen: Doubles
@@ -262,6 +273,7 @@ def measure(lines: pl.DataFrame) -> Measured:
         last=last,
         size=size,
         ends=tail >= 2,
+        start=counts.pop("start"),
         own=own,
         words=words,
         site_seen=lines["site_seen"].to_numpy().astype(np.float64) if "site_seen" in lines.columns else zero,
@@ -315,6 +327,11 @@ def first_features(measured: Measured) -> Floats:
         columns["lines since a line of middling size"] + columns["lines to the next line of middling size"], FAR
     )
 
+    back, ahead = _distances(ends, first, last)
+    columns["run of lines that end no sentence"] = np.where(ends, 0.0, np.minimum(back + ahead - 1, FAR))
+    worth = np.where(long, np.minimum(size, 600.0), -STRETCH_COST)
+    columns.update(_stretch("long stretch", worth, first, last))
+
     words = measured.own["words"]
     sign = measured.own["last sign"]
     letter = measured.own["first letter"]
@@ -326,6 +343,7 @@ def first_features(measured: Measured) -> Floats:
         if abs(step) == 1:
             columns[f"words {side}"] = _neighbour(words, step, first, last)
             columns[f"first letter {side}"] = _neighbour(letter, step, first, last)
+            columns[f"starts like the line {side}"] = _neighbour(measured.start, step, first, last) == measured.start
             columns[f"digits {side}"] = _neighbour(measured.own["digits"], step, first, last)
             columns[f"capitals {side}"] = _neighbour(measured.own["capitals a word"], step, first, last)
     for reach in (2, 5, 12, 30):
@@ -335,7 +353,9 @@ def first_features(measured: Measured) -> Floats:
         columns[f"text of long lines within {reach}"] = mean(long_size)
         if reach in (5, 12):
             columns[f"words within {reach}"] = mean(words)
-            columns[f"mean square size within {reach}"] = mean(np.minimum(size, 1000.0) ** 2)
+            columns[f"spread of sizes within {reach}"] = mean(np.minimum(size, 1000.0) ** 2) / np.maximum(
+                mean(np.minimum(size, 1000.0)) ** 2, 1
+            )
             columns[f"capitals within {reach}"] = mean(np.floor(measured.own["capitals a word"] * 64))
             columns[f"digits within {reach}"] = mean(np.floor(measured.own["digits"] * 64))
             columns[f"links and signs within {reach}"] = mean(measured.own["separators"] + measured.own["symbols"])
@@ -399,6 +419,8 @@ def second_features(measured: Measured, scores: npt.NDArray[np.float64]) -> Floa
     shared, _ = shared_words(measured, main)
     columns["words shared with kept lines"] = shared
     columns["shared kept words within 3"] = _window(first, last, 3)(np.floor(shared * 64))
+    worth = np.floor((keep - 2048) * (np.minimum(size, 300.0) + 20) / 64)
+    columns.update(_stretch("kept stretch", worth, first, last))
     for name, values in _against(measured, keep).items():
         columns[name] = values
     return _matrix(columns, SECOND_NAMES)
@@ -418,6 +440,29 @@ def shared_words(measured: Measured, which: Bools) -> tuple[Doubles, Doubles]:
     hit = (one >= 0) & ((one != words.line) | (other != words.line))
     known = np.bincount(words.line, minlength=n).astype(np.float64)
     return np.bincount(words.line[hit], minlength=n) / np.maximum(known, 1), known
+
+
+def _stretch(name: str, worth: Doubles, first: Ints, last: Ints) -> dict[str, Doubles]:
+    """Where a line stands to the stretch of its page with the largest sum of `worth` (whole numbers)."""
+    n = len(worth)
+    at = np.arange(n)
+    _, through = sums(worth, first, last)
+    before = through - worth
+    step = 2 * float(np.abs(through).max(initial=0)) + 1
+    page = np.cumsum(at == first) * step  # each page lies lower than the one above, so that its minimum starts afresh
+    lowest = np.minimum.accumulate(before - page) + page
+    gain = through - lowest
+    starts = np.flatnonzero(at == first)
+    pages = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, n)))
+    best = np.maximum.reduceat(gain, starts)[pages] if n else gain
+    end = np.minimum.reduceat(np.where(gain == best, at, n), starts)[pages] if n else at
+    low = np.where((at <= end) & (before == lowest[np.minimum(end, n - 1)]), at, -1) if n else at
+    begin = np.maximum.reduceat(low, starts)[pages] if n else at
+    return {
+        f"lines to the {name}": np.clip(begin - at, -FAR, FAR).astype(np.float64),
+        f"lines past the {name}": np.clip(at - end, -FAR, FAR).astype(np.float64),
+        f"lines of the {name}": (end - begin + 1).astype(np.float64),
+    }
 
 
 def _against(measured: Measured, keep: Doubles) -> dict[str, Doubles]:
@@ -557,7 +602,7 @@ _KEEP_BYTES: Final = np.array([(1 << (8 * n)) - 1 for n in range(9)], np.uint64)
 def _read_heads(heads: pl.Series, page: Ints, starts: Ints) -> tuple[dict[str, Doubles], Words]:
     """Counters of each head, and the words to compare."""
     n = len(heads)
-    names = (*_FIELDS[0], *_FIELDS[1], "short_words", "first")
+    names = (*_FIELDS[0], *_FIELDS[1], "short_words", "first", "start")
     counts = {name: np.zeros(n) for name in names}
     keys: list[npt.NDArray[np.uint64]] = []
     rows: list[npt.NDArray[np.int32]] = []
@@ -600,6 +645,7 @@ def _read_batch(
             counts[name][here] = (sums >> np.uint64(8 * place)) & np.uint64(255)
     lead = buffer[begin]
     follow = buffer[begin + 1]
+    counts["start"][here] = lead.astype(np.int64) << 16 | follow.astype(np.int64) << 8 | np.where(lead > 0xE0, buffer[begin + 2], 0)
     first_pair = _PAIRS[0][lead.astype(np.int64) << 8 | follow]
     is_upper = (first_pair >> np.uint64(16)) & np.uint64(1)
     is_letter = first_pair & np.uint64(1)

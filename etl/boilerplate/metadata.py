@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ LATEST: Final = datetime(2099, 12, 31, tzinfo=UTC)  # without a better bound; th
 LONG_CHARS: Final = 140  # a line of this length is prose, not a heading
 LONG_WIDE_CHARS: Final = 60  # the same in scripts of three bytes a letter, where words are short
 SHORT_COST: Final = 70  # a line adds to the body what it has above this length
-BODY_LINES: Final = 8  # lines of the body that are compared with a title
+BODY_LINES: Final = 5  # lines of the body that are compared with a title
 HEAD_CHARS: Final = 240  # longest line that is looked at
 BYLINE_CHARS: Final = 140
 NEAR_TITLE: Final = 92.0  # rapidfuzz ratio of two normalised titles that differ by a comma, a quote, a word's ending
@@ -188,7 +189,13 @@ def _month_table() -> dict[str, int]:
 _MONTH_OF: Final = _month_table()
 _LABEL_WORDS: Final = frozenset(_fold(word) for word in _DATE_LABELS.split())
 _CJK_LABELS: Final = re.compile(
-    "|".join(sorted((w for w in _LABEL_WORDS if re.match(r"[\u1100-\u11ff\u3040-\u9fff]", w) and len(w) > 1), key=len, reverse=True))
+    "|".join(
+        sorted(
+            (w for w in _LABEL_WORDS if re.match(r"[\u1100-\u11ff\u3040-\u9fff]", w) and len(w) > 1),
+            key=len,
+            reverse=True,
+        )
+    )
 )
 _MONTH_WORD: Final = "(" + "|".join(sorted(map(re.escape, _MONTH_OF), key=len, reverse=True)) + r")(?![^\W\d_])"
 _YEAR: Final = r"((?:19|20)\d\d)(?!\d)"
@@ -289,7 +296,8 @@ def _is_dateline(rest: str) -> bool:
 # ---- bylines -------------------------------------------------------------------------------------------------------
 
 _CASED_BYLINE: Final = re.compile(
-    rf"[\s•·|>–—*_-]*(?:(?P<label>{_LABEL_BYLINE})\s?[:：]\s*|(?P<bare>{_BARE_BYLINE})\s+)(?P<names>\S.*)", re.IGNORECASE
+    rf"[\s•·|>–—*_-]*(?:(?P<label>{_LABEL_BYLINE})\s?[:：]\s*|(?P<bare>{_BARE_BYLINE})\s+)(?P<names>\S.*)",
+    re.IGNORECASE,
 )
 _HAN_BYLINE_LINE: Final = re.compile(
     rf"[\s（(【\[]*{_HAN_BYLINE}\s?(?:[/／:：|｜丨=＝]|\s)\s*(?P<names>[^\W\d_a-z][^\d。！？!?，]{{1,40}}?)[\s）)】\]]*$"
@@ -303,29 +311,31 @@ _HAN_REPORTER: Final = re.compile(
 )
 
 
-def _read_byline(text: str) -> list[str]:
+@lru_cache(maxsize=1 << 14)  # the same names sign page after page
+def _read_byline(text: str) -> tuple[str, ...]:
     """The authors that a byline names; empty when the line is no byline, or says more than a byline does."""
     line = text.strip()
     for pattern in (_KOREAN_BYLINE, _HAN_REPORTER, _HAN_BYLINE_LINE):
         hit = pattern.match(line)
         if hit:
-            return [n for n in re.split(r"[、,，·;；\s]+", hit["names"]) if 2 <= len(n) <= 20][:8]
+            return tuple(n for n in re.split(r"[、,，·;；\s]+", hit["names"]) if 2 <= len(n) <= 20)[:8]
     hit = _CASED_BYLINE.match(line)
     if not hit:
-        return []
+        return ()
     body = hit["names"].strip(" -–—|•·:")
     body = re.split(r"\s*(?:[|｜•·»]|\s[-–—]\s)\s*", body)[0].rstrip(".,;: ")
     if not body or body[-1] in "!?…。" or len(body) > 100:
-        return []
+        return ()
     authors: list[str] = []
     for part in _JOINERS.split(body):
         name = _PLACES.sub("", " " + part.strip()).strip(" .")
         if _is_name(name, loose=bool(hit["label"])):
             authors.append(name)
         elif not (authors and (_ROLES.search(part) or part.strip()[:1].isupper())):
-            return []
+            return ()
     several = [a for a in authors if " " in a]
-    return [a for a in (several or authors[:1]) if not (several and _ROLES.search(a))] or authors[:1]
+    named = [a for a in several or authors[:1] if not (several and _ROLES.search(a))]
+    return tuple(named or authors[:1])
 
 
 def _is_name(text: str, *, loose: bool) -> bool:
@@ -338,7 +348,7 @@ def _is_name(text: str, *, loose: bool) -> bool:
     if len(words) == 1 and not (text.isupper() and len(text) <= 8):
         return False
     capital = [w for w in words if w[0].isupper() or (len(w) > 2 and w[1] in "'’" and w[2].isupper())]
-    return bool(capital) and all(w in capital or w in _PARTICLES for w in words)
+    return words[0] in capital and all(w in capital or w in _PARTICLES for w in words)
 
 
 _BARE_NAME: Final = r"^\p{Lu}[\p{L}'’-]+(?:\s(?:\p{Lu}\.|de|van|von|der|da|al|bin|\p{Lu}[\p{L}'’-]+)){1,3}$"
@@ -347,45 +357,51 @@ _BARE_NAME: Final = r"^\p{Lu}[\p{L}'’-]+(?:\s(?:\p{Lu}\.|de|van|von|der|da|al|
 # ---- the head of each document ---------------------------------------------------------------------------------------
 
 
-def extract(
-    lines: pl.DataFrame, docs: pl.DataFrame, *, latest: datetime = LATEST
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def extract(lines: pl.DataFrame, docs: pl.DataFrame, *, latest: datetime = LATEST) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Marks (schema MARKS, sorted) on title, byline and date lines, and what they say (schema FOUND, a row a document).
 
-    docs: doc, title, site, authors, published_at as the input gave them, null where it didn't; url and lang are used
-    when they are there. lines: the table of lines; where a line model left `p_boilerplate`, it helps to find the body.
-    latest: no date after it is believed, such as the time of fetching.
+    lines: the table of lines; where a line model left `p_boilerplate`, it helps to find the body. docs: doc, title, site,
+    authors, published_at as the input gave them, null where it didn't; also url, lang and fetched_at where there are such
+    columns. latest: no later date is believed; nor, by more than a day, one after the page was fetched.
     """
-    head, prefixed = _head(lines)
-    dates = _date_lines(head, docs, latest=latest)
-    bylines = _byline_lines(head)
+    head, every = _head(lines)
     known = docs.filter(pl.col("title").str.contains(r"[\p{L}\p{N}]"))
+    dates = _date_lines(head, docs, latest=latest)
+    prefixes = _date_prefixes(every, docs, latest=latest)
+    bylines = _byline_lines(head)
     repeats = _repeats(head, known)
-    told = _title_lines(head, prefixed, docs.join(known, on="doc", how="anti"), dates=dates, bylines=bylines)
-    names = _bare_names(head, titles=pl.concat([repeats.with_columns(cut=pl.lit(True)), told]), bylines=bylines, dates=dates)
-    prefixes = _date_prefixes(prefixed, docs, latest=latest)
-    whole = pl.concat(
+    told = _title_lines(head, every, docs.join(known, on="doc", how="anti"), dates=dates, bylines=bylines)
+    named = pl.concat([known.select("doc", "title"), told.filter("cut").select("doc", "title")]).unique("doc")
+    later = _later_repeats(lines, named, after=head)
+    names = _bare_names(head, titles=pl.concat([repeats, told.filter("cut").drop("cut")]), bylines=bylines)
+    decided = [told.filter("cut"), repeats, later, bylines.filter("cut"), names, dates.filter("cut")]
+    marks = _marks(lines, pl.concat([rows.select("row", "rule", "score") for rows in decided]), prefixes)
+    found = _found(
+        docs,
+        titles=pl.concat([told.drop("cut"), repeats]),
+        bylines=pl.concat([bylines, names]),
+        dates=pl.concat([dates, prefixes.select(dates.columns)]),
+    )
+    return marks, found
+
+
+def _marks(lines: pl.DataFrame, whole: pl.DataFrame, prefixes: pl.DataFrame) -> pl.DataFrame:
+    """The marks on whole lines (`whole`: row, rule, score; the first decision on a row counts) and on prefixes."""
+    whole = whole.unique("row", keep="first", maintain_order=True)
+    spots = lines.select("doc", "line", "start", "end")[whole["row"]]
+    marks = pl.concat(
         [
-            told.filter("cut").select("row", "rule", "score"),
-            repeats.select("row", "rule", "score"),
-            bylines.filter("cut").select("row", "rule", "score"),
-            names.select("row", "rule", "score"),
-            dates.filter("cut").select("row", "rule", "score"),
-        ]
-    ).unique("row", keep="first", maintain_order=True)
-    marks = (
-        pl.concat(
-            [
-                whole.join(head.select("row", "doc", "line", "start", "end"), on="row").with_columns(unit=pl.lit("line")),
-                prefixes.with_columns(unit=pl.lit("span")),
-            ],
-            how="diagonal_relaxed",
-        )
-        .with_columns(reason=pl.col("rule").replace_strict(REASONS, return_dtype=pl.String))
+            pl.concat([spots, whole.select("rule", "score")], how="horizontal").with_columns(unit=pl.lit("line")),
+            prefixes.select("doc", "line", "start", "end", "rule", "score").with_columns(unit=pl.lit("span")),
+        ],
+        how="vertical_relaxed",
+    )
+    reason = pl.col("rule").replace_strict(REASONS, return_dtype=pl.String)
+    return (
+        marks.with_columns(reason=reason)
         .select(pl.col(name).cast(kind) for name, kind in MARKS.items())
         .sort("doc", "start", "end", "rule")
     )
-    return marks, _found(docs, repeats=repeats, told=told, bylines=pl.concat([bylines, names]), dates=pl.concat([dates, prefixes.select(dates.columns)]))
 
 
 def _head(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -413,8 +429,8 @@ def _head(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     size = np.repeat(sizes, sizes)
     wide = lines["text"].str.len_bytes().to_numpy() > 2.3 * chars
     long = chars >= np.where(wide, LONG_WIDE_CHARS, LONG_CHARS)
-    tail = lines["text"].str.tail(4)
-    long &= tail.str.contains(_SENTENCE_END).to_numpy()
+    of_length = np.flatnonzero(long)
+    long[of_length] = lines["text"].gather(of_length).str.tail(4).str.contains(_SENTENCE_END).to_numpy()
     if "p_boilerplate" in lines.columns:
         long &= ~(lines["p_boilerplate"].fill_null(0.0).to_numpy() > 0.5)
     late = idx * 10 > size * 7
@@ -427,14 +443,18 @@ def _head(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     spaced = gaps * 3 >= np.maximum(pairs, 1)
     body_of_row = np.repeat(body, sizes)
     reach = np.flatnonzero(idx <= body_of_row + BODY_LINES)
-    every = lines[reach].select("doc", "line", "start", "end", "text").with_columns(
-        pl.Series("row", reach, dtype=pl.UInt32),
-        pl.Series("chars", chars[reach], dtype=pl.Int32),
-        pl.Series("idx", idx[reach], dtype=pl.Int32),
-        pl.Series("body", body_of_row[reach], dtype=pl.Int32),
-        pl.Series("above", gap[reach], dtype=pl.Int32),
-        pl.Series("below", below[reach], dtype=pl.Int32),
-        pl.Series("spaced", np.repeat(spaced, sizes)[reach], dtype=pl.Boolean),
+    every = (
+        lines[reach]
+        .select("doc", "line", "start", "end", "text")
+        .with_columns(
+            pl.Series("row", reach, dtype=pl.UInt32),
+            pl.Series("chars", chars[reach], dtype=pl.Int32),
+            pl.Series("idx", idx[reach], dtype=pl.Int32),
+            pl.Series("body", body_of_row[reach], dtype=pl.Int32),
+            pl.Series("above", gap[reach], dtype=pl.Int32),
+            pl.Series("below", below[reach], dtype=pl.Int32),
+            pl.Series("spaced", np.repeat(spaced, sizes)[reach], dtype=pl.Boolean),
+        )
     )
     return every.filter(pl.col("chars") <= HEAD_CHARS).with_columns(bare=pl.col("text").str.strip_chars()), every
 
@@ -454,7 +474,9 @@ def _body_starts(
     worth = np.clip(weight, 0, 400) - SHORT_COST
     worth = np.where(long, worth, np.clip(worth, -SHORT_COST // 2, 0))
     worth = np.where(late & long, worth // 2, worth)
-    apart = np.repeat(np.arange(len(firsts), dtype=np.int64) * -(1 << 40), sizes)  # keeps documents out of each other's sums
+    apart = np.repeat(
+        np.arange(len(firsts), dtype=np.int64) * -(1 << 40), sizes
+    )  # keeps documents out of each other's sums
     total = np.cumsum(worth)
     before = total - worth + apart  # the sum before each line
     lowest = np.minimum.accumulate(before)
@@ -473,13 +495,17 @@ def _key(text: pl.Expr) -> pl.Expr:
     return text.str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}\p{M}]+", " ").str.strip_chars()
 
 
-_DATED: Final = r"[12٠-٩۰-۹]\p{Nd}{3}"
+_DATED: Final = (
+    r"\p{Nd}\D{1,14}(?:[12]\d{3}|[٠-٩۰-۹]{4})|(?:[12]\d{3}|[٠-٩۰-۹]{4})\D{1,3}\p{Nd}|"
+    r"\p{Nd}\D{1,3}\p{Nd}{1,2}\D{1,3}[12]\d{3}"
+)
 
 
 def _date_lines(head: pl.DataFrame, docs: pl.DataFrame, *, latest: datetime) -> pl.DataFrame:
     """Lines of the head with a date: row, doc, idx, body, published_at, is_update, rule, score, cut, bare."""
     columns = ["row", "doc", "idx", "body", "bare"]
-    rows = head.filter((pl.col("chars") <= BYLINE_CHARS) & pl.col("bare").str.contains(_DATED))
+    numbered = head.filter((pl.col("chars") <= BYLINE_CHARS) & pl.col("bare").str.contains(r"[0-9٠-٩۰-۹]{2}"))
+    rows = numbered.filter(pl.col("bare").str.contains(_DATED))
     langs = docs.select("doc", lang=pl.col("lang").fill_null("") if "lang" in docs.columns else pl.lit(""))
     rows = rows.select(columns).join(langs, on="doc", how="left", maintain_order="left")
     # A line or two a document: those of its head that hold a year.
@@ -504,9 +530,7 @@ def _date_lines(head: pl.DataFrame, docs: pl.DataFrame, *, latest: datetime) -> 
     )
 
 
-_MAYBE_BYLINE: Final = (
-    rf"(?i)^[\s•·|>–—*_-]*(?:(?:{_LABEL_BYLINE})\s?[:：]|(?:{_BARE_BYLINE})\s)|^[\s（(【\[]*{_HAN_BYLINE}|记者|記者|기자|특파원"
-)
+_MAYBE_BYLINE: Final = rf"(?i)^[\s•·|>–—*_-]*(?:(?:{_LABEL_BYLINE})\s?[:：]|(?:{_BARE_BYLINE})\s)|^[\s（(【\[]*{_HAN_BYLINE}|记者|記者|기자|특파원"
 
 
 def _byline_lines(head: pl.DataFrame) -> pl.DataFrame:
@@ -517,16 +541,17 @@ def _byline_lines(head: pl.DataFrame) -> pl.DataFrame:
         & pl.col("bare").str.contains(_MAYBE_BYLINE)
     ).select("row", "doc", "idx", "body", "bare")
     # A line or two a document: those of its head that begin as a byline does.
-    authors = [_read_byline(text) for text in rows["bare"]]
+    authors = [_SPLIT.join(_read_byline(text)) for text in rows["bare"]]
     return (
         rows.drop("bare")
         .with_columns(
-            pl.Series("authors", authors, dtype=pl.List(pl.String)),
+            pl.Series("authors", authors, dtype=pl.String),
             rule=pl.lit("byline"),
             score=pl.lit(0.95, pl.Float32),
             cut=pl.lit(True),
         )
-        .filter(pl.col("authors").list.len() > 0)
+        .filter(pl.col("authors") != "")
+        .with_columns(pl.col("authors").str.split(_SPLIT))
     )
 
 
@@ -564,7 +589,9 @@ def _date_prefixes(every: pl.DataFrame, docs: pl.DataFrame, *, latest: datetime)
 # ---- titles ------------------------------------------------------------------------------------------------------------
 
 _SEPARATOR: Final = r"\s*[|｜]\s*|\s+[-–—»›•·:/]+\s+|\s*[»›]\s*"
-_TIGHT_SEPARATOR: Final = r"\s*[|｜_–—»›>-]+\s*"  # where words aren't spaced, a hyphen or low line needs no spaces either
+_TIGHT_SEPARATOR: Final = (
+    r"\s*[|｜_–—»›>-]+\s*"  # where words aren't spaced, a hyphen or low line needs no spaces either
+)
 _HAN: Final = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
 _SPLIT: Final = "\x1f"
 
@@ -572,7 +599,9 @@ _SPLIT: Final = "\x1f"
 def _repeats(head: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """Lines of the head that say the known title, with or without the site: row, doc, title, site, rule, score."""
     titles = known.select("doc", title=pl.col("title").str.strip_chars()).with_columns(
-        title_key=_key(pl.col("title")), title_chars=pl.col("title").str.len_chars().cast(pl.Int32)
+        title_key=_key(pl.col("title")),
+        title_chars=pl.col("title").str.len_chars().cast(pl.Int32),
+        begins=pl.col("title").str.head(4).str.to_lowercase(),
     )
     rows = (
         head.filter(pl.col("idx") <= 60)
@@ -583,20 +612,25 @@ def _repeats(head: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
             & (pl.col("chars") <= pl.col("title_chars") + 60)
             & (pl.col("chars") <= pl.col("title_chars") * 3)
         )
+        .filter((pl.col("idx") <= 3) | (pl.col("bare").str.head(4).str.to_lowercase() == pl.col("begins")))
         .with_columns(key=_key(pl.col("bare")))
     )
     key, title = pl.col("key"), pl.col("title_key")
-    starts = key.str.starts_with(title) & (key != title)
-    contained = title.str.starts_with(key) & (key.str.len_chars() >= 12) & (key.str.len_chars() * 2 >= title.str.len_chars())
-    suffix = pl.col("bare").str.extract(r"(?:\s*[|｜_–—»›-]+\s*|\s+[:•·/]\s+)([^|｜»›]{2,60})$").str.strip_chars()
+    key_chars, title_key_chars = key.str.len_chars(), title.str.len_chars()
+    pairs = rows["key"].to_list(), rows["title_key"].to_list()
+    ratios = process.cpdist(*pairs, scorer=fuzz.ratio, score_cutoff=NEAR_TITLE, dtype=np.float32)
     rows = rows.with_columns(
-        starts=starts.fill_null(False), contained=contained.fill_null(False), site=pl.when(starts).then(suffix)
-    )
-    ratios = process.cpdist(rows["key"].to_list(), rows["title_key"].to_list(), scorer=fuzz.ratio, score_cutoff=NEAR_TITLE)
-    rows = rows.with_columns(pl.Series("ratio", ratios.astype(np.float32), dtype=pl.Float32))
-    with_site = pl.col("starts") & pl.col("site").is_not_null() & (
-        key.str.len_chars() <= title.str.len_chars() + 1 + _key(pl.col("site")).str.len_chars()
-    )
+        pl.Series("ratio", ratios, dtype=pl.Float32),
+        starts=key.str.starts_with(title) & (key != title),
+        contained=title.str.starts_with(key) & (key_chars >= TITLE_CHARS_MIN) & (key_chars * 2 >= title_key_chars),
+    ).filter((pl.col("ratio") > 0) | pl.col("starts") | pl.col("contained"))
+    suffix = pl.col("bare").str.extract(r"(?:\s*[|｜_–—»›-]+\s*|\s+[:•·/]\s+)([^|｜»›]{2,60})$").str.strip_chars()
+    rows = rows.with_columns(site=pl.when("starts").then(suffix))
+    with_site = (
+        pl.col("starts")
+        & pl.col("site").is_not_null()
+        & (key_chars <= title_key_chars + 1 + _key(pl.col("site")).str.len_chars())
+    ).fill_null(False)
     rest = pl.col("title").str.slice(pl.col("bare").str.len_chars())
     without_site = pl.col("contained") & rest.str.contains(r"^\s*[|｜_–—»›:·-]\s*\S.{0,60}$|^\s*(?:…|\.\.\.)$")
     cut_short = pl.col("contained") & pl.col("bare").str.contains(r"(?:…|\.\.\.)$")
@@ -614,14 +648,84 @@ def _repeats(head: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
 
 _CONTENT_WORD: Final = r"[\p{Han}\p{Katakana}\p{Hangul}\p{Thai}ー]{2}|[\p{Latin}\p{Greek}\p{Cyrillic}\p{Arabic}\p{Hebrew}\p{Devanagari}\p{N}]{4,}"
 STEM_CHARS: Final = 5
-_CLOCK: Final = r"\b(?:[01]?\d|2[0-3])[:.][0-5]\d\b.*[12]\d{3}|\b\d+ (?:hours?|minutes?|days?) ago\b|^\d{1,2} min(?:ute)? read"
+BODY_LINE_CHARS: Final = 400
+_CLOCK: Final = (
+    r"\b(?:[01]?\d|2[0-3])[:.][0-5]\d\b.*[12]\d{3}|\b\d+ (?:hours?|minutes?|days?) ago\b|^\d{1,2} min(?:ute)? read"
+)
+
+
+def _later_repeats(lines: pl.DataFrame, named: pl.DataFrame, *, after: pl.DataFrame) -> pl.DataFrame:
+    """Whole lines below the head (`after`) that are the title, word for word: row, rule, score."""
+    titles = named.select("doc", key=_key(pl.col("title")), title_chars=pl.col("title").str.len_chars().cast(pl.Int64))
+    chars = (pl.col("end") - pl.col("start")).cast(pl.Int64)
+    return (
+        lines.select("doc", "text", chars=chars)
+        .with_row_index("row")
+        .filter(pl.col("chars") <= TITLE_CHARS_MAX)
+        .join(titles, on="doc", maintain_order="left")
+        .filter((pl.col("chars") - pl.col("title_chars")).abs() <= 3, pl.col("title_chars") >= TITLE_CHARS_MIN)
+        .join(after.select("row"), on="row", how="anti", maintain_order="left")
+        .filter(_key(pl.col("text")) == pl.col("key"))
+        .select("row", rule=pl.lit("repeated-title"), score=pl.lit(1.0, pl.Float32))
+    )
+
 
 TITLE_CHARS_MIN: Final = 8
 TITLE_CHARS_MIN_WIDE: Final = 4
 TITLE_CHARS_MAX: Final = 180
 CANDIDATES: Final = 80  # lines above the body that can be its title
-TITLE_SCORE_MIN: Final = 0.0  # weaker guesses are no title at all
-WEIGHTS: Final = {"recurs": 1.8, "hits": 2.2, "in_longer": 0.3, "in_crumbs": 1.4, "own_suffix": -0.3, "slug": 4.0, "slug_2": 2.6, "sentence": -2.5, "stop": -0.7, "cut_off": -0.7, "quoted": -0.2, "low": -0.8, "chain": -1.4, "capitals": 0.3, "labelled": -0.3, "repeated": -0.2, "often": 0.2, "first": 1.2, "second": 1.0, "said": -0.9, "said_1": 1.2, "said_2": 1.4, "said_more": 1.3, "dated_1": 1.6, "dated_2": 1.4, "dated_more": 0.8, "said_before": 0.8, "good_before": -0.4, "good_before_2": -1.1, "good_after": -0.6, "shaped_before": -0.3, "at_0": -1.8, "at_1": 0.6, "at_2": 0.6, "at_4": 0.5, "at_8": 0.3, "tiny": -0.9, "medium": 0.9, "big": -1.0, "one_word": -0.6, "few_words": -0.9}
+TITLE_POINTS_MIN: Final = 3.5  # weaker guesses are no title at all
+STANDFIRST_MARGIN: Final = 0.75
+WEIGHTS: Final = {
+    "recurs": 2.4,
+    "hits": 2.8,
+    "in_crumbs": 2.2,
+    "own_suffix": -0.6,
+    "slug": 4.0,
+    "slug_2": 2.8,
+    "is_site": -2.5,
+    "sentence": -1.8,
+    "stop": -0.5,
+    "cut_off": -0.8,
+    "quoted": -0.4,
+    "chain": -0.9,
+    "capitals": 0.5,
+    "first": 1.6,
+    "second": 1.1,
+    "said": -1.5,
+    "dated": -3.0,
+    "said_1": 0.7,
+    "said_2": 1.2,
+    "said_more": 1.5,
+    "dated_1": 1.2,
+    "dated_2": 1.0,
+    "dated_more": 0.3,
+    "said_before": 0.5,
+    "good_after": -0.3,
+    "at_0": -1.8,
+    "at_1": 0.6,
+    "at_2": 0.7,
+    "at_4": 0.6,
+    "at_8": 0.3,
+    "at_16": -0.4,
+    "medium": 0.9,
+    "big": -1.3,
+    "one_word": -1.4,
+    "few_words": -1.3,
+    "fair_before": -0.7,
+    "fair_before_2": -0.9,
+    "fair_before_3": -0.5,
+    "brief_before_2": 0.5,
+    "brief_after": -0.5,
+    "brief_after_2": 0.4,
+    "numbered": -2.9,
+    "bulk": -1.0,
+    "above_date": 0.8,
+    "tags": -2.5,
+    "credit": -1.5,
+    "shaped": 1.7,
+    "like_first": 0.7,
+}
 """What each piece of evidence adds to a title's points."""
 
 TOLD: Final = pl.Schema(
@@ -658,12 +762,15 @@ def _candidates(
     """The lines that can be a title, with the evidence for each: the columns that WEIGHTS names, and those it needs."""
     idx, body, bare, key = (pl.col(name) for name in ("idx", "body", "bare", "key"))
     rows = head.join(docs.select("doc"), on="doc", how="semi", maintain_order="left").filter(
-        (idx <= body + 3) & ((idx >= body - CANDIDATES) | (idx < 8))
+        (idx <= body + 3)
+        & ((idx >= body - CANDIDATES) | (idx < 8))
+        & ~((idx >= body) & bare.str.contains(_SENTENCE_END))
     )
     rows = rows.with_columns(
         key=_key(bare),
         wide=bare.str.contains(_HAN),
-        said=pl.col("row").is_in(bylines["row"].implode()) | pl.col("row").is_in(dates.filter("alone")["row"].implode()),
+        said=pl.col("row").is_in(bylines["row"].implode())
+        | pl.col("row").is_in(dates.filter("alone")["row"].implode()),
         dated=pl.col("row").is_in(dates["row"].implode()) | bare.str.contains(_CLOCK),
     ).filter(key != "")
     if rows.is_empty():
@@ -673,7 +780,11 @@ def _candidates(
         parts=separator.otherwise(bare.str.replace_all(_SEPARATOR, _SPLIT)).str.split(_SPLIT),
         times=pl.len().over("doc", "key"),
     )
-    for extra, name in ((_in_longer(rows), "longer"), (_slug_share(rows, docs), "slug"), (_body_share(rows, every), "recurs")):
+    for extra, name in (
+        (_in_longer(rows), "longer"),
+        (_slug_share(rows, docs), "slug"),
+        (_body_share(rows, every), "recurs"),
+    ):
         rows = rows.join(extra, on="row", how="left", maintain_order="left")
     rows = rows.join(docs.select("doc", host=_host(docs)), on="doc", how="left", maintain_order="left")
     flat = key.str.replace_all(" ", "")
@@ -681,8 +792,10 @@ def _candidates(
     last_flat = last.str.replace_all(" ", "")
     host = pl.col("host")
     many = pl.col("parts").list.len() > 1
-    names_site = (host.str.len_chars() >= 3) & (last_flat.str.len_chars() >= 3) & (
-        last_flat.str.contains(host, literal=True) | host.str.contains(last_flat, literal=True)
+    names_site = (
+        (host.str.len_chars() >= 3)
+        & (last_flat.str.len_chars() >= 3)
+        & (last_flat.str.contains(host, literal=True) | host.str.contains(last_flat, literal=True))
     )
     short_end = bare.str.contains(r"\s[|｜]\s[^|｜]{2,40}$") & (last.str.count_matches(" ") <= 4) & (idx == 0)
     chars = bare.str.len_chars().cast(pl.Int32)
@@ -695,7 +808,13 @@ def _candidates(
         size=size,
         words=words,
         distance=body - idx,
-        is_site=(host.str.len_chars() >= 3) & (flat == host),
+        is_site=(host.str.len_chars() >= 3)
+        & flat.str.contains(host, literal=True)
+        & (flat.str.len_chars() <= host.str.len_chars() + 8),
+        tags=bare.str.contains(r"^[^:：]{3,25}[:：]\s[^,;、]*[,;、].*[,;、]|^[^:：]{3,25}[:：][^;]*;"),
+        credit=bare.str.contains(
+            r"(?i)\b(?:photos?|photograph|foto|фото|φωτο|picture|getty|shutterstock|alamy|image \d)\b"
+        ),
         sentence=bare.str.contains(r"[.。]$") & ~bare.str.contains(r"\.\.\.$"),
         stop=bare.str.contains(r"[;:,；：，、]$|[»>]$"),
         cut_off=bare.str.contains(r"…$|\.\.\.$"),
@@ -703,9 +822,15 @@ def _candidates(
         low=bare.str.contains(r"^\p{Ll}|^[•·>»*+(\[©@#-]|^\d+\.?$"),
         chain=bare.str.contains(r"[|｜>»›/\\].*[|｜>»›/\\]|https?://|@|\.com\b|©"),
         capitals=bare.str.contains(r"\p{Lu}") & ~bare.str.contains(r"\p{Ll}"),
-        labelled=bare.str.contains(r"^[^\s:：]+(?:\s[^\s:：]+)?\s?[:：]"),
     )
-    shaped = (pl.col("size") >= 20) & ~pl.col("sentence") & ~pl.col("stop") & ~pl.col("chain") & ~pl.col("dated") & ~pl.col("low")
+    shaped = (
+        (pl.col("size") >= 20)
+        & ~pl.col("sentence")
+        & ~pl.col("stop")
+        & ~pl.col("chain")
+        & ~pl.col("dated")
+        & ~pl.col("low")
+    )
     rows = rows.with_columns(
         good=shaped & (pl.col("hits") >= 2),
         fair=shaped & (pl.col("hits") >= 1) & (pl.col("words") >= 3),
@@ -724,7 +849,9 @@ def _candidates(
     distance = pl.col("distance")
     return rows.with_columns(
         repeated=pl.col("times") > 1,
-        often=pl.col("times") > 3,
+        like_first=(
+            (pl.col("times") > 1) & (idx.min().over("doc", "key") <= 1) & pl.col("shaped") & (pl.col("words") >= 4)
+        ),
         first=idx == 0,
         second=idx == 1,
         said_1=near("said", 1),
@@ -734,22 +861,17 @@ def _candidates(
         dated_2=near("dated", 2),
         dated_more=near("dated", 3, 4, 5),
         said_before=near("said", -1) | near("dated", -1),
-        good_before=near("good", -1),
         good_before_2=near("good", -2),
         good_after=near("good", 1),
-        shaped_before=near("shaped", -1),
         fair_before=near("fair", -1),
         fair_before_2=near("fair", -2),
         fair_before_3=near("fair", -3),
-        brief_before=near("brief", -1),
         brief_before_2=near("brief", -2),
         brief_after=near("brief", 1),
         brief_after_2=near("brief", 2),
         numbered=bare.str.contains(r"^\d{1,3}[.)] "),
         bulk=near("shaped", -1) & near("shaped", -2) & near("shaped", 1) & near("shaped", 2),
         above_date=near("sayer", 1, 2, 3) & ~near("fair", 1, 2, 3),
-        most_hits=(pl.col("hits") >= pl.col("hits").max().over("doc")) & (pl.col("hits") > 1),
-        most_recurs=(pl.col("recurs") * pl.col("hits").sqrt() >= (pl.col("recurs") * pl.col("hits").sqrt()).max().over("doc")) & (pl.col("hits") > 1),
         at_0=distance <= 0,
         at_1=distance == 1,
         at_2=distance.is_between(2, 3),
@@ -764,7 +886,9 @@ def _candidates(
         few_words=pl.col("words").is_between(3, 4),
         hits=pl.col("hits").clip(0, 6) / 6,
         slug_2=pl.col("slug") ** 2,
-    ).filter((chars <= TITLE_CHARS_MAX) & (chars >= pl.when("wide").then(TITLE_CHARS_MIN_WIDE).otherwise(TITLE_CHARS_MIN)))
+    ).filter(
+        (chars <= TITLE_CHARS_MAX) & (chars >= pl.when("wide").then(TITLE_CHARS_MIN_WIDE).otherwise(TITLE_CHARS_MIN))
+    )
 
 
 def _in_longer(rows: pl.DataFrame) -> pl.DataFrame:
@@ -778,7 +902,13 @@ def _in_longer(rows: pl.DataFrame) -> pl.DataFrame:
     )
     heads = pl.concat([longer.select("doc", key=_key(pl.col("first"))), longer.select("doc", key=_key(pl.col("most")))])
     ends = longer.select("doc", key=_key(pl.col("last")))
-    told = pl.concat([heads.with_columns(in_longer=True, in_crumbs=False), ends.with_columns(in_longer=False, in_crumbs=True)])
+    cut_off = longer.filter(pl.col("last").str.contains(r"(?:…|\.\.\.)$")).select("doc", start=_key(pl.col("last")))
+    cut_off = cut_off.filter(pl.col("start").str.len_chars() >= 2 * TITLE_CHARS_MIN)
+    whole = rows.select("doc", "key").join(cut_off, on="doc").filter(pl.col("key").str.starts_with(pl.col("start")))
+    ends = pl.concat([ends, whole.filter(pl.col("key") != pl.col("start")).select("doc", "key")])
+    told = pl.concat(
+        [heads.with_columns(in_longer=True, in_crumbs=False), ends.with_columns(in_longer=False, in_crumbs=True)]
+    )
     return (
         rows.select("row", "doc", "key")
         .filter(pl.col("key").str.len_chars() >= TITLE_CHARS_MIN_WIDE)
@@ -790,16 +920,41 @@ def _in_longer(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _choose(rows: pl.DataFrame) -> pl.DataFrame:
     """One title a document out of the scored candidates, its repeats, and which of those lines go (schema TOLD)."""
+    doc, idx, points = pl.col("doc"), pl.col("idx"), pl.col("points")
+    top = points.max().over("doc")
+    is_top = points == top
+    # A line almost as good right above the best is the title, and the best its standfirst, which repeats the body more.
+    under = (is_top & (doc == doc.shift(1)) & (idx == idx.shift(1) + 1)).shift(-1).fill_null(False)
+    opens = ~(pl.col("shaped").shift(1) & (doc == doc.shift(1)) & (idx == idx.shift(1) + 1)).fill_null(False)
+    margin = pl.when(opens & (pl.col("words") >= 4)).then(2 * STANDFIRST_MARGIN).otherwise(STANDFIRST_MARGIN)
+    leads = under & pl.col("shaped") & ~pl.col("is_site") & (points >= top - margin)
+    below_shaped = (
+        pl.col("shaped").shift(1) & (doc == doc.shift(1)) & (idx == idx.shift(1) + 1) & (pl.col("words").shift(1) >= 3)
+    )
+    rows = rows.with_columns(
+        lead=points + pl.when(leads).then(20.0).otherwise(0.0), below_shaped=below_shaped.fill_null(False)
+    )
     best = (
-        rows.filter(pl.col("points") >= TITLE_SCORE_MIN)
-        .sort(["doc", "points", "idx"], descending=[False, True, False])
+        rows.filter(points >= TITLE_POINTS_MIN)
+        .sort(["doc", "lead", "idx"], descending=[False, True, False])
         .unique("doc", keep="first", maintain_order=True)
     )
     many = pl.col("parts").list.len() > 1
     most = pl.col("parts").list.slice(0, pl.col("parts").list.len() - 1)
-    title = pl.when(pl.col("own_suffix") & many & (most.list.len() == 1)).then(most.list.first()).otherwise(pl.col("bare"))
+    title = (
+        pl.when(pl.col("own_suffix") & many & (most.list.len() == 1)).then(most.list.first()).otherwise(pl.col("bare"))
+    )
     blank = (pl.col("below") > 0) & ~pl.col("spaced") & (pl.col("idx") == 0)
-    sure = pl.col("own_suffix") | pl.col("in_longer") | (pl.col("said_1") | pl.col("said_2")) | (pl.col("times") > 1) | (pl.col("slug") >= 0.6) | blank
+    signed = (pl.col("said_1") | pl.col("said_2")) & ~pl.col("below_shaped")
+    sure = (
+        pl.col("own_suffix")
+        | pl.col("in_longer")
+        | pl.col("in_crumbs")
+        | signed
+        | (pl.col("times") > 1)
+        | (pl.col("slug") >= 0.6)
+        | blank
+    )
     best = best.select(
         "row",
         "doc",
@@ -816,7 +971,10 @@ def _choose(rows: pl.DataFrame) -> pl.DataFrame:
         rows.filter(pl.col("idx") <= pl.col("body"))
         .select("row", "doc", "idx", "key")
         .join(chosen, on="doc", suffix="_chosen", maintain_order="left")
-        .filter((pl.col("row") != pl.col("chosen")) & ((pl.col("key") == pl.col("title_key")) | (pl.col("key") == pl.col("key_chosen"))))
+        .filter(
+            (pl.col("row") != pl.col("chosen"))
+            & ((pl.col("key") == pl.col("title_key")) | (pl.col("key") == pl.col("key_chosen")))
+        )
         .select(
             "row",
             "doc",
@@ -836,7 +994,11 @@ def _host(docs: pl.DataFrame) -> pl.Expr:
     site = pl.col("site").fill_null("") if "site" in docs.columns else pl.lit("")
     url = pl.col("url").fill_null("") if "url" in docs.columns else pl.lit("")
     host = pl.when(site != "").then(site).otherwise(url.str.extract(r"^https?://([^/:?#]+)").fill_null(""))
-    labels = host.str.to_lowercase().str.replace(r"^www\.", "").str.replace(r"(?:\.(?:com?|org|net|gov|ac|edu))?\.[a-z]{2,}$", "")
+    labels = (
+        host.str.to_lowercase()
+        .str.replace(r"^www\.", "")
+        .str.replace(r"(?:\.(?:com?|org|net|gov|ac|edu))?\.[a-z]{2,}$", "")
+    )
     return labels.str.extract(r"([^.]*)$").str.replace_all(r"[^\p{L}\p{N}]", "")
 
 
@@ -846,15 +1008,20 @@ def _slug_share(rows: pl.DataFrame, docs: pl.DataFrame) -> pl.DataFrame:
         return pl.DataFrame(schema={"row": pl.UInt32, "slug": pl.Float64})
     path = pl.col("url").str.replace(r"^[a-z]+://[^/]*", "").str.replace(r"[?#].*$", "").str.replace(r"/+$", "")
     slugs = (
-        docs.select("doc", word=path.str.extract(r"([^/]*)$").str.replace(r"\.\w{2,5}$", "").str.to_lowercase().str.extract_all(r"[a-z]{2,}|\d+"))
-        .filter(pl.col("word").list.len() >= 3)
+        docs.select("doc", word=path.str.extract(r"([^/]*)$").str.replace(r"\.\w{2,5}$", "").str.to_lowercase())
+        .filter(pl.col("word").str.count_matches(r"[a-z]{3,}") >= 2)
+        .with_columns(pl.col("word").str.extract_all(r"[a-z]{2,}|\d+"))
         .with_columns(n_slug=pl.col("word").list.unique().list.len())
         .explode("word")
         .unique()
     )
     words = (
         rows.join(slugs.select("doc").unique(), on="doc", how="semi")
-        .select("row", "doc", word=pl.col("bare").str.replace_all(r"['’]", "").str.to_lowercase().str.extract_all(r"[a-z]{2,}|\d+"))
+        .select(
+            "row",
+            "doc",
+            word=pl.col("bare").str.replace_all(r"['’]", "").str.to_lowercase().str.extract_all(r"[a-z]{2,}|\d+"),
+        )
         .with_columns(n_line=pl.col("word").list.unique().list.len())
         .explode("word")
         .unique()
@@ -869,46 +1036,58 @@ def _slug_share(rows: pl.DataFrame, docs: pl.DataFrame) -> pl.DataFrame:
 def _body_share(rows: pl.DataFrame, every: pl.DataFrame) -> pl.DataFrame:
     """How many of each line's words the first lines of the body use again, and which share: row, hits, recurs.
 
-    Words are compared by their first letters (endings change), scripts without spaces by pairs of characters.
+    Words are compared by their first letters (endings change), scripts without spaces by pairs of characters. A line of
+    the body doesn't recur in itself.
     """
-    prose = every.join(rows.select("doc").unique(), on="doc", how="semi").filter(
+    prose = every.join(rows.select("doc").unique(), on="doc", how="semi", maintain_order="left").filter(
         (pl.col("idx") >= pl.col("body")) & (pl.col("chars") >= 40)
     )
-    said = prose.select("doc", "row", bare=pl.col("text").str.slice(0, 500))
-    body = pl.concat([_words(said, shift=0), _words(said, shift=1)]).select("doc", "word", other="row").unique()
-    words = _words(rows.filter(pl.col("chars") <= TITLE_CHARS_MAX), shift=0).unique()
-    uses = words.join(body, on=["doc", "word"]).filter(pl.col("row") != pl.col("other")).select("row", "word").unique()
-    return (
-        words.group_by("row")
-        .agg(n=pl.len())
-        .join(uses.group_by("row").agg(hits=pl.len()), on="row")
-        .select("row", hits=pl.col("hits").cast(pl.Float64), recurs=pl.col("hits") / pl.col("n"))
+    body = (
+        prose.select("doc", said=pl.col("text").str.head(BODY_LINE_CHARS).str.to_lowercase())
+        .with_columns(said=" " + pl.col("said").str.replace_all(r"[^\p{L}\p{N}\p{M}]+", " "))
+        .group_by("doc", maintain_order=True)
+        .agg(pl.col("said").str.join(""))
     )
-
-
-def _words(rows: pl.DataFrame, *, shift: int) -> pl.DataFrame:
-    """The content words of each row's `bare`: doc, row, word."""
-    found = pl.col("bare").str.slice(shift).str.to_lowercase().str.extract_all(_CONTENT_WORD)
-    return (
-        rows.select("doc", "row", word=found)
+    spaced = pl.col("word").str.len_chars() >= 4  # a pair of characters stands anywhere, a word begins after a space
+    words = (
+        rows.filter(pl.col("chars") <= TITLE_CHARS_MAX)
+        .select(
+            "doc",
+            "row",
+            own=(pl.col("idx") >= pl.col("body")) & (pl.col("chars") >= 40),
+            word=pl.col("bare").str.to_lowercase().str.extract_all(_CONTENT_WORD),
+        )
         .explode("word")
         .drop_nulls("word")
-        .with_columns(pl.col("word").str.slice(0, STEM_CHARS))
+        .with_columns(word=pl.when(spaced).then(" " + pl.col("word").str.head(STEM_CHARS)).otherwise("word"))
+        .unique(maintain_order=True)
+        .join(body, on="doc", maintain_order="left")
+    )
+    said = pl.col("said")
+    single = words.filter(~pl.col("own")).with_columns(uses=said.str.contains(pl.col("word"), literal=True))
+    double = words.filter("own").with_columns(uses=said.str.count_matches(pl.col("word"), literal=True) > 1)
+    return (
+        pl.concat([single, double])
+        .group_by("row")
+        .agg(hits=pl.col("uses").sum().cast(pl.Float64), n=pl.len())
+        .select("row", "hits", recurs=pl.col("hits") / pl.col("n"))
+        .filter(pl.col("hits") > 0)
     )
 
 
 # ---- names -----------------------------------------------------------------------------------------------------------
 
 
-def _bare_names(head: pl.DataFrame, *, titles: pl.DataFrame, bylines: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
-    """Lines between title and body that are a person's name and nothing else: row, doc, idx, body, authors, rule, score, cut."""
-    titled = titles.filter("cut").group_by("doc").agg(title_idx=pl.col("idx").max())
+def _bare_names(head: pl.DataFrame, *, titles: pl.DataFrame, bylines: pl.DataFrame) -> pl.DataFrame:
+    """Lines between title and body that are a person's name and nothing else (columns as of `_byline_lines`)."""
+    above = titles.group_by("doc").agg(title_idx=pl.col("idx").min())
     alone = (pl.col("above") > 0) & (pl.col("below") > 0) & ~pl.col("spaced")
+    near_body = (pl.col("idx") < pl.col("body")) & (pl.col("body") - pl.col("idx") <= 2)
     return (
-        head.filter((pl.col("chars") <= 40) & (pl.col("idx") < pl.col("body")) & pl.col("bare").str.contains(_BARE_NAME))
-        .join(titled, on="doc", maintain_order="left")
+        head.filter((pl.col("chars") <= 40) & near_body & alone & pl.col("bare").str.contains(_BARE_NAME))
+        .join(above, on="doc", maintain_order="left")
         .join(bylines.select("doc").unique(), on="doc", how="anti", maintain_order="left")
-        .filter((pl.col("idx") > pl.col("title_idx")) & (pl.col("body") - pl.col("idx") <= 2) & alone)
+        .filter(pl.col("idx") > pl.col("title_idx"))
         .select(
             "row",
             "doc",
@@ -925,29 +1104,32 @@ def _bare_names(head: pl.DataFrame, *, titles: pl.DataFrame, bylines: pl.DataFra
 # ---- what was found ------------------------------------------------------------------------------------------------------
 
 
-def _found(
-    docs: pl.DataFrame, *, repeats: pl.DataFrame, told: pl.DataFrame, bylines: pl.DataFrame, dates: pl.DataFrame
-) -> pl.DataFrame:
+def _found(docs: pl.DataFrame, *, titles: pl.DataFrame, bylines: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     """One row a document (schema FOUND): the input's values, and what its text says where the input said nothing."""
-    sites = pl.concat([told.select("doc", "idx", "site"), repeats.select("doc", "idx", "site")]).drop_nulls("site")
-    found_title = told.filter(pl.col("rule") != "repeated-title").select("doc", told_title="title").unique("doc", keep="first", maintain_order=True)
-    found_site = sites.sort("doc", "idx").unique("doc", keep="first", maintain_order=True).select("doc", told_site="site")
-    found_authors = bylines.sort(["doc", (pl.col("body") - pl.col("idx")).abs(), "idx"]) if False else bylines.with_columns(far=(pl.col("body") - pl.col("idx")).abs()).sort("doc", "far", "idx")
-    found_authors = found_authors.unique("doc", keep="first", maintain_order=True).select("doc", told_authors="authors")
-    found_date = (
-        dates.with_columns(far=(pl.col("body") - pl.col("idx")).abs())
-        .sort(["doc", "is_update", "labelled", "alone", "far", "idx"], descending=[False, False, True, True, False, False])
-        .unique("doc", keep="first", maintain_order=True)
-        .select("doc", told_at="published_at")
-    )
+    far = (pl.col("body") - pl.col("idx")).abs()
+    title = titles.sort("doc", "rule", "idx").filter(pl.col("rule") != "repeated-title")
+    site = titles.drop_nulls("site").sort("doc", "idx")
+    authors = bylines.with_columns(far=far).sort("doc", "far", "idx")
+    if "fetched_at" in docs.columns:
+        dates = dates.join(docs.select("doc", "fetched_at"), on="doc", how="left", maintain_order="left").filter(
+            (pl.col("published_at") <= pl.col("fetched_at") + pl.duration(days=1)).fill_null(True)
+        )
+    best_first = ["doc", "is_update", "labelled", "alone", "far", "idx"]
+    date = dates.with_columns(far=far).sort(best_first, descending=[False, False, True, True, False, False])
     rows = docs.select("doc", "title", "site", "authors", "published_at")
-    for part in (found_title, found_site, found_authors, found_date):
-        rows = rows.join(part, on="doc", how="left", maintain_order="left")
-    given = pl.col("title").str.contains(r"[\p{L}\p{N}]").fill_null(False)
+    for part, column in ((title, "title"), (site, "site"), (authors, "authors"), (date, "published_at")):
+        first = part.select("doc", pl.col(column).alias(f"told_{column}")).unique(
+            "doc", keep="first", maintain_order=True
+        )
+        rows = rows.join(first, on="doc", how="left", maintain_order="left")
     return rows.select(
         "doc",
-        title=pl.when(given).then("title").otherwise("told_title"),
-        site=pl.when(pl.col("site").fill_null("") == "").then("told_site").otherwise("site"),
-        authors=pl.when(pl.col("authors").list.len().fill_null(0) == 0).then("told_authors").otherwise("authors"),
-        published_at=pl.coalesce("published_at", "told_at"),
+        title=_given_or_told("title", pl.col("title").str.contains(r"[\p{L}\p{N}]")),
+        site=_given_or_told("site", pl.col("site") != ""),
+        authors=_given_or_told("authors", pl.col("authors").list.len() > 0),
+        published_at=pl.coalesce("published_at", "told_published_at"),
     ).select(pl.col(name).cast(kind) for name, kind in FOUND.items())
+
+
+def _given_or_told(column: str, is_given: pl.Expr) -> pl.Expr:
+    return pl.when(is_given.fill_null(False)).then(column).otherwise(f"told_{column}")

@@ -32,6 +32,7 @@ REACHES: Final = ("line", "match", "to_end", "block")
 PLACES: Final = ("anywhere", "top", "bottom", "ends", "between")
 ACTIONS: Final = ("remove", "keep")
 LENGTHS: Final = (60, 100, 160, 300, 600)  # what max_chars may be: rules of one length share a pass over the lines
+PASS_CHARS: Final = 8_000  # pattern in one alternation; the engine refuses a regex that compiles to more than 10 MB
 MAX_CHARS: Final = 100  # a longer line is rarely furniture alone
 PROSE_CHARS: Final = 120  # a line this long counts as prose when a rule asks where in the document it stands
 PROSE_CHARS_CJK: Final = 40
@@ -45,11 +46,23 @@ RULE_KEYS: Final = (
     *("max_after_chars", "max_after_line", "after_share", "removes", "keeps", "protects", "leaves"),
 )
 
+# Patterns of these languages see only lines that hold a letter of their script, the others all lines.
+SCRIPTS: Final = {
+    **dict.fromkeys(("ru", "uk", "bg", "be", "sr", "mk"), r"\p{Cyrillic}"),
+    "el": r"\p{Greek}",
+    **dict.fromkeys(("ar", "fa", "ur"), r"\p{Arabic}"),
+    "he": r"\p{Hebrew}",
+    **dict.fromkeys(("hi", "mr", "ne"), r"\p{Devanagari}"),
+    **dict.fromkeys(("zh", "ja"), r"[\p{Han}\p{Hiragana}\p{Katakana}]"),
+    "ko": r"\p{Hangul}",
+    "th": r"\p{Thai}",
+}
+
 # One character for one, so that offsets hold. Patterns and phrases are folded too, all but their dashes and spaces.
 _FOLD_LETTERS: Final = {
     **dict.fromkeys("‘’‚‛′´`", "'"),
     **dict.fromkeys("“”„‟″＂", '"'),
-    **dict(zip("İıάέήίόύώΆΈΉΊΌΎΏϊϋΐΰأإآىё", "Iiαεηιουωαεηιουωιυιυااايе", strict=True)),
+    **dict(zip("İıάέήίόύώΆΈΉΊΌΎΏϊϋΐΰςأإآىё", "Iiαεηιουωαεηιουωιυιυσااايе", strict=True)),
 }
 _FOLD_MARKS: Final = {
     **dict.fromkeys("‐‑‒–—―−", "-"),
@@ -59,11 +72,11 @@ _FOLD_MARKS: Final = {
 _FOLD: Final = _FOLD_LETTERS | _FOLD_MARKS
 _AS_WRITTEN: Final = str.maketrans(_FOLD_LETTERS)
 _INVISIBLE: Final = r"[\x{00AD}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2064}\x{FE0E}\x{FE0F}\x{FEFF}]"
-_ODD: Final = "[" + "".join(rf"\x{{{ord(char):04X}}}" for char in _FOLD) + _INVISIBLE[1:]
+_ODD: Final = "  |[" + "".join(rf"\x{{{ord(char):04X}}}" for char in _FOLD) + _INVISIBLE[1:]
 _ORNAMENT: Final = r"[\s•·∙◦▪■□◆◇●○★☆✓✔‣⁃|¦*+~=_»›>←→↑↓⇒➔➜➤►▶▸▼▾▲△▽\p{So}&&[^©®℗°]]"
 _LEADING: Final = rf"^(?:{_ORNAMENT}|-+\s)+"
 _TRAILING: Final = r"(?:[\s•·▪■●|¦~=_»›>«‹<←→↑↓⇒➔➜➤►▶▸▼▾▲\p{So}&&[^©®℗°]]|\s-+)+$"
-_BARE_ENDS: Final = " -:;,*#()[]{}<>«»‹›【】「」『』〈〉《》…/\\|"
+_BARE_ENDS: Final = " -:;,*#()[]{}<>«»‹›【】「」『』〈〉《》…/\\|。！"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +129,13 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Rules that run as one alternation. at: "" for whole lines. rules: their places in RuleSet.rules."""
+    """Rules that run as one alternation. at: "" for whole lines. rules: their places in RuleSet.rules.
+
+    script: the class of letters one of which a line must have; "" for any line.
+    """
 
     at: str
+    script: str
     max_chars: int
     regex: str
     rules: tuple[int, ...]
@@ -296,27 +313,35 @@ def _keys(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
     """The distinct texts that are short enough for a rule, with key (what patterns see) and bare (what phrases see)."""
     longest = max((one.max_chars for one in ruleset.passes if not one.at), default=0)
     longest = max(longest, ruleset.phrase_chars) + 20  # ornaments and indents are dropped before the key is measured
-    texts = table.lazy().filter(pl.col("chars") <= longest).select("text").unique().collect()
-    odd = pl.col("text").str.contains(_ODD)
-    framed = pl.col("text").str.contains(r"^[^\p{L}\p{N}]|[^\p{L}\p{N}.]$")
-    plain = texts.lazy().with_columns(odd=odd, framed=framed).collect()
-    parts = [
-        plain.filter(~pl.col("odd")).with_columns(key=pl.col("text").str.strip_chars()),
-        plain.filter("odd").with_columns(key=_plain(pl.col("text")).str.strip_chars()),
-    ]
-    whole = pl.concat(parts)
-    stripped = pl.col("key").str.replace(_LEADING, "").str.replace(_TRAILING, "")
-    keys = pl.concat([whole.filter(~pl.col("framed")), whole.filter("framed").with_columns(key=stripped)])
-    keys = keys.with_columns(size=pl.col("key").str.len_chars())
-    short = pl.col("size") <= ruleset.phrase_chars
-    return pl.concat(
-        [keys.filter(~short).with_columns(bare=pl.lit(None, dtype=pl.String)), keys.filter(short).with_columns(bare=_bare(pl.col("key")))]
+    keys = (
+        table.lazy()
+        .filter(pl.col("chars") <= longest)
+        .select("text", "chars")
+        .unique()
+        .with_columns(
+            ascii=pl.col("text").str.len_bytes() == pl.col("chars"),
+            framed=pl.col("text").str.contains(r"^[^\p{L}\p{N}]") | pl.col("text").str.contains(r"[^\p{L}\p{N}.]$"),
+        )
+        .collect()
     )
+    keys = _where(keys.with_columns(key=pl.col("text")), ~(pl.col("ascii") & ~pl.col("text").str.contains("  ", literal=True)) & pl.col("text").str.contains(_ODD), key=_plain(pl.col("key")))
+    keys = _where(keys, pl.col("framed"), key=pl.col("key").str.strip_chars().str.replace(_LEADING, "").str.replace(_TRAILING, ""))
+    scripts = {one.script: pl.lit(False) for one in ruleset.passes if one.script and not one.at}
+    keys = keys.with_columns(size=pl.col("key").str.len_chars(), bare=pl.lit(None, dtype=pl.String), **scripts)
+    keys = _where(keys, ~pl.col("ascii"), **{script: pl.col("key").str.contains(script) for script in scripts})
+    return _where(keys, pl.col("size") <= ruleset.phrase_chars, bare=_bare(pl.col("key")))
+
+
+def _where(table: pl.DataFrame, condition: pl.Expr, **columns: pl.Expr) -> pl.DataFrame:
+    """`table` with `columns` reckoned for the rows that meet `condition` alone; those rows come last."""
+    table = table.with_columns(condition=condition)
+    return pl.concat([table.filter(~pl.col("condition")), table.filter("condition").with_columns(**columns)]).drop("condition")
 
 
 def _pass_hits(keys: pl.DataFrame, one: Pass) -> pl.DataFrame:
     """text and rule_no of the keys that a pass matches. Only hits meet the groups that tell the rule."""
-    hits = keys.lazy().filter(pl.col("size") <= one.max_chars).filter(pl.col("key").str.contains(one.regex)).select("text", "key").collect()
+    short = keys.lazy().filter((pl.col("size") <= one.max_chars) & (pl.col(one.script) if one.script else pl.lit(True)))
+    hits = short.filter(pl.col("key").str.contains(one.regex)).select("text", "key").collect()
     return hits.select("text", rule_no=_which(pl.col("key"), one))
 
 
@@ -474,7 +499,7 @@ def _spans(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
 
 def _plain(text: pl.Expr) -> pl.Expr:
     """Text with odd spaces, quotes, dashes and some letters folded, and invisible characters gone."""
-    return _same_length_plain(text.str.replace_all(_INVISIBLE, ""))
+    return _same_length_plain(text.str.replace_all(_INVISIBLE, "")).str.replace_all("  +", " ")
 
 
 def _same_length_plain(text: pl.Expr) -> pl.Expr:
@@ -483,25 +508,54 @@ def _same_length_plain(text: pl.Expr) -> pl.Expr:
 
 def _bare(key: pl.Expr) -> pl.Expr:
     """A key in lower case without what may stand around a button's words; a full stop goes only after two words."""
-    words = key.str.strip_chars(_BARE_ENDS).str.to_lowercase().str.replace_all("ς", "σ").str.replace_all(r"\s+", " ")
-    several = words.str.contains(r"[\s\p{Han}\p{Hiragana}\p{Katakana}]|\.\.\.$")
-    return pl.when(several).then(words.str.strip_chars_end(".!。！… -:")).otherwise(words)
+    words = key.str.strip_chars(_BARE_ENDS).str.to_lowercase()
+    return pl.when(words.str.contains(" ", literal=True)).then(words.str.strip_chars_end(".! -:…")).otherwise(words)
 
 
 # ---- compiling
 
 
 def _passes(rules: tuple[Rule, ...]) -> Iterator[Pass]:
-    """One pass for rules alike in reach, place, action and length, so that no hit of one can hide another's."""
-    kinds: dict[tuple[str, ...], list[int]] = {}
+    """Passes of rules alike in reach, place, action and length, so that no hit of one can hide another's.
+
+    A kind with much pattern takes several passes, for the engine limits a regex's compiled size; a rule may be in two.
+    """
+    kinds: dict[tuple[str, ...], list[tuple[int, str]]] = {}
     for number, rule in enumerate(rules):
-        if rule.patterns:
-            at = rule.at if rule.reach == "match" else ""
-            kinds.setdefault((at, rule.reach, rule.action, rule.where, f"{rule.max_chars:04d}"), []).append(number)
-    for kind, numbers in sorted(kinds.items()):
-        branches = "|".join(f"(?P<r{number}>{_unit(pattern for _, pattern in rules[number].patterns)})" for number in numbers)
-        regex = {"": _whole_line(branches), "start": rf"(?i)^(?:{branches})\s*", "end": rf"(?i)\s*(?:{branches})$"}[kind[0]]
-        yield Pass(at=kind[0], max_chars=int(kind[4]), regex=regex, rules=tuple(numbers))
+        at = rule.at if rule.reach == "match" else ""
+        for language, pattern in rule.patterns:
+            kind = (at, SCRIPTS.get(language, ""), f"{rule.max_chars:04d}", rule.reach, rule.action, rule.where)
+            kinds.setdefault(kind, []).append((number, pattern))
+    for kind, entries in sorted(kinds.items()):
+        for part in _parts(entries):
+            yield from _pass(kind, part)
+
+
+def _pass(kind: tuple[str, ...], part: list[tuple[int, str]]) -> Iterator[Pass]:
+    """The pass for `part`, or two for its halves when the engine finds it too large."""
+    by_rule = {number: [pattern for other, pattern in part if other == number] for number, _ in part}
+    branches = "|".join(f"(?P<r{number}>{_unit(patterns)})" for number, patterns in by_rule.items())
+    at, script, max_chars, *_ = kind
+    regex = {"": _whole_line(branches), "start": rf"(?i)^(?:{branches})\s*", "end": rf"(?i)\s*(?:{branches})$"}[at]
+    if len(part) > 1 and _refusal(regex):
+        yield from _pass(kind, part[: len(part) // 2])
+        yield from _pass(kind, part[len(part) // 2 :])
+    else:
+        yield Pass(at=at, script=script, max_chars=int(max_chars), regex=regex, rules=tuple(by_rule))
+
+
+def _parts(entries: list[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
+    """`entries` in runs of about PASS_CHARS of pattern."""
+    part: list[tuple[int, str]] = []
+    size = 0
+    for number, pattern in entries:
+        if part and size + len(pattern) > PASS_CHARS:
+            yield part
+            part, size = [], 0
+        part.append((number, pattern))
+        size += len(pattern)
+    if part:
+        yield part
 
 
 def _unit(patterns: Iterable[str]) -> str:
@@ -527,7 +581,7 @@ def _regex_faults(family: Family) -> Iterator[str]:
         if patterns and _refusal(_whole_line(_unit(patterns))):
             for pattern in patterns:
                 if why := _refusal(_whole_line(_unit([pattern]))):
-                    yield f"{family.file}: rule {rule.id}: match is {pattern!r}; expected a pattern that Rust's regex engine takes ({why})"
+                    yield f"{family.file}: rule {rule.id}: match is {pattern!r}; expected a pattern that Rust's regex engine takes ({why[-200:]})"
 
 
 # ---- examples

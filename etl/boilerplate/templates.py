@@ -17,7 +17,8 @@ PAGES: Final = pl.Schema({"site": pl.String, "doc": pl.Int64, "mass": pl.Int64})
 PAGE_LINES: Final = pl.Schema({"site": pl.String, "doc": pl.Int64, "line": pl.Int64, "weight": pl.Int32})
 SITE_LINES: Final = pl.Schema({"site": pl.String, "line": pl.Int64, "pages": pl.Int64})
 SITE_PAGES: Final = pl.Schema({"site": pl.String, "pages": pl.Int64})
-PAGES_TABLES: Final = {"pages": PAGES, "page_lines": PAGE_LINES}
+TABLES: Final = {"pages": PAGES, "page_lines": PAGE_LINES}
+"""What `prepare` leaves for barrier 1."""
 
 TEXT_LINE_CHARS: Final = 60  # shorter lines are furniture more often than text: they don't say whose copy a page is
 TEXT_PAGE_CHARS: Final = 200  # a page with less than this in such lines is judged by all its lines
@@ -107,7 +108,15 @@ def mark_templates(lines: pl.DataFrame, limits: Templates) -> pl.DataFrame:
             unit=pl.lit("line"),
             rule=pl.when(known).then(pl.lit(SITE_RULE)).otherwise(pl.lit(UNKNOWN_SITE_RULE)),
             score=(1 - 1 / seen).cast(pl.Float32),
-            reason=pl.format("on {} of {} pages seen of {}", seen, pl.col("site_pages"), pl.when(known).then("site").otherwise(pl.lit("no known site"))),
+            # not pl.format: Polars 2.1 panics where a piece of a stream has no rows
+            reason=pl.concat_str(
+                pl.lit("on "),
+                seen.cast(pl.String),
+                pl.lit(" of "),
+                pl.col("site_pages").cast(pl.String),
+                pl.lit(" pages seen of "),
+                pl.when(known).then("site").otherwise(pl.lit("no known site")),
+            ),
         )
         .collect()
         .select(pl.col(name).cast(kind) for name, kind in MARKS.items())

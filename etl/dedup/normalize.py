@@ -63,7 +63,10 @@ _KINDS: Final = (
     ("!?…؟۔।॥։‼⁇⁈⁉", STOP),
     ("。！？｡", WIDE_STOP),
     ("%‰°+", SYMBOL),
-    ("\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff", INVISIBLE),
+    (
+        "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff",
+        INVISIBLE,
+    ),
     ("\n", NEWLINE),
 )
 _SAME: Final = (("ıİ", "i"), ("ς", "σ"), (_MINUS, "-"), ("’＇", "'"))
@@ -129,10 +132,10 @@ def fold_codes(codes: Codes, kinds: Kinds) -> Folded:
     keep = word.copy()
     keep[1:] |= word[:-1]  # one blank where a word ends
     keep[_compose(table, folded, kinds)] = False
-    folded[~word] = BLANK
     kept = np.flatnonzero(keep)
     source = kept if visible is None else visible.take(kept)
-    return _expand(table, Folded(folded.take(kept), source), codes[kept])
+    result = np.where(word.take(kept), folded.take(kept), np.uint32(BLANK))
+    return _expand(table, Folded(result, source), codes, kept)
 
 
 def fold(text: str) -> str:
@@ -200,9 +203,16 @@ def tables() -> _Tables:
         fold_to[code] = _MANY if len(words) > 1 else words[0] if words else code
     for chars, char in _SAME:
         fold_to[[ord(variant) for variant in chars]] = ord(char)
+    for (base, mark), code in sorted(pairs.items()):  # the accents in the other order: ê with a dot below
+        inner = known.decomposition(chr(base)).split()
+        if len(inner) == 2 and inner[0][0] != "<":
+            swapped = known.normalize("NFC", chr(int(inner[0], 16)) + chr(mark))
+            if len(swapped) == 1 and known.normalize("NFC", swapped + chr(int(inner[1], 16))) == chr(code):
+                pairs[ord(swapped), int(inner[1], 16)] = code
     # Pairs are looked up after folding, so they hold folded characters.
     folded_pairs = {
-        int(fold_to[base]) << 32 | int(fold_to[mark]): int(fold_to[code]) for (base, mark), code in sorted(pairs.items())
+        int(fold_to[base]) << 32 | int(fold_to[mark]): int(fold_to[code])
+        for (base, mark), code in sorted(pairs.items())
     }
     kind[[mark for _, mark in pairs]] = ACCENT
     keys = np.array(sorted(folded_pairs), dtype=np.uint64)
@@ -276,7 +286,9 @@ def _compose(table: _Tables, folded: Codes, kinds: Kinds) -> Indices:
         return accents[:0]
     joined = []
     first = accents[(accents > 0) & (kinds[np.maximum(accents - 1, 0)] != ACCENT)]
-    second = accents[(accents > 1) & (kinds[np.maximum(accents - 1, 0)] == ACCENT) & (kinds[np.maximum(accents - 2, 0)] != ACCENT)]
+    second = accents[
+        (accents > 1) & (kinds[np.maximum(accents - 1, 0)] == ACCENT) & (kinds[np.maximum(accents - 2, 0)] != ACCENT)
+    ]
     for marks, back in ((first, 1), (second, 2)):  # no letter of a living script carries three
         pair = folded[marks - back].astype(np.uint64) << np.uint64(32) | folded[marks]
         slot = np.minimum(np.searchsorted(table.pairs, pair), len(table.pairs) - 1)
@@ -286,15 +298,17 @@ def _compose(table: _Tables, folded: Codes, kinds: Kinds) -> Indices:
     return np.concatenate(joined)
 
 
-def _expand(table: _Tables, folded: Folded, original: Codes) -> Folded:
+def _expand(table: _Tables, folded: Folded, original: Codes, kept: Indices) -> Folded:
     """Write out the characters that fold to several: ß as ss, ﬁ as fi."""
     at = np.flatnonzero(folded.codes == _MANY)
     if not len(at):
         return folded
-    parts = [table.many[code] for code in original[at].tolist()]  # a few in a thousand characters at most
-    extra = np.array([len(part) - 1 for part in parts], dtype=np.intp)
-    codes, source = folded.codes.copy(), folded.source
-    codes[at] = [part[0] for part in parts]
-    slots = np.repeat(at + 1, extra)
-    rest = np.array([code for part in parts for code in part[1:]], dtype=np.uint32)
-    return Folded(np.insert(codes, slots, rest), np.insert(source, slots, np.repeat(source[at], extra)))
+    codes, source, done = [], [], 0
+    for place, code in zip(
+        at.tolist(), original[kept[at]].tolist(), strict=True
+    ):  # one in some hundreds of characters at most
+        parts = table.many[code]
+        codes += [folded.codes[done:place], np.array(parts, dtype=np.uint32)]
+        source += [folded.source[done:place], np.full(len(parts), folded.source[place])]
+        done = place + 1
+    return Folded(np.concatenate([*codes, folded.codes[done:]]), np.concatenate([*source, folded.source[done:]]))

@@ -39,24 +39,32 @@ class SentencePolicy:
     refrain_max_words: int = _at(10, 1, 1000)
     max_share: float = _at(0.5, 0.0, 1.0)
     near: bool = True
-    near_similarity_min: float = _at(0.9, 0.5, 1.0)
+    near_similarity_min: float = _at(0.85, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentPolicy:
     """Duplicate documents.
 
-    mode: remove, or annotate. near: near-duplicates too, when at least containment_min of the shorter text's shingles
-    and resemblance_min of the longer's are shared, and numbers_min of the numbers agree. excerpts: keep or remove a
-    short text that is wholly part of a longer one.
+    mode: remove, or annotate. near: near-duplicates too, of at least near_min_words words, when containment_min of
+    the shorter one's shingles are in the other (below containment_sure, rest_containment_min of those outside the
+    sentences that both have), numbers_min of the numbers and names_min of the names agree, and the shorter is
+    length_ratio_min of the longer. In texts under short_words words one number that disagrees counts, else two.
+    excerpts: keep or remove a shorter one of which excerpt_containment_min is in the longer.
     """
 
     mode: Literal["remove", "annotate"] = "remove"
     near: bool = True
-    containment_min: float = _at(0.55, 0.0, 1.0)
-    resemblance_min: float = _at(0.35, 0.0, 1.0)
-    numbers_min: float = _at(0.7, 0.0, 1.0)
+    near_min_words: int = _at(20, 4, 100_000)
+    containment_min: float = _at(0.33, 0.1, 1.0)
+    containment_sure: float = _at(0.85, 0.1, 1.0)
+    rest_containment_min: float = _at(0.2, 0.0, 1.0)
+    numbers_min: float = _at(0.75, 0.0, 1.0)
+    short_words: int = _at(120, 0, 100_000)
+    names_min: float = _at(0.5, 0.0, 1.0)
+    length_ratio_min: float = _at(0.5, 0.1, 1.0)
     excerpts: Literal["keep", "remove"] = "keep"
+    excerpt_containment_min: float = _at(0.7, 0.1, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,10 @@ class DedupPolicy:
 
     def params(self, skip: Collection[str] = ()) -> pa.Table:
         """The one-row table `params` of the SQL files; skip: steps that are off."""
-        row: dict[str, object] = {"sentences_on": "sentence_dedup" not in skip, "documents_on": "document_dedup" not in skip}
+        row: dict[str, object] = {
+            "sentences_on": "sentence_dedup" not in skip,
+            "documents_on": "document_dedup" not in skip,
+        }
         row |= {f"sentence_{name}": value for name, value in asdict(self.sentence_dedup).items()}
         row |= {f"document_{name}": value for name, value in asdict(self.document_dedup).items()}
         table: pa.Table = pl.DataFrame([row]).to_arrow()

@@ -7,6 +7,7 @@ slower, exact splitter about the few sentences that are about to go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -32,7 +33,6 @@ from etl.dedup.normalize import (
     OTHER,
     QUOTE,
     SPACE,
-    STOP,
     SYMBOL,
     UPPER,
     WIDE_STOP,
@@ -46,6 +46,8 @@ from etl.dedup.normalize import (
     slice_hashes,
     tables,
 )
+
+Flags = npt.NDArray[np.bool_]
 
 SENTENCES: Final = pl.Schema(
     {
@@ -65,7 +67,9 @@ character of a script without spaces counting as one. key_hash: xxh3_64 of the c
 brackets are balanced, so removing it leaves no half pair. ends_properly: ends with a full stop or the like.
 quoted: holds a quotation."""
 
-_CHUNK_CHARS: Final = 1 << 20  # arrays of a million code points stay near the processor
+_CITATION: Final = re.compile(r"\s{1,3}\[[^\[\]]{1,20}\]$")  # Felled in 1912. [1]
+_CITATION_CHARS: Final = 30
+_CHUNK_CHARS: Final = 1 << 19  # arrays of a million code points stay near the processor
 _PAD: Final = 16
 
 _TITLES: Final = (
@@ -105,7 +109,7 @@ class Batch:
     """Some whole documents as one array of code points, lines apart by one newline, with their sentences.
 
     doc, line, start, end: of each sentence, as in SENTENCES. first, past: the sentence's slice of folded.codes.
-    starts, ends: its slice of codes. edge: for each sentence, whether its line ends with it.
+    starts, ends: its slice of codes. words: how many it has. word_starts: where each word begins in folded.codes.
     """
 
     codes: Codes
@@ -120,6 +124,7 @@ class Batch:
     starts: Indices
     ends: Indices
     words: Indices
+    word_starts: Indices
 
 
 def split_sentences(segments: pl.DataFrame) -> pl.DataFrame:
@@ -176,16 +181,20 @@ def confirm_boundaries(text: str, start: int, end: int, *, lang: str = "en") -> 
     """
     if not 0 <= start < end <= len(text):
         return False
-    lead, trail = text[:start], text[end:]
-    edges = {0, len(text)}
+    if not text[:start].strip() and not text[end:].strip():
+        return True
+    starts, ends = {0}, {len(text)}
     position = 0
     for sentence in sentencex.segment(lang, text):
-        at = text.find(sentence.strip(), position)
+        bare = sentence.strip()
+        at = text.find(bare, position)
         if at < 0:
             return False
-        edges |= {at, at + len(sentence.strip())}
-        position = at + len(sentence.strip())
-    return (not lead.strip() or start in edges) and (not trail.strip() or end in edges)
+        position = at + len(bare)
+        starts.add(at)
+        ends.add(position)
+        ends.update(position - len(mark) for mark in _CITATION.findall(bare[-_CITATION_CHARS:]))
+    return (start in starts or not text[:start].strip()) and (end in ends or not text[end:].strip())
 
 
 def _batch(segments: pl.DataFrame) -> Batch:
@@ -207,7 +216,7 @@ def _batch(segments: pl.DataFrame) -> Batch:
     shift = segments["start"].to_numpy().astype(np.intp)[segment] - first[segment]
     begin, past = folded.positions(starts), folded.positions(ends)
     past = np.where((past > begin) & (folded.codes[np.maximum(past - 1, 0)] == BLANK), past - 1, past)
-    words = word_starts(folded)
+    words = _word_starts(folded, kinds)
     return Batch(
         codes=codes,
         kinds=kinds,
@@ -221,18 +230,21 @@ def _batch(segments: pl.DataFrame) -> Batch:
         starts=starts,
         ends=ends,
         words=np.searchsorted(words, past) - np.searchsorted(words, begin),
+        word_starts=words,
     )
 
 
-def word_starts(folded: Folded) -> Indices:
+def _word_starts(folded: Folded, kinds: Kinds) -> Indices:
     """Where each word of a folded text begins; a character of a script without spaces is a word."""
     solid = folded.codes != BLANK
     begins = solid.copy()
     begins[1:] &= ~solid[:-1]
-    if (folded.codes >= 0x0E00).any():
-        dense = tables().kind.take(folded.codes) == DENSE
-        begins |= dense
-        begins[1:] |= solid[1:] & dense[:-1]
+    dense = np.flatnonzero(kinds == DENSE)
+    if len(dense):
+        at = folded.positions(dense)
+        begins[at] = True
+        at = at[at < len(begins) - 1] + 1
+        begins[at] |= solid[at]
     return np.flatnonzero(begins)
 
 
@@ -272,52 +284,64 @@ def _boundaries(codes: Codes, kinds: Kinds, solid: Indices) -> tuple[Indices, In
     return past[real], begin[real]
 
 
-def _crosses_line(kinds: Kinds, past: Indices, begin: Indices) -> npt.NDArray[np.bool_]:
+def _crosses_line(kinds: Kinds, past: Indices, begin: Indices) -> Flags:
     """Whether a newline stands between two offsets."""
     lines = np.flatnonzero(kinds == NEWLINE)
-    return np.searchsorted(lines, past) != np.searchsorted(lines, begin)
+    crosses: Flags = np.searchsorted(lines, past) != np.searchsorted(lines, begin)
+    return crosses
 
 
-def _abbreviated(codes: Codes, kinds: Kinds, stop: Indices, follows: Indices) -> npt.NDArray[np.bool_]:
+def _abbreviated(codes: Codes, kinds: Kinds, stop: Indices, follows: Indices) -> Flags:
     """Whether the full stop at `stop` belongs to an abbreviation, an initial or an ordinal rather than to the sentence."""
     words = _word_sets()
-    before, length, dots, digits = _word_before(codes, kinds, stop)
-    after = _word_after(codes, kinds, follows)
-    digit_follows = kinds[follows] == DIGIT
-    starter = np.isin(after, words["starters"])
-    upper = kinds[np.maximum(stop - 1, 0)] == UPPER
-    initial = (length == 1) & (upper | (kinds[np.maximum(stop - 1, 0)] == LOWER))
-    weak = np.isin(before, words["weak"]) | (dots > 0) | initial
-    ordinal = (digits == length) & (length <= 2) & (length > 0)
-    return (
-        np.isin(before, words["titles"])
-        | (np.isin(before, words["numbered"]) & digit_follows)
-        | (weak & ~starter)
-        | (ordinal & np.isin(after, words["months"]))
+    before, length, dots, digits, plain, roman = _word_before(codes, kinds, stop)
+    last = kinds[np.maximum(stop - 1, 0)]
+    initial = (length == 1) & ((last == UPPER) | (last == LOWER))
+    # św. ppłk. str.: a few small letters without a vowel. 3. Oktober, III. Felipe: an ordinal.
+    clipped = (plain == length) & (length >= 2) & (length <= 4)
+    ordinal = ((digits == length) & (length <= 2) | (roman == length) & (length <= 5)) & (length > 0)
+    abbreviated: Flags = np.isin(before, words["titles"]) | (
+        np.isin(before, words["numbered"]) & (kinds[follows] == DIGIT)
     )
+    doubtful = np.flatnonzero(
+        ~abbreviated & (np.isin(before, words["weak"]) | (dots > 0) | initial | clipped | ordinal)
+    )
+    after = _word_after(codes, kinds, follows[doubtful])
+    abbreviated[doubtful] = ~np.isin(after, words["starters"]) | (ordinal[doubtful] & np.isin(after, words["months"]))
+    return abbreviated
 
 
+_CONSONANTS: Final = np.array(
+    [ord(char) for char in "bcdfghjklmnpqrstvwxzśźżćńłčšžřďťňбвгджзйклмнпрстфхцчшщ"], dtype=np.uint32
+)
+_ROMAN: Final = np.array([ord(char) for char in "IVX"], dtype=np.uint32)
 _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 _LOOK: Final = 14
+_LOOK_BACK: Final = 8
 
 
-def _word_before(codes: Codes, kinds: Kinds, stop: Indices) -> tuple[npt.NDArray[np.uint64], Indices, Indices, Indices]:
-    """Of the word that ends just before each offset: its hash, its length, how many dots and digits it holds."""
+def _word_before(
+    codes: Codes, kinds: Kinds, stop: Indices
+) -> tuple[npt.NDArray[np.uint64], Indices, Indices, Indices, Indices, Indices]:
+    """Of the word that ends just before each offset: its hash, its length, how many dots, digits, small consonants and
+    letters of Roman numbers it holds."""
     fold_to = tables().fold
     alive = np.ones(len(stop), dtype=np.bool_)
     value = np.zeros(len(stop), dtype=np.uint64)
-    length, dots, digits = (np.zeros(len(stop), dtype=np.intp) for _ in range(3))
-    for back in range(1, _LOOK + 1):
+    length, dots, digits, plain, roman = (np.zeros(len(stop), dtype=np.intp) for _ in range(5))
+    for back in range(1, _LOOK_BACK + 1):
         at = np.maximum(stop - back, 0)
         kind = kinds[at]
         alive &= (stop >= back) & ((kind > SYMBOL) | (kind == DOT))
-        if not alive.any():
-            break
         value = np.where(alive, value * _FACTOR + fold_to[codes[at]], value)
         length += alive
         dots += alive & (kind == DOT)
         digits += alive & (kind == DIGIT)
-    return value, length, dots, digits
+        plain += alive & (kind == LOWER) & np.isin(codes[at], _CONSONANTS)
+        roman += alive & np.isin(codes[at], _ROMAN)
+    value[alive] = 0  # too long for an abbreviation
+    dots[alive] = 0
+    return value, length, dots, digits, plain, roman
 
 
 def _word_after(codes: Codes, kinds: Kinds, follows: Indices) -> npt.NDArray[np.uint64]:
@@ -341,7 +365,7 @@ def _word_sets() -> dict[str, npt.NDArray[np.uint64]]:
         values = []
         for word in words.split():
             value = 0
-            for char in reversed(word[-_LOOK:]) if backwards else word[:_LOOK]:
+            for char in reversed(word) if backwards else word[:_LOOK]:
                 value = (value * int(_FACTOR) + int(tables().fold[ord(char)])) & 0xFFFFFFFFFFFFFFFF
             values.append(value)
         return np.unique(np.array(values, dtype=np.uint64))
@@ -370,6 +394,6 @@ def _balance(batch: Batch) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]
     return whole, quotes > 0
 
 
-_DOUBLE: Final = np.array([ord(char) for char in "\"“”„«»「」『』″＂"], dtype=np.uint32)
+_DOUBLE: Final = np.array([ord(char) for char in '"“”„«»「」『』″＂'], dtype=np.uint32)
 _OPENING: Final = np.array([ord(char) for char in "([{（［｛【〔《〈"], dtype=np.uint32)
 _CLOSING: Final = np.array([ord(char) for char in ")]}）］｝】〕》〉"], dtype=np.uint32)

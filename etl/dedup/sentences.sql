@@ -1,6 +1,9 @@
 -- Which sentences of this run's surviving documents repeat an earlier one, in the same document or in another.
--- Reads sentences, history_sentences, fingerprints, dropped_documents and params; the last statement makes
--- dropped_sentences. The copy kept: earlier runs first, then the order of documents (seen_at, n_chars, doc_id), then position.
+-- in   sentences, near_sentences, history_sentences, fingerprints (see fingerprint.py), params, dropped_documents
+-- out  dropped_sentences(doc_id, start_char, end_char, kept_doc_id, kept_start, rule, score, action); action: remove, or
+--      annotate for a sentence that stays
+--
+-- The copy that stays comes first by: earlier run, then the order of documents (seen_at, longest, doc_id), then position.
 
 CREATE TABLE eligible_sentences AS
 SELECT
@@ -18,7 +21,7 @@ SELECT
     END AS across
 FROM sentences AS s
 CROSS JOIN params AS p
-LEFT JOIN dropped_documents AS d ON s.doc_id = d.doc_id AND d.action = 'remove'
+LEFT JOIN dropped_documents AS d ON s.doc_id = d.doc_id
 WHERE p.sentences_on AND d.doc_id IS NULL AND s.whole AND s.n_words >= p.sentence_min_words_in_document;
 
 CREATE TABLE repeated_keys AS
@@ -79,6 +82,18 @@ WHERE
     AND NOT (placed.across = 1 AND placed.doc_id <> placed.first_doc_id)
     AND NOT (p.sentence_protect_refrains AND placed.times >= 3 AND placed.n_words < p.sentence_refrain_max_words);
 
+-- Near-duplicates inside one document were found where its text was at hand. One goes only while the sentence it
+-- repeats stays.
+
+CREATE TABLE nearly_repeated AS
+SELECT n.doc_id, n.start_char, n.end_char, n.kept_start, n.score
+FROM near_sentences AS n
+CROSS JOIN params AS p
+LEFT JOIN dropped_documents AS d ON n.doc_id = d.doc_id
+LEFT JOIN repeated_sentences AS mine ON n.doc_id = mine.doc_id AND n.start_char = mine.start_char
+LEFT JOIN repeated_sentences AS theirs ON n.doc_id = theirs.doc_id AND n.kept_start = theirs.start_char
+WHERE p.sentences_on AND p.sentence_near AND d.doc_id IS NULL AND mine.doc_id IS NULL AND theirs.doc_id IS NULL;
+
 CREATE TABLE riddled_documents AS
 SELECT r.doc_id
 FROM repeated_sentences AS r
@@ -88,16 +103,34 @@ GROUP BY r.doc_id, r.n_chars, p.sentence_max_share
 HAVING SUM(r.end_char - r.start_char) > r.n_chars * p.sentence_max_share;
 
 CREATE TABLE dropped_sentences AS
-SELECT
-    r.doc_id,
-    r.start_char,
-    r.end_char,
-    r.kept_doc_id,
-    r.kept_start,
-    'exact-sentence' AS rule,
-    CAST(1.0 AS DOUBLE) AS score,
-    CASE WHEN p.sentence_mode = 'annotate' OR (r.foreign_copy = 1 AND x.doc_id IS NOT NULL) THEN 'annotate' ELSE 'remove' END AS action
-FROM repeated_sentences AS r
-CROSS JOIN params AS p
-LEFT JOIN riddled_documents AS x ON r.doc_id = x.doc_id
-ORDER BY r.doc_id, r.start_char;
+SELECT doc_id, start_char, end_char, kept_doc_id, kept_start, rule, score, action
+FROM (
+    SELECT
+        r.doc_id,
+        r.start_char,
+        r.end_char,
+        r.kept_doc_id,
+        r.kept_start,
+        'exact-sentence' AS rule,
+        CAST(1.0 AS DOUBLE) AS score,
+        CASE
+            WHEN p.sentence_mode = 'annotate' OR (r.foreign_copy = 1 AND x.doc_id IS NOT NULL) THEN 'annotate'
+            ELSE 'remove'
+        END AS action
+    FROM repeated_sentences AS r
+    CROSS JOIN params AS p
+    LEFT JOIN riddled_documents AS x ON r.doc_id = x.doc_id
+    UNION ALL
+    SELECT
+        n.doc_id,
+        n.start_char,
+        n.end_char,
+        n.doc_id AS kept_doc_id,
+        n.kept_start,
+        'near-sentence' AS rule,
+        n.score,
+        p.sentence_mode AS action
+    FROM nearly_repeated AS n
+    CROSS JOIN params AS p
+) AS decided
+ORDER BY doc_id, start_char;

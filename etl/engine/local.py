@@ -149,11 +149,16 @@ def default_workers() -> int:
 
 
 def _attempt(function: Callable[..., R], task: tuple[Any, ...]) -> R | Exception:
+    # A boundary: whatever befell the shard travels to the caller as a value. A panic of a Rust library is no Exception.
     try:
         return function(*task)
-    except Exception as error:  # a boundary: the shard's fault travels to the caller as a value  # noqa: BLE001
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except Exception as error:  # noqa: BLE001
         error.add_note(f"in {function.__name__}{task!r}"[:500])
         return error
+    except BaseException as error:  # noqa: BLE001
+        return StageError(f"{type(error).__name__}: {error}")
 
 
 class _one_thread_each:  # noqa: N801  a context manager, used like a function

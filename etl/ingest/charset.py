@@ -11,6 +11,7 @@ import unicodedata
 from typing import Final
 
 import chardet
+from chardet import EncodingEra
 
 BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -22,15 +23,28 @@ BOMS: Final = (
 _SAMPLE_BYTES: Final = 200_000  # chardet looks no further, and neither do the checks here
 _WIDE: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _WIDE_CONTROLS_MIN: Final = 0.02  # share of control bytes from which bytes can't be text in a narrow charset
+_WIDE_ASCII_MAX: Final = 0.7  # in UTF-16 at most every other byte is ASCII, whatever the language
 _TIE: Final = 0.97  # chardet's confidence relative to the best from which windows-1252, or what was declared, wins
 _PLAIN_CONFIDENCE: Final = 0.3  # detection below this never overrules a declared charset that decodes
 _DECLARED_SHARE: Final = 0.6  # nor does it when the declared one is this near to the best
+_GUESS: Final = 0.11  # below this detection is a guess, and the web's default needs only
+_GUESS_SHARES: Final = (0.8, 0.5)  # this share of the best, the second for charsets of DOS and the old Mac
+_BEFORE_THE_WEB: Final = ("mac", "cp4", "cp7", "cp8", "hp-")
+_ERAS: Final = EncodingEra.ALL & ~EncodingEra.MAINFRAME  # no page is in EBCDIC
 _WEB_DEFAULT: Final = "cp1252"
-_OLD_SINGLE_BYTE: Final = ("mac", "hp-roman", "cp0", "cp4", "cp5", "cp7", "cp8", "cp11", "cp500", "kz", "ptcp")
 
+_ASCII_TEXT: Final = bytes(range(32, 127)) + b"\t\n\r"
 _CONTROLS: Final = bytes(b for b in range(32) if b not in b"\t\n\r\f\x0e\x0f\x1b")  # shifts and escape are ISO-2022
-_DECLARED: Final = re.compile(rb"<(?:meta\s[^>]{0,300}?charset|\?xml\s[^>]{0,200}?encoding)\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{2,40})")
-_WHATWG: Final = {"latin-1": "cp1252", "iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030"} | {
+_DECLARED: Final = re.compile(
+    rb"<(?:meta\s[^>]{0,300}?charset|\?xml\s[^>]{0,200}?encoding)\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{2,40})"
+)
+_WHATWG: Final = {
+    "latin-1": "cp1252",
+    "iso8859-1": "cp1252",
+    "ascii": "cp1252",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+} | {
     "euc_kr": "cp949",
     "shift_jis": "cp932",
     "iso8859-9": "cp1254",
@@ -101,6 +115,8 @@ def wide_charset(data: bytes) -> str | None:
     sample = data[:_SAMPLE_BYTES]
     if len(sample) < 4 or len(sample) - len(sample.translate(None, _CONTROLS)) < _WIDE_CONTROLS_MIN * len(sample):
         return None
+    if len(sample) - len(sample.translate(None, _ASCII_TEXT)) > _WIDE_ASCII_MAX * len(sample):
+        return None
     best, best_score = None, 0.9
     for name in _WIDE:
         width = 4 if "32" in name else 2
@@ -117,7 +133,19 @@ def wide_charset(data: bytes) -> str | None:
 def is_binary(data: bytes) -> bool:
     """Whether `data` can't be text in any charset: a picture, an archive, a PDF, machine code."""
     sample = data[:_SAMPLE_BYTES]
-    if sample.startswith((b"%PDF-", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\x03\x04", b"\x7fELF", b"\xd0\xcf\x11\xe0", b"Rar!", b"7z\xbc\xaf")):
+    if sample.startswith(
+        (
+            b"%PDF-",
+            b"\x89PNG",
+            b"GIF8",
+            b"\xff\xd8\xff",
+            b"PK\x03\x04",
+            b"\x7fELF",
+            b"\xd0\xcf\x11\xe0",
+            b"Rar!",
+            b"7z\xbc\xaf",
+        )
+    ):
         return True
     if any(sample.startswith(mark) for mark, _ in BOMS):
         return False
@@ -126,8 +154,10 @@ def is_binary(data: bytes) -> bool:
 
 
 def _plausibility(text: str) -> float:
-    """How much `text` looks like language: the share of letters, digits, marks, punctuation and blanks, less for a wide spread of
-    code pages (the wrong byte order scatters an alphabet over them), more for common blanks and stops."""
+    """How much `text` looks like language: the share of letters, digits, marks, punctuation and blanks.
+
+    Less for a wide spread of code pages, over which the wrong byte order scatters an alphabet.
+    """
     sample = text[:5000]
     if not sample:
         return 0.0
@@ -165,7 +195,7 @@ def _choose(data: bytes, declared: str | None) -> str:
     sample = data[:_SAMPLE_BYTES]
     ranked = [
         (r["encoding"], r["confidence"])
-        for r in chardet.detect_all(sample, compat_names=False, ignore_threshold=True)
+        for r in chardet.detect_all(sample, compat_names=False, ignore_threshold=True, encoding_era=_ERAS)
         if r["encoding"] and _is_text_codec(r["encoding"])
     ]
     codec = codec_for(declared)
@@ -174,7 +204,8 @@ def _choose(data: bytes, declared: str | None) -> str:
         trust = max((c for n, c in ranked if codec_for(n) == codec), default=0.0)
         if confidence < _PLAIN_CONFIDENCE or trust >= _DECLARED_SHARE * confidence:
             return codec
-    if any(n == _WEB_DEFAULT and c >= _TIE * confidence for n, c in ranked):
+    near = _GUESS_SHARES[best.startswith(_BEFORE_THE_WEB)] if confidence < _GUESS else _TIE
+    if any(n == _WEB_DEFAULT and c >= near * confidence for n, c in ranked):
         return _WEB_DEFAULT
     return best
 

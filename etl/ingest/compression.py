@@ -35,6 +35,8 @@ class ByteSource:
         self._fault: Unreadable | None = None
         self.offset = 0
         """Bytes given so far."""
+        self.raw: BinaryIO | None = None
+        """The stream itself, if it is not compressed and can be read in any order."""
 
     def read(self, size: int = BLOCK_BYTES) -> bytes:
         """Up to `size` bytes, at least one unless at the end."""
@@ -103,11 +105,14 @@ def open_source(stream: BinaryIO, *, size: int, limits: Limits) -> tuple[ByteSou
     while kind := compression_of(source.peek(16)):
         if len(found) == MAX_NESTING:
             raise Unreadable(
-                "BadCompression", f"compressed more than {MAX_NESTING} times over; decompress the file once and try again"
+                "BadCompression",
+                f"compressed more than {MAX_NESTING} times over; decompress the file once and try again",
             )
         found.append(kind)
         source = ByteSource(_together(_expand(source, kind)))
-    return ByteSource(_bounded(source, size=max(size, 1) if found else 0, limits=limits)), tuple(found)
+    bounded = ByteSource(_bounded(source, size=max(size, 1) if found else 0, limits=limits))
+    bounded.raw = stream if not found and stream.seekable() else None
+    return bounded, tuple(found)
 
 
 def compression_of(head: bytes) -> str:
@@ -160,7 +165,9 @@ class _Deflate:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         if self._inner is None:
-            self._inner = _Gzip(15 if len(data) > 1 and data[0] & 15 == 8 and int.from_bytes(data[:2]) % 31 == 0 else -15)
+            self._inner = _Gzip(
+                15 if len(data) > 1 and data[0] & 15 == 8 and int.from_bytes(data[:2]) % 31 == 0 else -15
+            )
         yield from self._inner.feed(data)
         self.eof, self.unused = self._inner.eof, self._inner.unused
 
@@ -211,7 +218,9 @@ def _expand(source: ByteSource, kind: str) -> Iterator[bytes | Unreadable]:
     while pending or (pending := source.read(_SLICE_BYTES)):
         if kind != "deflate":
             if members:
-                pending = pending.lstrip(b"\0") if kind in ("gzip", "xz") else pending  # padding between and after members
+                pending = (
+                    pending.lstrip(b"\0") if kind in ("gzip", "xz") else pending
+                )  # padding between and after members
                 if not pending:
                     continue
             if len(pending) < 16:
@@ -224,23 +233,26 @@ def _expand(source: ByteSource, kind: str) -> Iterator[bytes | Unreadable]:
         members += 1
         decoder = _DECODERS[kind]()
         begun = source.offset - len(pending)
-        data = pending
+        data, first = pending, True
         try:
             while True:
                 yield from decoder.feed(data)
                 if decoder.eof:
                     pending = decoder.unused
                     break
-                data = source.read(_SLICE_BYTES)
+                data, first = source.read(_SLICE_BYTES), False
                 if not data:
                     if kind != "deflate":
                         yield Unreadable(
-                            "BadCompression", f"the {kind} stream begun at byte {begun} breaks off at the end of the file; {_REMEDY}"
+                            "BadCompression",
+                            f"the {kind} stream begun at byte {begun} breaks off at the end of the file; {_REMEDY}",
                         )
                     return
         except _FAULTS as fault:
-            yield Unreadable("BadCompression", f"the {kind} stream begun at byte {begun} is damaged ({fault}); {_REMEDY}")
-            pending = _next_member(source, data, kind)
+            yield Unreadable(
+                "BadCompression", f"the {kind} stream begun at byte {begun} is damaged ({fault}); {_REMEDY}"
+            )
+            pending = _next_member(source, data[1:] if first else data, kind)
 
 
 def _next_member(source: ByteSource, pending: bytes, kind: str) -> bytes:
@@ -295,7 +307,8 @@ def _bounded(source: ByteSource, *, size: int, limits: Limits) -> Iterator[bytes
             return
         if source.offset > limits.max_file_bytes:
             yield Unreadable(
-                "TooLarge", f"the file holds more than {limits.max_file_bytes} bytes; split it, or raise the limit max_file_bytes"
+                "TooLarge",
+                f"the file holds more than {limits.max_file_bytes} bytes; split it, or raise the limit max_file_bytes",
             )
             return
         if size and source.offset > max(limits.expansion_floor_bytes, limits.max_expansion * size):

@@ -49,7 +49,9 @@ def plan_sources(files: Sequence[tuple[PurePath, PurePath]]) -> list[SourceFile]
     if len(set(sources.values())) < len(sources):
         common = _common_parent(sorted(set(roots.values())))
         sources = {file: _printable(file.relative_to(common)) for file in roots}
-    return sorted((SourceFile(file, source) for file, source in sources.items()), key=lambda f: (f.source, f.path.as_posix()))
+    return sorted(
+        (SourceFile(file, source) for file, source in sources.items()), key=lambda f: (f.source, f.path.as_posix())
+    )
 
 
 def count_skipped(names: Sequence[str]) -> dict[str, int]:

@@ -58,7 +58,7 @@ _TIME_FORMS: Final = (
     "%Y-%m-%d %H:%M:%S.%f %z",
     "%Y-%m",
 )
-_ZONE_WORD: Final = re.compile(r" ?(?:UTC|GMT|Z)$")
+_ZONE_WORD: Final = re.compile(r" ?(?:UTC|GMT|Z)\Z")
 _DAY_SUFFIX: Final = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)\b")
 
 
@@ -81,7 +81,9 @@ def map_fields(record: Mapping[str, object]) -> Fields:
     """The record's fields. A name that is there but null or blank gives way to the next alias."""
     plan = _plan(tuple(name for name in record if len(name) <= _LONGEST_NAME))
     text, html = (next((v for n in plan[i] if isinstance(v := record[n], str) and v), None) for i in (0, 1))
-    named = [next((v for n in names if (v := record[n]) is not None and v != "" and v != []), None) for names in plan[2:]]
+    named = [
+        next((v for n in names if (v := record[n]) is not None and v != "" and v != []), None) for names in plan[2:]
+    ]
     source_id, url, site, title, authors, published_at, fetched_at, lang = named
     return Fields(
         text,
@@ -131,7 +133,11 @@ def split_authors(value: object) -> list[str] | None:
         value = value.get("name")
     if isinstance(value, list | tuple):
         items = [item.get("name") if isinstance(item, Mapping) else item for item in value[:_MOST_AUTHORS]]
-        names = [n for item in items for n in (_split_names(item, only_semicolons=len(items) > 1) if isinstance(item, str) else ())]
+        names = [
+            n
+            for item in items
+            for n in (_split_names(item, only_semicolons=len(items) > 1) if isinstance(item, str) else ())
+        ]
     else:
         names = _split_names(value) if isinstance(value, str) else []
     return list(dict.fromkeys(names))[:_MOST_AUTHORS] or None
@@ -182,13 +188,15 @@ def _split_names(value: str, *, only_semicolons: bool = False) -> list[str]:
 def _is_full_name(name: str) -> bool:
     """Whether `name` has a first and a last name: two to five words that begin with a capital (or a particle), no digits."""
     words = name.split()
-    return 2 <= len(words) <= 5 and not any(c.isdigit() for c in name) and words[0][0].isupper() and words[-1][0].isupper()
+    return (
+        2 <= len(words) <= 5 and not any(c.isdigit() for c in name) and words[0][0].isupper() and words[-1][0].isupper()
+    )
 
 
 @lru_cache(maxsize=4096)
 def _parse_time_text(value: str) -> datetime | None:
     try:
-        return _to_utc(datetime.fromisoformat(value))
+        return _to_utc(datetime.fromisoformat(_ZONE_WORD.sub("", value)))
     except ValueError:
         pass
     if value.isascii() and value.replace(".", "", 1).lstrip("-").isdigit():
@@ -209,7 +217,7 @@ def _parse_time_text(value: str) -> datetime | None:
 
 def _slashed(value: str) -> datetime | None:
     """31/01/2024 or 01/31/2024, when only one reading is a date."""
-    day, _, time = value.partition(" ")
+    _, _, time = value.partition(" ")
     clock = "%H:%M:%S" if time.count(":") == 2 else "%H:%M"
     forms = [f"{form} {clock}" if time else form for form in ("%d/%m/%Y", "%m/%d/%Y")]
     moments = {m for m in (_strptime(value, form) for form in forms) if m is not None}

@@ -46,7 +46,10 @@ EXTENSIONS: Final = {
 COMPRESSIONS: Final = frozenset({".gz", ".zst", ".bz2", ".xz"})
 
 _HEAD_BYTES: Final = 1 << 16
-_HTML_HEAD: Final = re.compile(rb"(?:<\?xml[^>]{0,200}>\s{0,100})?(?:<!--[^>]{0,500}-->\s{0,100}){0,3}<(?:!doctype\s{1,20}html|html[\s>])", re.IGNORECASE)
+_HTML_HEAD: Final = re.compile(
+    rb"(?:<\?xml[^>]{0,200}>\s{0,100})?(?:<!--[^>]{0,500}-->\s{0,100}){0,3}<(?:!doctype\s{1,20}html|html[\s>])",
+    re.IGNORECASE,
+)
 _JSON_HEAD: Final = re.compile(rb"\{\s{0,20}\"[^\"\\\n]{1,80}\"\s{0,20}:")
 
 
@@ -110,7 +113,9 @@ def _format(data: ByteSource, source: str) -> str:
     kind = format_of(source, head)
     if kind is None:
         known = ", ".join(EXTENSIONS)
-        raise Unreadable("UnknownFormat", f"the content is none of the formats that can be read ({known}); convert it to one of them")
+        raise Unreadable(
+            "UnknownFormat", f"the content is none of the formats that can be read ({known}); convert it to one of them"
+        )
     return kind
 
 

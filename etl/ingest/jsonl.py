@@ -11,6 +11,7 @@ import orjson
 from etl.ingest import charset
 from etl.ingest.compression import ByteSource
 from etl.ingest.fields import ALIASES, map_fields
+from etl.ingest.html import html_to_document
 from etl.ingest.lines import read_lines, too_long
 from etl.ingest.records import Limits, Reject, Row, Unreadable, doc_id, is_empty
 
@@ -102,8 +103,6 @@ def to_row(value: object, *, raw: bytes, name: str, record: int, encoding: str) 
             encoding,
         )
     if fields.html is not None:
-        from etl.ingest.html import html_to_document  # here, as trafilatura takes a second to import
-
         page = html_to_document(fields.html, fields.url)
         return Row(
             doc_id(name, record, raw),
@@ -111,21 +110,30 @@ def to_row(value: object, *, raw: bytes, name: str, record: int, encoding: str) 
             record,
             fields.source_id,
             fields.url or page.url,
-            fields.site or page.site,
+            fields.site or (None if fields.url or page.url else page.site),
             fields.title or page.title,
             fields.authors or page.authors,
             fields.published_at or page.published_at,
             fields.fetched_at,
-            fields.lang or page.lang,
+            fields.lang,
             page.text,
             encoding,
         )
     if text is not None or any(isinstance(value.get(n), str) for n in ALIASES["text"]):
         raise Unreadable("EmptyRecord", "the text has no visible character; leave the record out, or give its html")
-    raise Unreadable("NoText", f"no text in the record; put it, as a string, in one of {_TEXT_NAMES} (found: {_names(value)})")
+    raise Unreadable(
+        "NoText", f"no text in the record; put it, as a string, in one of {_TEXT_NAMES} (found: {_names(value)})"
+    )
 
 
-_JSON_KINDS: Final = {list: "list", str: "string", int: "number", float: "number", bool: "truth value", type(None): "null"}
+_JSON_KINDS: Final = {
+    list: "list",
+    str: "string",
+    int: "number",
+    float: "number",
+    bool: "truth value",
+    type(None): "null",
+}
 
 
 def _parse_leniently(data: bytes) -> tuple[object, str]:
@@ -149,7 +157,9 @@ def _parse_leniently(data: bytes) -> tuple[object, str]:
     if isinstance(value, dict):
         return {k: _without_surrogates(v) for k, v in value.items()}, encoding
     if isinstance(value, list):
-        return [{k: _without_surrogates(v) for k, v in x.items()} if isinstance(x, dict) else x for x in value], encoding
+        return [
+            {k: _without_surrogates(v) for k, v in x.items()} if isinstance(x, dict) else x for x in value
+        ], encoding
     return value, encoding
 
 

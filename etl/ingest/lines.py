@@ -57,7 +57,9 @@ def read_lines(source: ByteSource, *, max_bytes: int) -> Iterator[Line]:
 def to_utf8(source: ByteSource) -> Iterator[bytes]:
     """The blocks of `source` without a byte order mark; those of UTF-16 and UTF-32 as UTF-8."""
     head = source.peek(4096)
-    wide = next((name for mark, name in charset.BOMS if head.startswith(mark)), None) or charset.wide_charset(head)
+    wide = next((name for mark, name in charset.BOMS if head.startswith(mark)), None)
+    if wide is None and head[:2].count(0):  # records and headers begin with an ASCII character
+        wide = charset.wide_charset(head)
     if wide is None:
         yield from source.blocks()
     elif wide == "utf-8":

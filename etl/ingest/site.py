@@ -13,7 +13,10 @@ def sites(docs: pl.DataFrame) -> pl.Series:
     """The site of each row of `docs` (columns site, url, source); "" where none is known."""
     hosts = docs["url"].str.extract(_HOST, 1).str.to_lowercase().str.strip_chars(".")
     known = hosts.drop_nulls().unique().sort()
-    domains = pl.DataFrame({"host": known, "domain": [registered_domain(host) for host in known.to_list()]}, schema={"host": pl.String, "domain": pl.String})
+    domains = pl.DataFrame(
+        {"host": known, "domain": [registered_domain(host) for host in known.to_list()]},
+        schema={"host": pl.String, "domain": pl.String},
+    )
     by_host = pl.DataFrame({"host": hosts}).join(domains, on="host", how="left", maintain_order="left")["domain"]
     given = docs["site"].str.strip_chars()
     return docs.select(

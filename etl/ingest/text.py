@@ -13,7 +13,9 @@ def read_text(source: ByteSource, *, name: str, limits: Limits) -> Iterator[Row 
     """The one document of a text file."""
     data = source.read_all(limits.max_record_bytes)
     if charset.is_binary(data):
-        raise Unreadable("UnknownFormat", "the file is not text (a picture, a PDF or other binary data); convert it to text first")
+        raise Unreadable(
+            "UnknownFormat", "the file is not text (a picture, a PDF or other binary data); convert it to text first"
+        )
     text, encoding = charset.decode(data)
     if is_empty(text):
         raise Unreadable("EmptyRecord", "the file has no visible character; leave it out")

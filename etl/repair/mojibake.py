@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import ftfy
 import polars as pl
 import pyarrow as pa
-from ftfy.badness import BADNESS_RE, badness
+from ftfy.badness import BADNESS_RE, badness, is_bad
 from ftfy.fixes import unescape_html
 
 CODECS: Final = (
@@ -38,6 +39,7 @@ LOST_SPACE_EVIDENCE_MIN: Final = 6
 MAX_LAYERS: Final = 4  # mojibake of mojibake of …
 MAX_ROUNDS: Final = 5
 LONGEST_PIECE: Final = 10_000  # characters; a longer line is repaired in pieces cut at blanks
+_LONGEST_CACHED: Final = 60
 
 _NEUTRAL: Final = ftfy.TextFixerConfig(
     unescape_html=False,  # done here
@@ -83,7 +85,8 @@ _SEPARATORS: Final = r"[\x1C-\x1F]"
 _C1: Final = r"[\u{80}-\u{9F}]"
 _BLANK_LINES: Final = r"\n{3,}"
 _TRAILING_BLANKS: Final = r"[ \t]+(\n|\z)"
-_OUTER_BLANK_LINES: Final = r"\A(?:[ \t]*\n)+|\s+\z"
+_OUTER_BLANK_LINES: Final = r"\A(?:[ \t]*\n)+|[ \t\n]+\z"
+_UNTIDY: Final = rf"{_BREAKS}|{_SEPARATORS}|{_CONTROLS}|[ \t]\n|\n\n\n|\A[ \t]*\n|[ \t\n]\z"
 
 _COUNTS: Final = ("mojibake", "entities", "control")
 
@@ -103,7 +106,9 @@ def repair(texts: pl.Series | pa.ChunkedArray) -> tuple[pl.Series, pl.Series]:
     all but one of several blank lines go. A second repair changes nothing.
     """
     before = (texts if isinstance(texts, pl.Series) else pl.Series(texts)).cast(pl.String).fill_null("").rename("text")
-    frame = _tidy(before.to_frame().with_row_index("doc").with_columns(pl.lit(0, pl.Int64).alias(name) for name in _COUNTS))
+    frame = _tidy(
+        before.to_frame().with_row_index("doc").with_columns(pl.lit(0, pl.Int64).alias(name) for name in _COUNTS)
+    )
     todo = frame.filter(pl.col("text").str.contains(SUSPICIOUS))
     done = [frame.join(todo, on="doc", how="anti")]
     for _ in range(MAX_ROUNDS):  # a second round where the first changed something: entities can hide line ends
@@ -137,31 +142,30 @@ def repair_line(line: str) -> Repair:
 def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame's texts with \\n as the only line end, without control characters, blanks at line ends and spare blank lines."""
     text = pl.col("text")
-    return (
-        frame.with_columns(
-            text=pl.when(text.str.contains(rf"{_BREAKS}|{_SEPARATORS}"))
-            .then(text.str.replace_all(_BREAKS, "\n").str.replace_all(_SEPARATORS, " "))
-            .otherwise(text)
-        )
-        .with_columns(has_controls=text.str.contains(_CONTROLS))
+    untidy = frame["text"].str.contains(_UNTIDY)
+    if not untidy.any():
+        return frame
+    tidied = (
+        frame.filter(untidy)
+        .with_columns(control=pl.col("control") + text.str.count_matches(_CONTROLS))
         .with_columns(
-            text=pl.when("has_controls").then(text.str.replace_all(_CONTROLS, "")).otherwise(text),
-            control=pl.col("control") + pl.when("has_controls").then(text.str.count_matches(_CONTROLS)).otherwise(0),
+            text=text.str.replace_all(_BREAKS, "\n").str.replace_all(_SEPARATORS, " ").str.replace_all(_CONTROLS, "")
         )
-        .drop("has_controls")
-        .with_columns(
-            text=pl.when(text.str.contains(r"[ \t](?:\n|\z)")).then(text.str.replace_all(_TRAILING_BLANKS, "$1")).otherwise(text)
-        )
-        .with_columns(text=pl.when(text.str.contains("\n\n\n", literal=True)).then(text.str.replace_all(_BLANK_LINES, "\n\n")).otherwise(text))
-        .with_columns(text=pl.when(text.str.contains(r"\A[ \t]*\n|\s\z")).then(text.str.replace_all(_OUTER_BLANK_LINES, "")).otherwise(text))
+        .with_columns(text=text.str.replace_all(_TRAILING_BLANKS, "$1").str.replace_all(_BLANK_LINES, "\n\n"))
+        .with_columns(text=text.str.replace_all(_OUTER_BLANK_LINES, ""))
     )
+    return pl.concat([frame.filter(~untidy), tidied]).sort("doc")
 
 
 def _repair_lines(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with the suspicious lines of its texts repaired and the counts raised. A line that recurs is repaired once."""
     lines = frame.select("doc", line=pl.col("text").str.split("\n")).explode("line")
-    found = lines.filter(pl.col("line").str.contains(SUSPICIOUS)).select(pl.col("line").unique(maintain_order=True))["line"]
-    repairs = [repair_line(line) for line in found]  # a Python loop over the lines that the pattern let through: 1 to 3 % of a crawl
+    found = lines.filter(pl.col("line").str.contains(SUSPICIOUS)).select(pl.col("line").unique(maintain_order=True))[
+        "line"
+    ]
+    repairs = [
+        repair_line(line) for line in found
+    ]  # a Python loop over the lines that the pattern let through: 1 to 3 % of a crawl
     table = pl.DataFrame(
         {
             "line": found,
@@ -208,16 +212,19 @@ def _unescape(line: str) -> str:
 
 def _decode(line: str) -> str:
     """The reading of `line` that leaves the least to suspect; the earlier one of equals, so ftfy's comes before all others."""
-    whole = _by_ftfy(line)
     words = _by_words(line)
-    readings = [whole] if words == line else [whole, _by_ftfy(words)]
+    if words == line and not is_bad(line):
+        return line
+    whole = _by_ftfy(line)
+    readings = [whole] if words in (line, whole) else [whole, _by_ftfy(words)]
     if _suspicion(whole) >= 1:
         readings.insert(0, _with_lost_spaces(line))
         for start in dict.fromkeys((line, words)):
             sentences = _SENTENCE.findall(start)
             readings.append("".join(_by_ftfy(s) for s in sentences))
             readings.append("".join(_by_ftfy(_by_words(s)) for s in sentences))
-    return min(dict.fromkeys(readings), key=_suspicion)
+    distinct = list(dict.fromkeys(readings))
+    return min(distinct, key=_suspicion) if len(distinct) > 1 else whole
 
 
 def _by_ftfy(text: str) -> str:
@@ -236,33 +243,56 @@ def _by_words(text: str) -> str:
 
 def _best_charset(text: str) -> tuple[int, str]:
     """How much speaks for some words of `text` being UTF-8 read in a legacy charset, and the text read rightly."""
-    words = [m for m in _WORD.finditer(text) if not m[0].isascii()]
-    best, reading = 0, text
-    for codec in CODECS:
-        evidence = tidied = 0
-        parts: list[str] = []
-        end = 0
-        for word in words:
-            right = _read_word(word[0], codec)
-            if right is None:
-                continue
-            evidence += _weight(word[0], right)
-            tidied += _oddities(word[0]) - _oddities(right)
-            parts += [text[end : word.start()], right]
-            end = word.end()
-        evidence += min(tidied, len(parts) // 2) if tidied > 0 else 3 * tidied
+    totals: dict[int, list[int]] = {}  # number of the codec -> evidence, oddities gone, words read
+    found: list[tuple[int, int, dict[int, _Reading]]] = []
+    for word in _WORD.finditer(text):
+        if word[0].isascii() or not _MISREAD_PAIR.search(word[0]):
+            continue
+        readings = _read_word(word[0]) if len(word[0]) <= _LONGEST_CACHED else _read_word.__wrapped__(word[0])
+        if readings:
+            found.append((word.start(), word.end(), readings))
+            for number, reading in readings.items():
+                total = totals.setdefault(number, [0, 0, 0])
+                total[0] += reading.weight
+                total[1] += reading.tidied
+                total[2] += 1
+    best, winner = 0, -1
+    for number in sorted(totals):
+        evidence, tidied, words = totals[number]
+        evidence += min(tidied, words) if tidied > 0 else 3 * tidied
         if evidence > best:
-            best, reading = evidence, "".join(parts) + text[end:]
-    return best, reading
+            best, winner = evidence, number
+    if winner < 0:
+        return 0, text
+    parts: list[str] = []
+    done = 0
+    for start, end, readings in found:
+        if winner in readings:
+            parts += (text[done:start], readings[winner].text)
+            done = end
+    return best, "".join(parts) + text[done:]
 
 
-def _read_word(word: str, codec: str) -> str | None:
-    """The word read as UTF-8, if all of it was UTF-8 read in `codec` and a likely word comes out."""
-    try:
-        right = word.encode(codec).decode("utf-8")
-    except UnicodeError:
-        return None
-    return right if _LIKELY_TEXT.fullmatch(right) and not _ODD_SMALL.search(right) else None
+class _Reading(NamedTuple):
+    """A word read in another charset, how much it proves, and how many odd capitals it rids the word of."""
+
+    text: str
+    weight: int
+    tidied: int
+
+
+@lru_cache(maxsize=1 << 15)
+def _read_word(word: str) -> dict[int, _Reading]:
+    """Number of the codec -> the word read as UTF-8, if all of it was UTF-8 read in that codec and a likely word comes out."""
+    readings: dict[int, _Reading] = {}
+    for number, codec in enumerate(CODECS):
+        try:
+            right = word.encode(codec).decode("utf-8")
+        except UnicodeError:
+            continue
+        if _LIKELY_TEXT.fullmatch(right) and not _ODD_SMALL.search(right):
+            readings[number] = _Reading(right, _weight(word, right), _oddities(word) - _oddities(right))
+    return readings
 
 
 def _weight(word: str, right: str) -> int:
@@ -279,7 +309,12 @@ def _oddities(text: str) -> int:
 def _suspicion(text: str) -> float:
     """How much of `text` still looks like mojibake; below 1 nothing does, and the rest breaks ties."""
     evidence, _ = _best_charset(text)
-    certain = badness(text) + _oddities(text) + len(_MIXED_SCRIPTS.findall(text)) + (evidence if evidence >= EVIDENCE_MIN else 0)
+    certain = (
+        badness(text)
+        + _oddities(text)
+        + len(_MIXED_SCRIPTS.findall(text))
+        + (evidence if evidence >= EVIDENCE_MIN else 0)
+    )
     return certain + min(0.1 * evidence, 0.9)
 
 
@@ -324,7 +359,11 @@ def _misread_words() -> str:
 
 def _misread_word(codec: str) -> str:
     tail = _class(codec, range(0x80, 0xC0))
-    pairs = [first for first in range(0xC2, 0xE0) if any(_LIKELY_TEXT.fullmatch(bytes((first, b)).decode()) for b in range(0x80, 0xC0))]
+    pairs = [
+        first
+        for first in range(0xC2, 0xE0)
+        if any(_LIKELY_TEXT.fullmatch(bytes((first, b)).decode()) for b in range(0x80, 0xC0))
+    ]
     sequence = f"(?:{_class(codec, pairs)}{tail}|{_class(codec, range(0xE0, 0xF0))}{tail}{{2}})"
     return rf"(?:^|[ \t])[!-~]*{sequence}(?:[!-~]|{sequence})*(?:[ \t]|$)"
 
@@ -336,3 +375,14 @@ def _class(codec: str, values: range | list[int]) -> str:
 
 SUSPICIOUS: Final = rf"(?m){_badness_for_polars()}|&\#?[0-9A-Za-z]{{1,24}};|{_misread_words()}"
 """The lines that are looked at, in the syntax of Polars' engine."""
+
+
+def _misread_pairs() -> str:
+    """A pattern of two characters that in some legacy charset are a lead byte of UTF-8 and the byte after it."""
+    pairs = (
+        (bytes(range(0xC2, 0xF5)).decode(c, "ignore"), bytes(range(0x80, 0xC0)).decode(c, "ignore")) for c in CODECS
+    )
+    return "|".join(f"[{re.escape(lead)}][{re.escape(tail)}]" for lead, tail in pairs)
+
+
+_MISREAD_PAIR: Final = re.compile(_misread_pairs())

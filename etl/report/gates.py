@@ -17,14 +17,30 @@ def judge(metrics: Mapping[str, Any], gate: Gate) -> list[str]:
     reasons = []
     if not totals["check_kept_plus_removed"]:
         found = totals["chars_kept"] + totals["chars_removed"]
-        reasons.append(f"{totals['chars_repaired']:,} characters were repaired, but {found:,} were kept or removed; nothing may be lost")
+        reasons.append(
+            f"{totals['chars_repaired']:,} characters were repaired, but {found:,} were kept or removed; nothing may be lost"
+        )
     if totals["documents"] < gate.min_documents:
-        reasons.append(f"{totals['documents']:,} documents would be published; gate.min_documents is {gate.min_documents:,}")
+        reasons.append(
+            f"{totals['documents']:,} documents would be published; gate.min_documents is {gate.min_documents:,}"
+        )
     if totals["records_read"] >= gate.min_records:
         shares = (
             ("rejects", "records_read", "{} of {} records were rejected", "max_reject_share", gate.max_reject_share),
-            ("chars_removed", "chars_repaired", "{} of {} characters were removed", "max_removed_share", gate.max_removed_share),
-            ("duplicates", "documents_read", "{} of {} documents were dropped as copies", "max_duplicate_share", gate.max_duplicate_share),
+            (
+                "chars_removed",
+                "chars_repaired",
+                "{} of {} characters were removed",
+                "max_removed_share",
+                gate.max_removed_share,
+            ),
+            (
+                "duplicates",
+                "documents_read",
+                "{} of {} documents were dropped as copies",
+                "max_duplicate_share",
+                gate.max_duplicate_share,
+            ),
         )
         for part, whole, told, key, limit in shares:
             if totals[part] > limit * totals[whole]:

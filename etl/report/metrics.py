@@ -19,7 +19,16 @@ AGGREGATES: Final = ("by_rule", "by_site", "by_error", "clusters", "members", "s
 """The tables that `metrics.sql` makes, each a field of Facts."""
 RUN_ORDER: Final = ("discover", "prepare", "templates", "clean", "duplicates", "write")
 """The stages of a run that are over when its report is made, in order."""
-STAGE_ORDER: Final = ("metadata", "rules", "captions", "templates", "model", "sentence_dedup", "document_dedup", "publish")
+STAGE_ORDER: Final = (
+    "metadata",
+    "rules",
+    "captions",
+    "templates",
+    "model",
+    "sentence_dedup",
+    "document_dedup",
+    "publish",
+)
 """The deciding steps, as removals name them, in the order in which they decide."""
 
 
@@ -61,7 +70,12 @@ def collect(facts: Facts) -> dict[str, Any]:
         "sites": [_without(row, "sites") for row in sites.to_pylist()],
         "errors": facts.by_error.to_pylist(),
         "clusters": [
-            _without(row) | {"copies": [_without(m, "kept_doc_id", "place") for m in members if m["kept_doc_id"] == row["kept_doc_id"]]}
+            _without(row)
+            | {
+                "copies": [
+                    _without(m, "kept_doc_id", "place") for m in members if m["kept_doc_id"] == row["kept_doc_id"]
+                ]
+            }
             for row in facts.clusters.to_pylist()
         ],
         "samples": [_without(row) for row in facts.samples.to_pylist()],
@@ -133,4 +147,6 @@ def _place(name: str, order: Sequence[str]) -> tuple[int, str]:
 
 def _without(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """`row` without `names`; scores rounded, so that they read as they were meant and not as their binary neighbour."""
-    return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items() if key not in names}
+    return {
+        key: round(value, 4) if isinstance(value, float) else value for key, value in row.items() if key not in names
+    }

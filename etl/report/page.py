@@ -14,12 +14,12 @@ from typing import Any, Final
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from etl.report.metrics import STAGE_ORDER
 from etl.report.visible import one_line, visible
 
 RULES_SHOWN: Final = 12  # of each step; the others are a click away
 ROWS_SHOWN: Final = 12
 DOTS_SHOWN: Final = 60
+AROUND_CHARS: Final = 80  # what metrics.sql takes of the text before and after a sample; less is where the text ends
 BAR: Final = 1000  # units of a bar's own width
 ABOUT: Final[Mapping[str, str]] = {
     "metadata": "Bylines, datelines and repeated titles",
@@ -55,8 +55,6 @@ class Level:
 def render(metrics: Mapping[str, Any]) -> str:
     """The page for a run's metrics."""
     totals = metrics["totals"]
-    samples = metrics["samples"]
-    longest = max((rule["chars"] for rule in metrics["rules"]), default=0)
     slowest = max((stage["seconds"] for stage in metrics["timing"]), default=0.0)
     cpu_s = sum(stage["cpu_s"] for stage in metrics["timing"])
     return _template().render(
@@ -65,21 +63,7 @@ def render(metrics: Mapping[str, Any]) -> str:
         earlier=metrics["earlier_runs"],
         totals=totals,
         funnel=_funnel(totals, metrics["by_stage"]),
-        steps=[
-            {
-                **step,
-                "about": ABOUT.get(step["stage"], ""),
-                "rules": [
-                    {
-                        **rule,
-                        "bar": _bar(rule["chars"], longest),
-                        "samples": [s for s in samples if (s["stage"], s["rule"], s["unit"]) == (rule["stage"], rule["rule"], rule["unit"])],
-                    }
-                    for rule in _largest_first(metrics["rules"], step["stage"])
-                ],
-            }
-            for step in metrics["by_stage"]
-        ],
+        steps=[_step(step, metrics["rules"], metrics["samples"]) for step in metrics["by_stage"]],
         sites=[{**site, "bar": _split(site["chars_kept"], site["chars_removed"])} for site in metrics["sites"]],
         clusters=[{**cluster, "dots": min(cluster["n"], DOTS_SHOWN)} for cluster in metrics["clusters"]],
         errors=metrics["errors"],
@@ -102,8 +86,19 @@ def _funnel(totals: Mapping[str, Any], by_stage: Sequence[Mapping[str, Any]]) ->
     return [*levels, Level("", "Kept", 0, kept, _bar(kept, whole))]
 
 
-def _largest_first(rules: Sequence[Mapping[str, Any]], stage: str) -> list[Mapping[str, Any]]:
-    return sorted((rule for rule in rules if rule["stage"] == stage), key=lambda rule: (-rule["chars"], rule["rule"], rule["unit"]))
+def _step(
+    step: Mapping[str, Any], rules: Sequence[Mapping[str, Any]], samples: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A deciding step with its rules, those that took most first, each with its samples."""
+    stage = step["stage"]
+    taken: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for sample in samples:
+        if sample["stage"] == stage:
+            taken.setdefault((sample["rule"], sample["unit"]), []).append(sample)
+    own = sorted((rule for rule in rules if rule["stage"] == stage), key=lambda r: (-r["chars"], r["rule"], r["unit"]))
+    longest = own[0]["chars"] if own else 0
+    shown = [{**r, "bar": _bar(r["chars"], longest), "samples": taken.get((r["rule"], r["unit"]), [])} for r in own]
+    return {**step, "about": ABOUT.get(stage, ""), "rules": shown}
 
 
 def _bar(part: float, whole: float) -> Bar:
@@ -119,9 +114,11 @@ def _split(kept: int, removed: int) -> Bar:
 @lru_cache(maxsize=1)
 def _template() -> Template:
     """The page's template. Every value passes `_shown`, then is escaped."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+    )
     environment.filters.update(num=_number, share=_share, line=one_line)
-    environment.globals.update(BAR=BAR, STAGE_ORDER=STAGE_ORDER)
+    environment.globals.update(BAR=BAR, around_chars=AROUND_CHARS)
     return environment.from_string(resources.files("etl.report").joinpath("page.html").read_text(encoding="utf-8"))
 
 

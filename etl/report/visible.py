@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 _HIDDEN: Final = (
-    *range(0x00, 0x20),
+    *range(0x20),
     *range(0x7F, 0xA0),
     *(0xAD, 0x61C, 0x180E, 0x200B, 0x200E, 0x200F),
     *range(0x2028, 0x202F),
@@ -16,7 +16,10 @@ _HIDDEN: Final = (
 )
 """C0 and C1 controls, bidirectional controls, invisible characters, lone surrogates, tags. The joiners of Persian, Hindi
 and emoji (U+200C, U+200D) and the variation selectors stay."""
-_SHOWN: Final = {code: chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else f"\u2039U+{code:04X}\u203a" for code in _HIDDEN}
+_SHOWN: Final = {
+    code: chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else f"\u2039U+{code:04X}\u203a"
+    for code in _HIDDEN
+}
 _MANY_LINES: Final = {code: shown for code, shown in _SHOWN.items() if code not in (0x09, 0x0A)}
 
 

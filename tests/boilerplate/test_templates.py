@@ -18,22 +18,39 @@ SQL = (Path(templates.__file__).parent / "templates.sql").read_text(encoding="ut
 
 def prose(seed: int, lines: int = 4) -> list[str]:
     """Lines of text that no other seed has."""
-    return [f"Paragraph {n} of story {seed} tells of matter {seed * 31 + n} at some length, as stories on pages do, and ends." for n in range(lines)]
+    return [
+        f"Paragraph {n} of story {seed} tells of matter {seed * 31 + n} at some length, as stories on pages do, and ends."
+        for n in range(lines)
+    ]
 
 
-def marked(pages: list[tuple[str, list[str]]], tmp_path: Path, options: Templates = Templates(), workers: int = 1) -> list[list[str]]:
+def marked(
+    pages: list[tuple[str, list[str]]], tmp_path: Path, options: Templates = Templates(), workers: int = 1
+) -> list[list[str]]:
     """The lines that templates take from each (site, lines) page."""
-    docs = pl.DataFrame({"key": range(100, 100 + len(pages)), "site": [site for site, _ in pages]}).with_row_index("doc")
+    docs = pl.DataFrame({"key": range(100, 100 + len(pages)), "site": [site for site, _ in pages]}).with_row_index(
+        "doc"
+    )
     lines = split_lines(pl.Series(["\n".join(page) for _, page in pages]))
     keys = templates.line_keys(lines)
     seen, held = templates.page_evidence(lines, keys, docs)
     LocalEngine(workers).sql(
         SQL,
-        views={"pages": seen.to_arrow(), "page_lines": held.to_arrow(), "params": pa.table({"copy_share": [options.copy_share]})},
+        views={
+            "pages": seen.to_arrow(),
+            "page_lines": held.to_arrow(),
+            "params": pa.table({"copy_share": [options.copy_share]}),
+        },
         outputs={name: tmp_path / f"{name}.parquet" for name in ("site_lines", "site_pages")},
         temp=tmp_path,
     )
-    lines = templates.add_evidence(lines, keys, docs, pl.read_parquet(tmp_path / "site_lines.parquet"), pl.read_parquet(tmp_path / "site_pages.parquet"))
+    lines = templates.add_evidence(
+        lines,
+        keys,
+        docs,
+        pl.read_parquet(tmp_path / "site_lines.parquet"),
+        pl.read_parquet(tmp_path / "site_pages.parquet"),
+    )
     marks = templates.mark_templates(lines, options).join(lines.select("doc", "line", "text"), on=["doc", "line"])
     return [marks.filter(doc=number).sort("line")["text"].to_list() for number in range(len(pages))]
 
@@ -60,7 +77,13 @@ def test_copies_of_one_article_are_no_evidence(tmp_path: Path, copies: int) -> N
 
 def test_near_copies_of_one_article_are_no_evidence(tmp_path: Path) -> None:
     story = prose(1, lines=10)
-    pages = [("a.example", [*story[:n], f"An edited line that only version {n} of this long story has in it.", *story[n + 1 :]]) for n in range(10)]
+    pages = [
+        (
+            "a.example",
+            [*story[:n], f"An edited line that only version {n} of this long story has in it.", *story[n + 1 :]],
+        )
+        for n in range(10)
+    ]
     assert marked(pages, tmp_path) == [[]] * 10
 
 

@@ -43,7 +43,9 @@ def test_a_dead_worker_is_a_stage_error_that_says_what_to_do() -> None:
 def test_sql_reads_files_and_tables_and_writes_what_is_asked(tmp_path: Path, workers: int) -> None:
     pq.write_table(pa.table({"a": [1, 2]}), tmp_path / "it's.parquet")
     pq.write_table(pa.table({"a": [3]}), tmp_path / "b.parquet")
-    script = "-- a comment; with a semicolon\nCREATE TABLE t AS\nSELECT a + k AS b FROM x CROSS JOIN p ORDER BY b DESC;\n"
+    script = (
+        "-- a comment; with a semicolon\nCREATE TABLE t AS\nSELECT a + k AS b FROM x CROSS JOIN p ORDER BY b DESC;\n"
+    )
     rows = LocalEngine(workers).sql(
         script,
         views={"x": [tmp_path / "it's.parquet", tmp_path / "b.parquet"], "p": pa.table({"k": [10]})},

@@ -1,0 +1,481 @@
+"""Rebuild the line model's weights from the labelled pages, and print what unseen sites get.
+
+    train_line_model.py --data ../shared/data [--out FILE] [--no-cross-validation]
+
+DATA holds text_track.dev.jsonl.gz (pages with labelled lines) and html_weak.dev/ (pages without; their labels are made
+here, from what three settings of trafilatura agree on). Pages of the source `wad` are never trained on. Every page is
+trained on several times: as it is, as a careful scraper saved it, with a random part of its chrome, and its article
+alone, whole and cut short. The same data gives the same bytes.
+
+Needs catboost besides the project's own dependencies; the product needs neither it nor this script.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import logging
+import lzma
+import random
+import re
+import tempfile
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import xxhash
+
+from etl.boilerplate import features, model
+
+PACKAGED = Path(model.__file__).with_name("weights") / model.WEIGHTS
+UNSEEN = "wad"  # the source that is for evaluation alone
+FOLDS = 5
+THREADS = 2  # fixed: the order of CatBoost's sums, and so the last bits, may depend on it
+TREES = 120
+DEPTH = 6
+LEARNING_RATE = 0.12
+L2 = 8.0
+FEATURE_SHARE = 0.4
+BORDERS = 64
+SITE_DROPPED = 0.5  # share of pages trained on without what the site's other pages say
+WEIGHT_OF_KIND = {"full": 1.0, "light": 1.0, "thin": 1.0, "article": 5.0, "part": 2.0}
+WEIGHT_OF_SILVER = 0.7
+SILVER_TEXT = 200  # characters of agreed main text that a page must have for its silver labels to count
+AGREED_SHORT = 25  # a shorter line must be a whole line of an extractor's output, not just occur in it
+
+Doubles = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page as one scraper saved it. labels: m main, b boilerplate, t title, d second copy, ? unknown.
+
+    kind: full, light, thin (part of the chrome), article (its main lines alone), part (a part of those).
+    gold: the article as labelled, empty where there is none. seen: other pages of the site with the same line.
+    """
+
+    kind: str
+    source: str
+    site: str
+    lang: str
+    lines: tuple[str, ...]
+    labels: str
+    gold: str = ""
+    titles: tuple[str, ...] = ()
+    seen: tuple[int, ...] = ()
+    site_pages: int = 0
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--data", type=Path, default=Path("../shared/data"))
+    arguments.add_argument("--out", type=Path, default=PACKAGED, help="where the weights go (the package)")
+    arguments.add_argument("--no-cross-validation", action="store_true", help="only make the weights: half the time")
+    options = arguments.parse_args()
+    logging.disable(logging.WARNING)
+    pages = read_pages(options.data)
+    training = training_pages(pages, silver_pages(options.data))
+    print(f"{len(pages)} pages read, {len(training)} to train on", flush=True)
+    held_out = [] if options.no_cross_validation else pages
+    weights_file, scores = train(training, held_out)
+    options.out.write_bytes(weights_file)
+    print(f"{options.out}: {len(weights_file)} bytes, xxh3_128 {xxhash.xxh3_128_hexdigest(weights_file)}")
+    if held_out:
+        for threshold in (0.3, 0.4, 0.5, 0.6):
+            print_figures(f"cross-validated by site, threshold {threshold}", held_out, scores, threshold)
+
+
+def read_pages(data: Path) -> list[Page]:
+    """Labelled pages, full and light, and the article of each."""
+    pages = []
+    with gzip.open(data / "text_track.dev.jsonl.gz", "rt", encoding="utf-8") as file:
+        records = [json.loads(line) for line in file]
+    for kind, lines, labels in (("full", "lines", "labels"), ("light", "light_lines", "light_labels")):
+        made = [
+            _page(kind, r["src"], r["site"], r["lang"], r[lines], r[labels], gold=r["gold_body"], titles=tuple(r["titles"]))
+            for r in records
+        ]
+        pages += with_site(made)
+    for r in records:
+        lines = r["gold"].split("\n")
+        pages.append(_page("article", r["src"], r["site"], r["lang"], lines, "m" * len(lines), gold=r["gold"]))
+    return pages
+
+
+def _page(kind: str, source: str, site: str, lang: str, lines: Sequence[str], labels: Sequence[str], **more: object) -> Page:
+    visible = [n for n, line in enumerate(lines) if line.strip("\u200b\ufeff\u200e\u200f\xad \t\r\xa0\u3000")]
+    return replace(
+        Page(kind, source, site, lang, tuple(lines[n] for n in visible), "".join(labels[n] for n in visible)), **more
+    )
+
+
+def with_site(pages: list[Page]) -> list[Page]:
+    """`pages` with what the other pages of each site say of their lines."""
+    holding: dict[str, Counter[str]] = defaultdict(Counter)
+    number = Counter(page.site for page in pages)
+    for page in pages:
+        holding[page.site].update({line.strip() for line in page.lines})
+    return [
+        replace(p, seen=tuple(holding[p.site][line.strip()] - 1 for line in p.lines), site_pages=number[p.site]) for p in pages
+    ]
+
+
+def silver_pages(data: Path) -> list[Page]:
+    """Pages of html_weak.dev with labels that three settings of trafilatura agree on, checked against known segments."""
+    import trafilatura
+
+    made = []
+    with open(data / "html_weak.dev" / "index.jsonl", encoding="utf-8") as file:
+        records = [json.loads(line) for line in file]
+    for r in records:
+        raw = gzip.decompress((data / "html_weak.dev" / r["html"]).read_bytes()).decode("utf-8", "replace")
+        lines = list(visible_lines(raw))
+        texts = [
+            trafilatura.extract(raw, include_comments=False, favor_precision=precise, favor_recall=generous) or ""
+            for precise, generous in ((True, False), (False, False), (False, True))
+        ]
+        labels = silver_labels(lines, texts, present=r["present"], absent=r["absent"])
+        if labels:
+            made.append(_page("full", "silver", r["site"], "", lines, labels))
+    return with_site(made)
+
+
+def silver_labels(lines: Sequence[str], texts: Sequence[str], *, present: Sequence[str], absent: Sequence[str]) -> str:
+    """A label for each line, "" when the page can't be trusted: too little text agreed on, or a known segment denied."""
+    squashed = [_squash(text) for text in texts]
+    whole = [Counter(_squash(line) for line in text.split("\n")) for text in texts]
+    often = Counter(_squash(line) for line in lines)
+    labels, denied = [], 0
+    for line in lines:
+        key = _squash(line)
+        found = [key in squashed[n] if len(key) >= AGREED_SHORT else whole[n][key] > 0 for n in range(len(texts))]
+        label = "?" if not key else "m" if all(found) else "?" if any(found) else "b"
+        has = any(segment in line for segment in present)
+        lacks = any(segment in line for segment in absent)
+        if has and not lacks:
+            denied += label == "b" and len(line) > 40
+            label = "m" if len(line) > 40 else label
+        elif lacks and not has:
+            denied += label == "m"
+            label = "b" if label == "b" or line.strip() in absent else "?"
+        if label == "m" and len(key) < AGREED_SHORT and often[key] > whole[0][key]:
+            label = "?"
+        labels.append(label)
+    agreed = sum(len(line) for line, label in zip(lines, labels, strict=True) if label == "m")
+    unsure = sum(len(line) for line, label in zip(lines, labels, strict=True) if label == "?")
+    return "" if agreed < SILVER_TEXT or unsure > agreed or denied > 1 or len(lines) > 3000 else "".join(labels)
+
+
+HIDDEN = frozenset(
+    ["script", "style", "noscript", "template", "svg", "head", "iframe", "object", "canvas", "math", "select", "option", "textarea", "audio", "video", "button"]
+)
+INLINE = frozenset(
+    ["a", "span", "b", "i", "em", "strong", "font", "u", "small", "big", "sub", "sup", "abbr", "acronym", "cite", "code", "q", "s", "strike", "del", "ins", "mark", "label", "tt", "kbd", "samp", "var", "time", "bdi", "bdo", "wbr", "data", "nobr", "img", "picture", "source", "input", "ruby", "rt", "rp", "dfn"]
+)
+
+
+def visible_lines(raw: str) -> Iterator[str]:
+    """The visible text of an HTML page, a line for each block."""
+    import lxml.html
+
+    parser = lxml.html.HTMLParser(encoding="utf-8", remove_comments=True)
+    stack: list[tuple[str, object]] = [("element", lxml.html.fromstring(raw.encode("utf-8"), parser=parser))]
+    pieces: list[str] = []
+    while stack:
+        what, item = stack.pop()
+        if what == "text":
+            pieces.append(str(item))
+            continue
+        inline = what == "element" and item.tag in INLINE  # type: ignore[attr-defined]
+        if not inline:
+            line = re.sub(r"\s+", " ", "".join(pieces)).strip()
+            pieces.clear()
+            if line:
+                yield line
+        if what == "end" or not isinstance(item.tag, str) or item.tag in HIDDEN:  # type: ignore[attr-defined]
+            continue
+        if not inline:
+            stack.append(("end", None))
+        for child in reversed(item):  # type: ignore[call-overload]
+            if child.tail:
+                stack.append(("text", child.tail))
+            stack.append(("element", child))
+        if item.text:  # type: ignore[attr-defined]
+            stack.append(("text", item.text))  # type: ignore[attr-defined]
+    line = re.sub(r"\s+", " ", "".join(pieces)).strip()
+    if line:
+        yield line
+
+
+def _squash(text: str) -> str:
+    return re.sub(r"\W+", "", text).casefold()
+
+
+def training_pages(pages: Sequence[Page], silver: Sequence[Page]) -> list[Page]:
+    """What the model is trained on: no page of UNSEEN, and variants of all others. Half know nothing of their site."""
+    rng = random.Random(11)
+    known = [page for page in (*pages, *silver) if page.source != UNSEEN]
+    made = list(known)
+    for page in known:
+        if page.kind == "full":
+            made.append(_rows(page, _thinned(page.labels, rng), "thin"))
+        if page.kind == "full" and page.source == "silver":
+            made.append(_rows(page, [n for n, label in enumerate(page.labels) if label == "m"], "part"))
+        if page.kind == "article" and len(page.lines) >= 4:
+            low = rng.randint(0, len(page.lines) // 2)
+            made.append(_rows(page, range(low, rng.randint(low + 2, len(page.lines))), "part"))
+    return [replace(p, seen=(), site_pages=0) if rng.random() < SITE_DROPPED else p for p in made if p.lines]
+
+
+def _rows(page: Page, rows: Iterable[int], kind: str) -> Page:
+    rows = list(rows)
+    return replace(
+        page,
+        kind=kind,
+        lines=tuple(page.lines[n] for n in rows),
+        labels="".join(page.labels[n] for n in rows),
+        seen=tuple(page.seen[n] for n in rows) if page.seen else (),
+    )
+
+
+def _thinned(labels: str, rng: random.Random) -> list[int]:
+    """Rows of all lines that aren't boilerplate, and of a random part of four in ten runs of boilerplate."""
+    rows: list[int] = []
+    for run in re.finditer(r"b+|[^b]+", labels):
+        low, high = run.span()
+        if labels[low] == "b":
+            if rng.random() >= 0.4:
+                continue
+            size = min(high - low, 1 + int(rng.expovariate(1 / 6)))
+            side = rng.random()
+            low = low if side < 0.4 else high - size if side < 0.8 else rng.randint(low, high - size)
+            high = low + size
+        rows.extend(range(low, high))
+    return rows
+
+
+def table(pages: Sequence[Page]) -> pl.DataFrame:
+    """The lines of `pages`, as the model takes them."""
+    sizes = [len(page.lines) for page in pages]
+    seen = [n for page in pages for n in (page.seen or (0,) * len(page.lines))]
+    return pl.DataFrame(
+        {
+            "doc": np.repeat(np.arange(len(pages), dtype=np.uint32), sizes),
+            "line": np.concatenate([np.arange(size, dtype=np.uint32) for size in sizes]),
+            "text": [line for page in pages for line in page.lines],
+            "site_seen": np.array(seen, np.uint32),
+            "site_pages": np.repeat(np.array([page.site_pages for page in pages], np.uint32), sizes),
+        }
+    )
+
+
+def weights(pages: Sequence[Page], size: Doubles) -> Doubles:
+    """How much each line counts: a page as the root of its number of lines, shared out half by line and half by length."""
+    page = np.repeat(np.arange(len(pages)), [len(p.lines) for p in pages])
+    lines = np.bincount(page, minlength=len(pages)).astype(np.float64)
+    length = np.minimum(size, 1500.0) + 10
+    share = 0.5 * length / np.bincount(page, weights=length)[page] + 0.5 / lines[page]
+    of_page = np.array([WEIGHT_OF_KIND[p.kind] * (WEIGHT_OF_SILVER if p.source == "silver" else 1.0) for p in pages])
+    counted = np.array([label not in "t?" for p in pages for label in p.labels])
+    return 10 * share * (of_page * np.sqrt(lines))[page] * counted
+
+
+def train(training: Sequence[Page], held_out: Sequence[Page]) -> tuple[bytes, npt.NDArray[np.float32]]:
+    """The weights file; and the scores of `held_out` by models that were trained on no page of the same site.
+
+    The second forest learns from first scores of sites that the first forest hadn't seen, as it will meet them. Those
+    scores are made once: a fold's second forest never sees the fold's pages, but first scores that they had a part in.
+    """
+    taught, asked = _Table(training), _Table(held_out)
+    seen = np.array([p.source != UNSEEN for p in held_out])[asked.page]
+    names = features.FEATURE_NAMES
+    whole = _forest(taught.first, taught.target, taught.weight, names)
+    once, asked_once = np.zeros(len(taught.fold)), _scores(whole, names, asked.first)
+    for fold in range(FOLDS):
+        out, asked_out = taught.fold == fold, seen & (asked.fold == fold)
+        forest = _forest(taught.first[~out], taught.target[~out], taught.weight[~out], names)
+        once[out] = _scores(forest, names, taught.first[out])
+        asked_once[asked_out] = _scores(forest, names, asked.first[asked_out])
+    names = features.FEATURE_NAMES + features.SECOND_NAMES
+    both, asked_both = taught.both(once), asked.both(asked_once)
+    last = _forest(both, taught.target, taught.weight, names)
+    twice = _scores(last, names, asked_both)
+    for fold in range(FOLDS if held_out else 0):
+        out, asked_out = taught.fold == fold, seen & (asked.fold == fold)
+        forest = _forest(both[~out], taught.target[~out], taught.weight[~out], names)
+        twice[asked_out] = _scores(forest, names, asked_both[asked_out])
+    return packed(whole, last), twice.astype(np.float32)
+
+
+class _Table:
+    """The lines of some pages as the forests take them: features of the first pass, targets, weights, folds."""
+
+    def __init__(self, pages: Sequence[Page]) -> None:
+        sizes = [len(p.lines) for p in pages]
+        self.batches = [features.measure(batch) for batch in model.batches(table(pages))]
+        self.first = np.concatenate([features.first_features(batch) for batch in self.batches] or [np.zeros((0, len(features.FEATURE_NAMES)), np.float32)])
+        self.page = np.repeat(np.arange(len(pages)), sizes)
+        self.fold = np.array([fold_of(p.site) for p in pages], np.int64)[self.page]
+        self.target = np.array([label in "bd" for p in pages for label in p.labels], np.float64)
+        self.weight = weights(pages, np.concatenate([batch.size for batch in self.batches] or [np.zeros(0)]))
+
+    def both(self, scores: Doubles) -> Floats:
+        """Features of the second pass, given the first one's scores."""
+        ends = np.cumsum([len(batch.size) for batch in self.batches]).tolist()
+        parts = [features.second_features(b, scores[e - len(b.size) : e]) for b, e in zip(self.batches, ends, strict=True)]
+        return np.concatenate((self.first, np.concatenate(parts or [np.zeros((0, len(features.SECOND_NAMES)), np.float32)])), axis=1)
+
+
+def packed(first: dict[str, object], second: dict[str, object]) -> bytes:
+    """Both forests as the file that the package holds."""
+    text = json.dumps({"first": first, "second": second}, separators=(",", ":"), ensure_ascii=True)
+    return lzma.compress(text.encode(), preset=9)
+
+
+def fold_of(site: str) -> int:
+    """The fold that all pages of `site` are in."""
+    return xxhash.xxh3_64_intdigest(site) % FOLDS
+
+
+def _forest(matrix: Floats, target: Doubles, weight: Doubles, names: Sequence[str]) -> dict[str, object]:
+    """A forest of symmetric trees, trained by CatBoost, in the form that etl.boilerplate.model reads."""
+    from catboost import CatBoostClassifier, Pool
+
+    used = weight > 0
+    trained = CatBoostClassifier(
+        iterations=TREES,
+        depth=DEPTH,
+        learning_rate=LEARNING_RATE,
+        l2_leaf_reg=L2,
+        rsm=FEATURE_SHARE,
+        border_count=BORDERS,
+        boosting_type="Plain",
+        bootstrap_type="No",
+        random_strength=1,
+        random_seed=1,
+        thread_count=THREADS,
+        allow_writing_files=False,
+        verbose=0,
+    )
+    trained.fit(Pool(np.ascontiguousarray(matrix[used]), target[used], weight=weight[used]))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.json"
+        trained.save_model(str(path), format="json")
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    place = {f["feature_index"]: f["flat_feature_index"] for f in raw["features_info"]["float_features"]}
+    scale, bias = raw["scale_and_bias"][0], raw["scale_and_bias"][1][0]
+    questions = [[(place[s["float_feature_index"]], s["border"]) for s in t["splits"] or ()] for t in raw["oblivious_trees"]]
+    asked = sorted({feature for tree in questions for feature, _ in tree})
+    trees: dict[str, list[list[float]]] = {"feature": [], "border": [], "leaf": [], "share": []}
+    for tree, splits in zip(raw["oblivious_trees"], questions, strict=True):
+        if not splits:
+            bias += tree["leaf_values"][0]
+            continue
+        leaf, share = np.array(tree["leaf_values"]) * scale, np.array(tree["leaf_weights"])
+        while len(splits) < DEPTH:  # a tree that stopped early: a question with one answer
+            splits = [*splits, (splits[0][0], float(np.finfo(np.float32).max))]
+            leaf, share = np.concatenate((leaf, 0 * leaf)), np.concatenate((share, 0 * share))
+        trees["feature"].append([asked.index(feature) for feature, _ in splits])
+        trees["border"].append([float(np.float32(border)) for _, border in splits])
+        trees["leaf"].append([round(value * model.LEAF_UNIT) for value in leaf.tolist()])
+        trees["share"].append([round(value) for value in share.tolist()])
+    return {"names": [names[f] for f in asked], **trees, "bias": round(bias * model.LEAF_UNIT)}
+
+
+def _scores(forest: dict[str, object], names: tuple[str, ...], matrix: Floats) -> Doubles:
+    return model.probability(model.log_odds(model.forest(forest, names), matrix))
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What removal did to a group of pages. cut: share of all characters; over_5_percent: share of pages that lost more."""
+
+    pages: int
+    f1: float
+    precision: float
+    recall: float
+    line_f1: float
+    cut: float
+    over_5_percent: float
+
+
+def print_figures(title: str, pages: Sequence[Page], scores: npt.NDArray[np.float32], threshold: float) -> None:
+    """F1, precision, recall and harm on `pages` when every line that scores `threshold` goes."""
+    print(f"\n{title}\n{'pages':28}{'n':>6}{'shingle F1':>12}{'precision':>11}{'recall':>8}{'line F1':>9}{'cut':>9}{'over 5 %':>10}")
+    for name, f in figures_of(pages, gone_at(table(pages), scores, threshold)).items():
+        quality = f"{f.f1:12.4f}{f.precision:11.4f}{f.recall:8.4f}{f.line_f1:9.4f}"
+        harm = f"{f.cut:9.4f}{f.over_5_percent:10.4f}"
+        print(f"{name:28}{f.pages:6}" + (f"{'':40}{harm}" if name.startswith("article") else quality))
+
+
+def gone_at(lines: pl.DataFrame, scores: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.bool_]:
+    """Which of `lines` the model would cut."""
+    size = lines["text"].str.len_chars().to_numpy().astype(np.float64)
+    return model.decide(lines["doc"].to_numpy(), size, scores, threshold=threshold)
+
+
+def figures_of(pages: Sequence[Page], gone: npt.NDArray[np.bool_]) -> dict[str, Figures]:
+    """Figures for each kind of page, and its sources and languages with at least 10 pages."""
+    groups: dict[str, list[tuple[float, float, int, int, int, int, int]]] = defaultdict(list)
+    at = 0
+    for page in pages:
+        cut = gone[at : at + len(page.lines)]
+        at += len(page.lines)
+        kept = [line for line, out in zip(page.lines, cut, strict=True) if not out]
+        right = sum(label == "m" and not out for label, out in zip(page.labels, cut, strict=True))
+        extra = sum(label == "b" and not out for label, out in zip(page.labels, cut, strict=True))
+        missed = sum(label == "m" and out for label, out in zip(page.labels, cut, strict=True))
+        precision, recall = (np.nan, np.nan) if page.kind == "article" else _shingle_precision_recall(page, kept)
+        chars = sum(len(re.sub(r"\s+", "", line)) for line in page.lines)
+        lost = chars - sum(len(re.sub(r"\s+", "", line)) for line in kept)
+        for group in ("all", page.source, f"language {page.lang or '?'}"):
+            groups[f"{page.kind} {group}"].append((precision, recall, right, extra, missed, chars, lost))
+    return {name: _figures(rows) for name, rows in sorted(groups.items()) if len(rows) >= 10}
+
+
+def _figures(rows: Sequence[tuple[float, float, int, int, int, int, int]]) -> Figures:
+    found = [r[0] for r in rows if not np.isnan(r[0])]
+    asked = [r[1] for r in rows if not np.isnan(r[1])]
+    precision, recall = (sum(values) / max(1, len(values)) for values in (found, asked))
+    right, extra, missed, chars, lost = (sum(r[n] for r in rows) for n in (2, 3, 4, 5, 6))
+    return Figures(
+        pages=len(rows),
+        f1=2 * precision * recall / max(1e-9, precision + recall),
+        precision=precision,
+        recall=recall,
+        line_f1=2 * right / max(1, 2 * right + extra + missed),
+        cut=lost / max(1, chars),
+        over_5_percent=sum(r[6] > 0.05 * r[5] for r in rows) / len(rows),
+    )
+
+
+_CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_TOKEN = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
+
+
+def _shingle_precision_recall(page: Page, kept: Sequence[str]) -> tuple[float, float]:
+    """Shares of the kept text's and of the article's four-word shingles that the other has too; NaN where there is none."""
+    titles = {_tokens(title) for title in page.titles}
+    gold, text = _shingles(page.gold), _shingles("\n".join(line for line in kept if _tokens(line) not in titles))
+    both = sum((gold & text).values())
+    return (both / sum(text.values()) if text else np.nan, both / sum(gold.values()) if gold else np.nan)
+
+
+def _tokens(text: str) -> tuple[str, ...]:
+    return tuple(_TOKEN.findall(unicodedata.normalize("NFKC", text).casefold()))
+
+
+def _shingles(text: str) -> Counter[tuple[str, ...]]:
+    words = _TOKEN.findall(text)
+    return Counter(tuple(words[n : n + 4]) for n in range(max(1, len(words) - 3)) if words)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,320 @@
+"""Near-duplicate sentences inside one document: found by signatures of their words, confirmed word by word.
+
+Likeness alone would delete the sentence in which only a number, a date or a "not" changed. So a candidate pair is
+aligned word by word, and every difference must be one that doesn't change what is said: spacing, a misread or mistyped
+word, an innocuous adverb, a label in front ("UPDATE:"), a credit behind ("- Reuters"), an end cut off. Anything else,
+and both sentences stay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from rapidfuzz import fuzz
+from rapidfuzz.distance import OSA, Levenshtein
+
+from etl.dedup.normalize import fold
+from etl.dedup.sentences import Batch
+
+NEAR_SENTENCES: Final = pl.Schema(
+    {"doc": pl.UInt32, "start_char": pl.UInt32, "end_char": pl.UInt32, "kept_start": pl.UInt32, "score": pl.Float64}
+)
+"""Sentences that nearly repeat the one at kept_start of the same document. score: 0 to 1."""
+
+_ORDERS: Final = tuple(np.uint32(factor) for factor in (0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1))
+_MAX_CHARS: Final = 1500
+_ALIKE_MIN: Final = 70  # of 100, labels and credits included: below it no alignment is tried
+_TRUNCATED_MIN: Final = 0.6  # of the words
+
+_PREFIX: Final = re.compile(r"\W{0,3}(?:\d{1,2}[.)] |[^:—–\n]{2,30}(?::|—|–| -) ?|[•▪●*·–—-] ?)(?=\S)")
+_SUFFIX: Final = re.compile(r"\s{0,3}(?:\[[^\]\n]{1,20}\]|\([^)\n]{2,30}\)|[|—–-] ?[^|.\n]{2,40})\s{0,3}$")
+_LABEL_WORDS: Final = 4
+_STOPPED: Final = re.compile(r"[.!?。！？؟۔।]\W{0,3}$")
+_CUT: Final = re.compile(r"(?:…|\.\.\.)\W{0,3}$")
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_FILLERS: Final = _words(
+    "also now just however reportedly then really actually already auch nun jetzt jedoch zudem aussi maintenant cependant también ahora "
+    "además anche ora tuttavia também agora porém ook nu echter также теперь однако także teraz jednak ayrıca şimdi också"
+)
+_NEGATIONS: Final = _words(
+    "not no never none nor neither cannot t without nicht kein keine keinen keinem keiner keines nie niemals ohne ne pas jamais sans aucun "
+    "aucune no nunca jamás sin ningún ninguna non mai senza nessun nessuno nessuna não nunca sem nenhum nenhuma niet geen nooit zonder не нет "
+    "ни без никогда nie bez nigdy değil yok inte ingen inget aldrig utan ikke"
+)
+_UNLIKE: Final = _NEGATIONS | _words(
+    "meine deine seine eine dans juni juli junio julio junho julho июня июля июнь июль июне июле sesenta setenta sixteen sixty "
+    "seventeen seventy fourteen forty fifteen fifty eighteen eighty nineteen ninety thirteen thirty import export imports exports "
+    "causal casual martial marital they them"
+)
+"""Words one letter from another word that says something else: never a slip of the pen for one another."""
+
+_SHORT: Final = _words(
+    "a an the and or but nor for of off in on at by to up as is it its he she his her him we us you your me my our they are was were be been "
+    "had has have not now no new one two six ten all any may can did do does who how why out if so than that this with from "
+    "der die das den dem des und ein eine er sie es ich ist im am an auf aus bei bis mit von vor zu zum zur so wie wo was bin hat "
+    "le la les un une des du et ou est en au aux il ils elle ce ces se sa son ses sur par pas que qui ne je tu nous "
+    "el los las una y o de del se su sus es en con por para que al lo mi si ha di da il lo gli i per che non con del "
+    "os as um uma e ou do da dos das no na nos nas com por seu sua ao het een van op te is aan met voor dat die niet "
+    "и в на с по к у о не но он она они мы вы из за от до же бы что как для w z na do od po o i że nie się jest bu ve bir da de ne"
+)
+"""Short words that say something by themselves. One of them mistyped is none of them."""
+
+_MISREAD: Final = ((re.compile(r"rn"), "m"), (re.compile(r"cl"), "d"), (re.compile(r"vv"), "w"))
+_MISREAD_LETTERS: Final = str.maketrans({"0": "o", "1": "l", "5": "s", "8": "b", "i": "l", "|": "l"})
+_MISREAD_MORE: Final = str.maketrans({"e": "c", "h": "b"})
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """Two sentences that say the same. score: 0 to 1. poorer: 0 or 1, the one that can go without loss."""
+
+    score: float
+    poorer: int
+
+
+def near_pairs(batch: Batch, hashes: npt.NDArray[np.uint32], *, similarity_min: float, min_words: int) -> pl.DataFrame:
+    """The near-duplicate sentences of a batch's documents, with the schema NEAR_SENTENCES.
+
+    hashes: of each word of the batch.
+    """
+    found: list[tuple[int, int, float]] = []  # dropped, kept, score
+    for first, second in _candidates(batch, hashes, min_words):  # a few in a thousand sentences
+        alike = likeness(_text(batch, first), _text(batch, second))
+        if alike and alike.score >= similarity_min:
+            found.append((first, second, alike.score) if alike.poorer == 0 else (second, first, alike.score))
+    found = list(_settled(found))
+    gone, kept = np.array([f[0] for f in found], dtype=np.intp), np.array([f[1] for f in found], dtype=np.intp)
+    return pl.DataFrame(
+        {
+            "doc": batch.doc[gone],
+            "start_char": batch.start[gone],
+            "end_char": batch.end[gone],
+            "kept_start": batch.start[kept],
+            "score": np.array([f[2] for f in found], dtype=np.float64),
+        },
+        schema=NEAR_SENTENCES,
+    ).sort("doc", "start_char")
+
+
+def likeness(first: str, second: str) -> Likeness | None:
+    """How alike two sentences are that say the same; None if they may not."""
+    if max(len(first), len(second)) > _MAX_CHARS:
+        return None
+    first_core, second_core = _cores(first, second)
+    a, b = fold(first_core).split(), fold(second_core).split()
+    if not a or not b:
+        return None
+    poorer = 1 if len(second) <= len(first) or len(a) == len(b) else 0
+    if (first_core != first) != (second_core != second):
+        poorer = 0 if first_core != first and len(a) <= len(b) else 1
+    if (cut := _truncated(a, b)) is not None and _is_cut((first, second)[cut], (first, second)[1 - cut]):
+        return Likeness(_score(a, b), cut)
+    if _numbers(a) != _numbers(b) or not _same_words(a, b, frozenset()):
+        return None
+    if not _same_words(a, b, _names(first_core) | _names(second_core)):  # names are looked for when all else agrees
+        return None
+    return Likeness(_score(a, b), poorer)
+
+
+def _score(a: Sequence[str], b: Sequence[str]) -> float:
+    return fuzz.ratio(" ".join(a), " ".join(b)) / 100
+
+
+def _cores(first: str, second: str) -> tuple[str, str]:
+    """Both without the label in front or the credit behind that only one of them has."""
+    for pattern in (_PREFIX, _SUFFIX):
+        one, two = (pattern.match(text) if pattern is _PREFIX else pattern.search(text) for text in (first, second))
+        if bool(one) != bool(two):
+            match = one or two
+            bare = _without(first, one) if one else _without(second, two)
+            other = second if one else first
+            is_label = match is not None and len(match.group().split()) <= _LABEL_WORDS
+            if is_label and _meets(bare, other, at_start=pattern is _PREFIX):
+                first, second = (bare, second) if one else (first, bare)
+    return first, second
+
+
+def _without(text: str, match: re.Match[str] | None) -> str:
+    if match is None:
+        return text
+    return text[match.end() :] if match.start() == 0 else text[: match.start()]
+
+
+def _meets(one: str, two: str, *, at_start: bool) -> bool:
+    """Whether two texts begin, or end, with the same word."""
+    a, b = fold(one).split(), fold(two).split()
+    place = 0 if at_start else -1
+    return bool(a) and bool(b) and (a[place] == b[place] or _slip(a[place], b[place], name=False))
+
+
+def _is_cut(short: str, long: str) -> bool:
+    """Whether a text looks cut off where the longer one goes on."""
+    return bool(_CUT.search(short)) or (not _STOPPED.search(short) and bool(_STOPPED.search(long)))
+
+
+def _truncated(a: Sequence[str], b: Sequence[str]) -> int | None:
+    """Which of the two is the other's beginning, if one is; its last word may be cut too."""
+    if len(a) == len(b):
+        return None
+    short, long = (a, b) if len(a) < len(b) else (b, a)
+    if len(short) < 4 or len(short) < _TRUNCATED_MIN * len(long):
+        return None
+    if list(short[:-1]) != list(long[: len(short) - 1]) or not long[len(short) - 1].startswith(short[-1]):
+        return None
+    if short[-1] != long[len(short) - 1] and any(char.isdigit() for char in short[-1]):
+        return None
+    if not _NEGATIONS.isdisjoint(long[len(short) :]):
+        return None
+    return 0 if short is a else 1
+
+
+def _numbers(words: Sequence[str]) -> list[str]:
+    """The words that are numbers, units attached or not, in order."""
+    return [
+        word
+        for word in words
+        if not word[0].isalpha() and sum(map(str.isdigit, word)) * 2 > sum(map(str.isalnum, word))
+    ]
+
+
+def _names(text: str) -> frozenset[str]:
+    """The words with a capital letter, the first one aside, as comparison sees them."""
+    capital = [word for word in re.findall(r"\w+", text)[1:] if word[0].isupper() and not word.isupper()]
+    return frozenset(fold(" ".join(capital)).split())
+
+
+def _same_words(a: Sequence[str], b: Sequence[str], names: frozenset[str]) -> bool:
+    """Whether every difference of two lists of words is one that leaves the meaning."""
+    if "".join(a) == "".join(b):
+        return True
+    changed = 0
+    fillers = 0
+    for step in Levenshtein.opcodes(a, b):
+        mine, theirs = a[step.src_start : step.src_end], b[step.dest_start : step.dest_end]
+        if step.tag == "equal":
+            continue
+        changed += max(len(mine), len(theirs))
+        if step.tag == "replace":
+            if "".join(mine) == "".join(theirs) and not any(map(str.isdigit, "".join(mine))):
+                continue
+            if len(mine) != len(theirs) or not all(
+                _slip(x, y, name=x in names or y in names) for x, y in zip(mine, theirs, strict=True)
+            ):
+                return False
+        else:
+            extra = [word for word in (*mine, *theirs) if any(map(str.isalnum, word)) or word in "$€£¥%"]
+            fillers += len(extra)
+            if fillers > 1 or not _FILLERS.issuperset(extra):
+                return False
+    return changed <= max(1, 0.4 * max(len(a), len(b)))
+
+
+def _slip(x: str, y: str, *, name: bool) -> bool:
+    """Whether one word is the other, mistyped or misread."""
+    if x == y:
+        return True
+    if x in _UNLIKE and y in _UNLIKE:
+        return False
+    digits = any(map(str.isdigit, x)), any(map(str.isdigit, y))
+    if all(digits):
+        return False
+    if _misread(x) == _misread(y) and (any(map(str.isalpha, x)) and any(map(str.isalpha, y))):
+        return True
+    if any(digits) or x in _UNLIKE or y in _UNLIKE or (name and min(len(x), len(y)) < 5) or OSA.distance(x, y) > 1:
+        return False
+    if min(len(x), len(y)) < 4:
+        return _mistyped_short(x, y)
+    longer, shorter = (x, y) if len(x) >= len(y) else (y, x)
+    if len(longer) == len(shorter):
+        swapped = sorted(x) == sorted(y)
+        return swapped or (not name and len(x) >= 5)
+    added = next((i for i, char in enumerate(shorter) if longer[i] != char), len(shorter))
+    if longer[added] == "m" or (added == 0 and longer[0] == "a"):  # Turkish biliyor, bilmiyor; typical, atypical
+        return False
+    return len(longer) >= 6 if name else len(longer) >= 5
+
+
+def _mistyped_short(x: str, y: str) -> bool:
+    """Whether one is a short word that everybody knows, and the other no such word but that one with a letter lost or turned."""
+    known, other = (x, y) if x in _SHORT else (y, x)
+    if known not in _SHORT or other in _SHORT:
+        return False
+    if known.translate(_MISREAD_MORE) == other.translate(_MISREAD_MORE):
+        return True
+    return len(known) >= 3 and (len(other) < len(known) or sorted(known) == sorted(other))
+
+
+def _misread(word: str) -> str:
+    """The word with letters that scanners confuse made one."""
+    word = word.translate(_MISREAD_LETTERS)
+    for pattern, letter in _MISREAD:
+        word = pattern.sub(letter, word)
+    return word.translate(_MISREAD_MORE) if len(word) >= 5 else word
+
+
+def _candidates(batch: Batch, hashes: npt.NDArray[np.uint32], min_words: int) -> list[tuple[int, int]]:
+    """Pairs of sentences of one document that have a run of two words in common, the least by one of a few orders.
+
+    Two sentences alike in two thirds of their runs meet with a chance of 99 %. Each meets the one before it with the
+    same least run, so that pairs never outnumber sentences.
+    """
+    sentence = np.flatnonzero(batch.words >= max(min_words, 3))
+    if len(sentence) < 2:
+        return []
+    begin = np.searchsorted(batch.word_starts, batch.first[sentence])
+    edges = np.ravel(np.column_stack([begin, begin + batch.words[sentence] - 1]))
+    runs = (hashes[:-1] * np.uint32(0x9E3779B1)) ^ hashes[1:]
+    edges = np.minimum(edges, len(runs) - 1)
+    doc = batch.doc[sentence].astype(np.uint64) << np.uint64(32)
+    size = batch.past[sentence] - batch.first[sentence]
+    found: set[tuple[int, int]] = set()
+    for factor in _ORDERS:
+        runs *= factor
+        key = doc | np.minimum.reduceat(runs ^ (runs >> np.uint32(15)), edges)[::2]
+        order = np.argsort(key, kind="stable")
+        meet = np.flatnonzero(key[order[1:]] == key[order[:-1]])
+        one, two = order[meet], order[meet + 1]
+        alike = np.minimum(size[one], size[two]) >= 0.5 * np.maximum(size[one], size[two])
+        found.update(zip(sentence[one[alike]].tolist(), sentence[two[alike]].tolist(), strict=True))
+    pairs = ((i, j, _folded(batch, i), _folded(batch, j)) for i, j in sorted(found))
+    return [(i, j) for i, j, one, other in pairs if one != other and fuzz.ratio(one, other, score_cutoff=_ALIKE_MIN)]
+
+
+def _settled(found: Sequence[tuple[int, int, float]]) -> Iterator[tuple[int, int, float]]:
+    """The decisions that don't contradict an earlier one: what something points to stays."""
+    gone: set[int] = set()
+    stays: set[int] = set()
+    for drop, keep, score in sorted(found, key=lambda f: (max(f[0], f[1]), min(f[0], f[1]))):
+        if drop not in gone and drop not in stays and keep not in gone:
+            gone.add(drop)
+            stays.add(keep)
+            yield drop, keep, score
+
+
+def _text(batch: Batch, sentence: int) -> str:
+    return (
+        batch.codes[batch.starts[sentence] : batch.ends[sentence]]
+        .astype("<u4")
+        .tobytes()
+        .decode("utf-32-le", "replace")
+    )
+
+
+def _folded(batch: Batch, sentence: int) -> str:
+    return (
+        batch.folded.codes[batch.first[sentence] : batch.past[sentence]]
+        .astype("<u4")
+        .tobytes()
+        .decode("utf-32-le", "replace")
+    )

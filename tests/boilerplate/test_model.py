@@ -1,0 +1,136 @@
+"""The line model: what it keeps and cuts, that it says why, and that its scores are the same everywhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from etl.boilerplate import features, model
+from etl.boilerplate.lines import MARKS, split_lines
+
+ARTICLE = [
+    "The council met on Tuesday evening to decide whether the old stone bridge should be closed to lorries for the summer.",
+    "Engineers who surveyed the bridge in March found that two of its seven arches had moved by several centimetres since 2019.",
+    "“We cannot wait for another winter,” said the head of the roads department, who has asked for 2.4 million euros.",
+    "Shopkeepers on the western bank fear that the diversion will cost them customers, and some have threatened to sue.",
+    "The council will vote again in September, when a second survey of the bridge and its foundations is due.",
+]
+MENU = ["Home", "News", "Sport", "Business", "Weather", "Video", "Culture", "Travel", "Log in", "Subscribe"]
+FOOT = [
+    "Share",
+    "Tweet",
+    "Print",
+    "Most read",
+    "Contact us",
+    "Privacy",
+    "Cookies",
+    "Terms of use",
+    "Sitemap",
+    "© 2026 Example",
+]
+PAGE = "\n".join([*MENU, *ARTICLE, *FOOT])
+
+
+def lines_of(*pages: str) -> pl.DataFrame:
+    """The table of lines of `pages`."""
+    return split_lines(pl.Series(pages, dtype=pl.String))
+
+
+def test_chrome_goes_and_the_article_stays() -> None:
+    marks = model.mark(lines_of(PAGE))
+    gone = set(marks["line"])
+    article = set(range(len(MENU), len(MENU) + len(ARTICLE)))
+    assert not gone & article
+    assert len(gone) >= 18
+
+
+def test_a_clean_article_is_left_alone() -> None:
+    assert model.mark(lines_of("\n\n".join(ARTICLE))).is_empty()
+
+
+def test_marks_point_at_whole_lines_with_rule_score_and_reason() -> None:
+    marks = model.mark(lines_of(PAGE), threshold=0.6)
+    assert marks.schema == MARKS
+    assert set(marks["unit"]) == {"line"}
+    assert set(marks["rule"]) == {model.RULE}
+    assert marks["score"].min() >= 0.6
+    assert [PAGE[start:end] for start, end in marks.select("start", "end").iter_rows()] == [
+        PAGE.split("\n")[line] for line in marks["line"]
+    ]
+    known = {phrase for phrase, _ in model.PHRASES}
+    for reason in marks["reason"]:
+        assert 1 <= len(reason.split(", ")) <= model.NAMED_FEATURES
+        assert set(reason.split(", ")) <= known
+
+
+def test_a_page_never_goes_whole() -> None:
+    page = "\n".join(MENU + FOOT)
+    lines = lines_of(page, PAGE)
+    for threshold in (0.5, 0.01, 0.0):
+        marks = model.mark(lines, threshold=threshold)
+        assert set(lines["doc"]) == set(lines.join(marks, on=["doc", "line"], how="anti")["doc"])
+
+
+def test_a_lower_threshold_takes_all_that_a_higher_one_takes() -> None:
+    lines = lines_of(PAGE)
+    loose, strict = (set(model.mark(lines, threshold=t)["line"]) for t in (0.3, 0.8))
+    assert strict <= loose
+
+
+def test_no_lines_give_no_marks_and_no_scores() -> None:
+    lines = lines_of()
+    assert model.mark(lines).schema == MARKS
+    assert len(model.score(lines)) == 0
+
+
+def test_every_feature_has_a_plain_phrase() -> None:
+    for name in features.FEATURE_NAMES + features.SECOND_NAMES:
+        assert model.phrase_of(name)
+
+
+def test_the_weights_are_small_and_name_known_features() -> None:
+    folder = model.importlib.resources.files("etl.boilerplate").joinpath("weights")
+    assert sum(len(file.read_bytes()) for file in folder.iterdir()) <= 3_000_000
+    loaded = model.load()
+    assert loaded.first.feature.max() < len(features.FEATURE_NAMES)
+    assert loaded.second.feature.max() < len(features.FEATURE_NAMES) + len(features.SECOND_NAMES)
+
+
+def test_the_parts_that_the_features_play_add_up_to_the_score() -> None:
+    forest = model.load().first
+    matrix = features.featurize(lines_of(PAGE))
+    groups = np.arange(len(forest.names))
+    parts = model._contributions(forest, matrix, groups, len(groups)).sum(axis=0)
+    base = forest.bias + sum(
+        model._node_means(leaf, share)[0][0] for leaf, share in zip(forest.leaf, forest.share, strict=True)
+    )
+    assert parts + base == pytest.approx(model.log_odds(forest, matrix), abs=1)
+
+
+def test_batches_change_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = lines_of(PAGE, "\n".join(ARTICLE), "\n".join(MENU), PAGE)
+    whole = model.score(lines)
+    monkeypatch.setattr(model, "BATCH_LINES", 3)
+    monkeypatch.setattr(model, "BLOCK", 2)
+    assert np.array_equal(model.score(lines), whole)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.lists(st.sampled_from([*MENU, *ARTICLE, *FOOT]), min_size=1, max_size=12), min_size=1, max_size=4))
+def test_the_order_of_pages_changes_no_score(pages: list[list[str]]) -> None:
+    texts = ["\n".join(page) for page in pages]
+    alone = [model.score(lines_of(text)) for text in texts]
+    assert np.array_equal(model.score(lines_of(*texts)), np.concatenate(alone))
+
+
+def test_scoring_imports_no_machine_learning_library() -> None:
+    code = "import sys, etl.boilerplate.model as m; m.load(); print(sorted({'lightgbm', 'sklearn', 'scipy', 'pandas', 'catboost'} & set(sys.modules)))"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etl.dedup.fingerprint import shard_tables
+from etl.dedup.pairs import likeness
+
+BASE = "The city council approved the new budget of 3.5 million on Tuesday, Mayor Anna Kowalska said."
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        BASE.replace("Tuesday,", "Tuesday"),
+        BASE.replace(" ", "  "),
+        "UPDATE: " + BASE,
+        "Photo: " + BASE,
+        "MANILA, Philippines — " + BASE,
+        "(Reuters) - " + BASE,
+        "• " + BASE,
+        BASE + " (Reuters)",
+        BASE + " | Daily News",
+        BASE + " [1]",
+        BASE[:-1] + " - Reuters",
+        BASE.replace("approved", "approevd"),
+        BASE.replace("council", "councll").replace("the new", "tbe new"),
+        BASE.replace("budget", "budgct"),
+        BASE.replace("of 3.5", "now of 3.5"),
+        BASE[:70],
+        BASE[:80] + "…",
+        BASE.replace("the new", "thenew"),
+    ],
+)
+def test_variants_that_say_the_same_are_alike(other: str) -> None:
+    found = likeness(BASE, other)
+    assert found is not None and found.score >= 0.85
+    assert likeness(other, BASE) is not None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (BASE, BASE.replace("3.5", "7.1")),
+        (BASE, BASE.replace("3.5", "35")),
+        (BASE, BASE.replace("Tuesday", "Thursday")),
+        (BASE, BASE.replace("approved", "didn't approve")),
+        (BASE, BASE.replace("council approved", "council not approved")),
+        (BASE, BASE.replace("Anna Kowalska", "Maria Santos")),
+        (BASE, BASE.replace("approved", "rejected")),
+        (BASE, BASE.replace("new", "old")),
+        ("He met her in June in the old town hall.", "He met her in July in the old town hall."),
+        ("Der Minister kam im Juni nach Berlin zurück.", "Der Minister kam im Juli nach Berlin zurück."),
+        ("Das ist keine gute Lösung für die Stadt.", "Das ist eine gute Lösung für die Stadt."),
+        ("Il est venu avec son frère dans la ville.", "Il est venu avec son frère sans la ville."),
+        ("Bu konuda ne yapacağını çok iyi biliyor artık.", "Bu konuda ne yapacağını çok iyi bilmiyor artık."),
+        ("Он не приехал в город вчера вечером поздно.", "Он приехал в город вчера вечером поздно."),
+        ("Iran signed the treaty with the others today.", "Iraq signed the treaty with the others today."),
+        ("The two organisations launched an appeal today.", "The three organisations launched an appeal today."),
+        ("She said the plan would work for the city.", "He said the plan would work for the city."),
+        ("Emissions of CO2 from the plant were lower.", "Emissions of CO7 from the plant were lower."),
+        ("Paris lost to London in the final game today.", "London lost to Paris in the final game today."),
+        ("The court found that it is legal in the state.", "The court found that it is illegal in the state."),
+        ("He is a typical man of his age, they say.", "He is an atypical man of his age, they say."),
+        ("Sales rose 5 percent.", "Sales rose 5 percent. Profit fell 3 percent in May."),
+        ("The firm said it would sell the unit", "The firm said it would sell the unit not the whole company."),
+    ],
+)
+def test_a_difference_in_meaning_keeps_both(one: str, other: str) -> None:
+    assert likeness(one, other) is None
+    assert likeness(other, one) is None
+
+
+def test_the_sentence_that_was_cut_off_is_the_one_that_goes() -> None:
+    found = likeness(BASE[:70], BASE)
+    assert found is not None and found.poorer == 0
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_any_text_can_be_compared(one: str, other: str) -> None:
+    found = likeness(one, other)
+    assert found is None or 0 <= found.score <= 1
+
+
+@given(st.lists(st.sampled_from("alpha beta gamma delta epsilon zeta not 12 15 Monday".split()), min_size=5, max_size=12))
+def test_a_number_more_or_less_is_never_alike(words: list[str]) -> None:
+    one = " ".join(words) + "."
+    assert likeness(one, one.replace("12", "15")) is None or "12" not in words
+
+
+def near(text: str) -> list[tuple[str, str]]:
+    docs = pl.DataFrame({"doc": [0], "doc_id": ["a"], "published_at": [None], "fetched_at": [None]}).cast(
+        {"doc": pl.UInt32, "published_at": pl.Datetime("us", "UTC"), "fetched_at": pl.Datetime("us", "UTC")}
+    )
+    lines = text.split("\n")
+    ends = np.cumsum([len(line) + 1 for line in lines]) - 1
+    segments = pl.DataFrame(
+        {"doc": [0] * len(lines), "line": range(len(lines)), "start": [int(e) - len(x) for e, x in zip(ends, lines, strict=True)], "end": ends, "text": lines},
+        schema={"doc": pl.UInt32, "line": pl.UInt32, "start": pl.UInt32, "end": pl.UInt32, "text": pl.String},
+    )
+    table = shard_tables(docs, segments).near_sentences
+    return [(text[start:end], text[kept : kept + 10]) for start, end, kept in table.select("start_char", "end_char", "kept_start").iter_rows()]
+
+
+def test_near_copies_in_a_document_are_found_and_one_stays() -> None:
+    other = "Quite another thing was said about the harbour and its many ships last year."
+    copies = [BASE, BASE.replace("approved", "approevd"), BASE.replace("budget", "budgett")]
+    found = near("\n".join([copies[0], other, copies[1], other.replace("many", "few"), copies[2]]))
+    assert [text for text, _ in found] == copies[1:]
+    assert all(kept == BASE[:10] or kept == copies[1][:10] for _, kept in found)
+
+
+def test_copies_of_one_key_are_left_to_the_barrier() -> None:
+    assert near(f"{BASE}\n{BASE.upper()}") == []

@@ -1,0 +1,59 @@
+"""Settings: the product's files, the user's laid over them, frozen for every process of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from etl import settings
+from etl.errors import ConfigError
+
+FAMILY = """
+about: test phrases
+languages: [en]
+rules:
+  - id: test-phrase
+    phrases: ["winnow test phrase"]
+    why: only here
+    removes: ["Winnow test phrase"]
+"""
+
+
+def test_a_users_file_replaces_the_products_and_the_rest_stays(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text("gate: {min_documents: 3}")
+    told = settings.parse(settings.read_files(tmp_path), {})
+    assert told.pipeline.gate.min_documents == 3
+    assert told.rules.rules == settings.parse(settings.read_files(None), {}).rules.rules
+
+
+def test_overrides_reach_the_file_they_belong_to() -> None:
+    told = settings.parse(settings.read_files(None), {"sentence_dedup.scope": "document", "publish.compression_level": "9"})
+    assert told.dedup.sentence_dedup.scope == "document"
+    assert told.pipeline.publish.compression_level == 9
+
+
+def test_faults_of_all_files_come_at_once(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text("gate: {min_documents: many}\nboilerplate: {without_families: [nonsense]}")
+    (tmp_path / "dedup.yaml").write_text("sentence_dedup: {scope: planet}")
+    (tmp_path / "boilerplate").mkdir()
+    (tmp_path / "boilerplate" / "mine.yaml").write_text("rules: 7")
+    with pytest.raises(ConfigError) as told:
+        settings.parse(settings.read_files(tmp_path), {})
+    text = "\n".join(told.value.faults)
+    assert "gate.min_documents is 'many'" in text
+    assert "sentence_dedup.scope is 'planet'" in text
+    assert "boilerplate/mine.yaml" in text
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such folder"):
+        settings.read_files(tmp_path / "none")
+
+
+def test_what_was_frozen_thaws_to_the_same(tmp_path: Path) -> None:
+    files = settings.read_files(None)
+    overrides = {"gate.min_documents": "2"}
+    settings.freeze(tmp_path / "config", files, overrides)
+    thawed, parsed = settings.thaw(tmp_path / "config"), settings.parse(files, overrides)
+    assert (thawed.pipeline, thawed.dedup, thawed.rules.rules) == (parsed.pipeline, parsed.dedup, parsed.rules.rules)

@@ -1,0 +1,58 @@
+"""Files: found in order, written in one step."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from etl import storage
+from etl.errors import ConfigError, StageError
+
+
+def test_folders_are_walked_whole_without_hidden_ones_and_links(tmp_path: Path) -> None:
+    for name in ("b/two.txt", "a/one.txt", ".git/x.txt", "_tmp/y.txt", "c/.z"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    os.symlink(tmp_path / "a", tmp_path / "loop")
+    found = storage.list_files([tmp_path, tmp_path / "a" / "one.txt"])
+    assert [(path.relative_to(tmp_path).as_posix(), named) for _, path, named in found] == [
+        ("a/one.txt", False),
+        ("b/two.txt", False),
+        ("c/.z", False),
+        ("a/one.txt", True),
+    ]
+    with pytest.raises(ConfigError, match="no such file or folder"):
+        storage.list_files([tmp_path / "nowhere"])
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    storage.write_json(path, {"b": 1, "a": "é"})
+    assert storage.read_json(path) == {"a": "é", "b": 1}
+    with pytest.raises(RuntimeError), storage.replacing(path) as part:
+        part.write_text("half")
+        raise RuntimeError
+    assert storage.read_json(path) == {"a": "é", "b": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_batches_keep_their_numbers_even_when_empty(tmp_path: Path) -> None:
+    schema = pa.schema([("a", pa.int64())])
+    with storage.batch_writer(tmp_path / "x.arrow", schema) as writer:
+        for values in ([1, 2], [], [3]):
+            storage.write_batch(writer, pa.table({"a": values}, schema=schema))
+    assert [table["a"].to_pylist() for table in storage.read_batch_file(tmp_path / "x.arrow")] == [[1, 2], [], [3]]
+
+
+def test_a_parquet_file_without_tables_has_no_rows(tmp_path: Path) -> None:
+    assert storage.write_parquet(tmp_path / "x.parquet", [], pa.schema([("a", pa.int64())])) == 0
+
+
+def test_a_dataset_is_written_by_one_run_at_a_time(tmp_path: Path) -> None:
+    with storage.lock(tmp_path), pytest.raises(StageError, match="another run"), storage.lock(tmp_path):
+        pass
+    with storage.lock(tmp_path):
+        pass
