@@ -21,11 +21,12 @@ $(READY): requirements.lock pyproject.toml
 	touch $(READY)
 
 demo: $(READY)  ## clean the five sample pages; show three removals with their reasons, and where the Parquet is
-	@$(BIN)/python -m etl.demo
+	@$(BIN)/etl run tests/pages/news --out out/demo --run-key demo
+	@$(BIN)/etl report --out out/demo --run-key demo
 
 test: $(READY)  ## run every check and every test
 	$(MAKE) check
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: lint types contracts  ## format, lint, types, import contracts
 
@@ -43,7 +44,7 @@ bench: $(READY)  ## time the whole job and the I/O floor on a generated corpus (
 	$(BIN)/python benchmarks/run.py
 
 airflow: $(READY)  ## start a local Airflow with the DAG on 127.0.0.1
-	$(BIN)/python benchmarks/../dags/local_airflow.py
+	$(BIN)/python -m etl.airflow.standalone
 
 lock:  ## resolve requirements.lock anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --all-extras pyproject.toml --output-file requirements.lock

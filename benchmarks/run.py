@@ -29,20 +29,38 @@ def main() -> int:
     options = _options()
     generator, floor = options.material / "gen_corpus.py", options.material / "io_floor.py"
     if not generator.is_file() or not floor.is_file():
-        print(f"{options.material} holds no gen_corpus.py and io_floor.py; name their folder with --material", file=sys.stderr)
+        print(
+            f"{options.material} holds no gen_corpus.py and io_floor.py; name their folder with --material",
+            file=sys.stderr,
+        )
         return 2
     corpus = options.cache / f"corpus-{options.docs}"
     if not (corpus / "stats.json").is_file():
         print(f"making a corpus of {options.docs} documents …", file=sys.stderr)
-        command = [sys.executable, generator, "--docs", str(options.docs), "--seed", "7", "--formats", "zst", "--out", corpus]
+        command = [
+            sys.executable,
+            generator,
+            "--docs",
+            str(options.docs),
+            "--seed",
+            "7",
+            "--formats",
+            "zst",
+            "--out",
+            corpus,
+        ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     megabytes = json.loads((corpus / "stats.json").read_text())["jsonl_bytes"] / 1e6
-    floor_cpu = json.loads(subprocess.run([sys.executable, floor, corpus], check=True, capture_output=True, text=True).stdout)["cpu_s_per_gb"]
+    floor_cpu = json.loads(
+        subprocess.run([sys.executable, floor, corpus], check=True, capture_output=True, text=True).stdout
+    )["cpu_s_per_gb"]
     out = options.cache / "out"
     shutil.rmtree(out, ignore_errors=True)
     inputs = sorted(str(path) for path in corpus.glob("part-*.jsonl.zst"))
     etl = str(Path(sys.executable).with_name("etl"))
-    wall, cpu, peak = _measure([etl, "run", *inputs, "--out", str(out), "--run-key", "bench", "--workers", str(options.workers)])
+    wall, cpu, peak = _measure(
+        [etl, "run", *inputs, "--out", str(out), "--run-key", "bench", "--workers", str(options.workers)]
+    )
     metrics = json.loads((out / "_reports" / "bench" / "metrics.json").read_text())
     gigabytes = megabytes / 1000
     result = {

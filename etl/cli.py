@@ -393,9 +393,10 @@ def status(out: Path, as_json: bool) -> None:
 @cli.command(short_help="Print a run's figures, and where its page is.")
 @out_option
 @key_option
+@click.option("--examples", default=3, show_default=True, type=click.IntRange(min=0), help="Removals to print.")
 @json_option
 @verbose_option
-def report(out: Path, run_key: str, as_json: bool) -> None:
+def report(out: Path, run_key: str, examples: int, as_json: bool) -> None:
     """Print a run's figures, and where its report is: a page that opens in any browser.
 
     \b
@@ -434,7 +435,18 @@ def report(out: Path, run_key: str, as_json: bool) -> None:
             ("rejects", "", "the first of them"),
             [(e["error"], _num(e["n"]), f"{e['source']}: {e['message']}") for e in metrics["errors"]],
         )
+    for sample in _examples(metrics["samples"], examples):
+        text = " ".join(sample["text"].split())
+        click.echo(f"\n- {visible(text)}\n  {visible(sample['source'])}, {sample['unit']} at {_num(sample['start_at'])}, rule {sample['rule']}: {visible(sample['reason'])}")
     click.echo(f"\nReport: {visible(str(page))}")
+
+
+def _examples(samples: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """The first sample of each of `count` rules; rules of different steps first."""
+    firsts = [sample for sample in samples if sample["place"] == 1]
+    by_step = {sample["stage"]: sample for sample in reversed(firsts)}
+    fresh = [sample for sample in firsts if sample is by_step[sample["stage"]]]
+    return (fresh + [sample for sample in firsts if sample not in fresh])[:count]
 
 
 @cli.command(short_help="Check files, hashes, schemas, and that nothing is lost.")

@@ -27,7 +27,9 @@ T = TypeVar("T")
 
 
 def _at(default: Any, low: float, high: float, example: object = None) -> Any:
-    return field(default=default, metadata={"low": low, "high": high, "example": default if example is None else example})
+    return field(
+        default=default, metadata={"low": low, "high": high, "example": default if example is None else example}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +156,19 @@ def apply_overrides(values: Mapping[str, Any], overrides: Mapping[str, str]) -> 
         try:
             here[last] = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise ConfigError(f"--set {dotted}: {text!r} is no YAML value; expected a number, word or [list]") from error
+            raise ConfigError(
+                f"--set {dotted}: {text!r} is no YAML value; expected a number, word or [list]"
+            ) from error
     return out
 
 
 def parse_overrides(pairs: Sequence[str]) -> dict[str, str]:
     """`KEY=VALUE` arguments as a mapping, in key order. Raises ConfigError naming each that isn't one."""
-    faults = [f"--set {p}: expected KEY=VALUE, such as sentence_dedup.scope=document" for p in pairs if not re.match(r"[\w.]+=", p)]
+    faults = [
+        f"--set {p}: expected KEY=VALUE, such as sentence_dedup.scope=document"
+        for p in pairs
+        if not re.match(r"[\w.]+=", p)
+    ]
     if faults:
         raise ConfigError(faults)
     return dict(sorted((p.split("=", 1)[0], p.split("=", 1)[1]) for p in pairs))
@@ -187,9 +195,10 @@ def _section(kind: Any, values: Any, file: str, prefix: str, faults: list[str]) 
         return None
     hints = typing.get_type_hints(kind)
     known = {f.name: f for f in fields(kind)}
-    for key in values:
-        if key not in known:
-            faults.append(f"{file}: {prefix}{key} is no known key; expected one of {', '.join(sorted(known))}")
+    choices = ", ".join(sorted(known))
+    faults += [
+        f"{file}: {prefix}{key} is no known key; expected one of {choices}" for key in values if key not in known
+    ]
     made: dict[str, Any] = {}
     for name, spec in known.items():
         if name in values:
@@ -219,9 +228,9 @@ def _value(hint: Any, value: Any, bounds: Mapping[str, Any], file: str, key: str
             return value
         expected = "true or false"
     elif hint in (int, float):
-        if isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool):
-            if bounds["low"] <= value <= bounds["high"]:
-                return hint(value)
+        fits = isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool)
+        if fits and bounds["low"] <= value <= bounds["high"]:
+            return hint(value)
         what = "a whole number" if hint is int else "a number"
         expected = f"{what} from {bounds['low']} to {bounds['high']}, such as {bounds['example']}"
     else:

@@ -34,3 +34,7 @@ class HeldError(EtlError):
     def __init__(self, reasons: Sequence[str]) -> None:
         self.reasons: tuple[str, ...] = tuple(reasons)
         super().__init__("; ".join(self.reasons))
+
+
+class OutdatedError(EtlError):
+    """What the run was planned on has changed since: start it again from discover; a retry would change nothing."""

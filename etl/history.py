@@ -32,7 +32,9 @@ class History:
 
     def state_files(self, keys: Iterable[str], table: str) -> list[Path]:
         """The state files of `table` that the runs `keys` left, in order of key."""
-        return [path for key in keys for path in sorted((self.out / "_state" / f"run={key}").glob(f"{table}-*.parquet"))]
+        return [
+            path for key in keys for path in sorted((self.out / "_state" / f"run={key}").glob(f"{table}-*.parquet"))
+        ]
 
     def settled(self, run_key: str) -> dict[tuple[str, str], str]:
         """(source, sha256) of each file that another run than `run_key` took, with that run's key."""

@@ -100,7 +100,7 @@ def run(
     progress = progress or Silent()
     with lock(out):
         plan = stages.discover(inputs, out, run_key=run_key, config=config, skip=skip, overrides=overrides)
-        if not plan.files and plan.settled:
+        if plan.nothing_new:
             shutil.rmtree(plan.work, ignore_errors=True)
             return Result(plan, ())
         done = [run_stage(stage, plan, engine, progress) for stage in STAGES]
@@ -136,6 +136,8 @@ def _failure(stage: Stage, plan: Plan, failed: Sequence[tuple[int, Exception]]) 
         f"shard {number} ({', '.join(plan.shards[number][:3])}{', …' if len(plan.shards[number]) > 3 else ''}): {type(error).__name__}: {error}"
         for number, error in failed
     ]
-    error = StageError(f"{stage.name} failed in {len(failed)} of {len(plan.shards)} shards; nothing was published\n" + "\n".join(told))
+    error = StageError(
+        f"{stage.name} failed in {len(failed)} of {len(plan.shards)} shards; nothing was published\n" + "\n".join(told)
+    )
     error.__cause__ = failed[0][1]
     return error

@@ -5,8 +5,10 @@ Offsets are code points into the repaired text, end exclusive. Times are UTC, in
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
+import polars as pl
 import pyarrow as pa
 
 SCHEMA_VERSION: Final = "1"
@@ -20,7 +22,9 @@ def _field(name: str, kind: pa.DataType, about: str, *, unit: str = "", nullable
     return pa.field(name, kind, nullable=nullable, metadata=metadata)
 
 
-_DOC_ID = _field("doc_id", pa.string(), "stable 128-bit hash of source, record and raw content, 32 hex digits", nullable=False)
+_DOC_ID = _field(
+    "doc_id", pa.string(), "stable 128-bit hash of source, record and raw content, 32 hex digits", nullable=False
+)
 _SOURCE = _field("source", pa.string(), "path of the raw file relative to the input root", nullable=False)
 _RECORD = _field("record", pa.int64(), "number of the record in its file, from 1", nullable=False)
 _SOURCE_ID = _field("source_id", pa.string(), "the input's own id for the record")
@@ -32,7 +36,11 @@ DOCUMENTS: Final = pa.schema(
         _RECORD,
         _SOURCE_ID,
         _field("url", pa.string(), "address of the page"),
-        _field("site", pa.string(), "the input's site, else the registered domain of the url, else the sub-folder of the file, else what the page's title names"),
+        _field(
+            "site",
+            pa.string(),
+            "the input's site, else the registered domain of the url, else the sub-folder of the file, else what the page's title names",
+        ),
         _field("title", pa.string(), "title, from the input or found in the text or the HTML"),
         _field("authors", STRINGS, "authors, from the input or the byline"),
         _field("published_at", TIME, "when the page says it was published", unit="UTC, microseconds"),
@@ -42,7 +50,13 @@ DOCUMENTS: Final = pa.schema(
         _field("text", pa.large_string(), "the kept text", nullable=False),
         _field("n_chars", pa.int64(), "length of text", unit="code points", nullable=False),
         _field("n_words", pa.int64(), "words in text; a CJK character counts as one", unit="words", nullable=False),
-        _field("removed_chars", pa.int64(), "length of what was cut from the repaired text", unit="code points", nullable=False),
+        _field(
+            "removed_chars",
+            pa.int64(),
+            "length of what was cut from the repaired text",
+            unit="code points",
+            nullable=False,
+        ),
         _field("duplicates", pa.int64(), "how many dropped copies this document stands for", nullable=False),
         _field("encoding", pa.string(), "encoding the bytes were decoded from"),
         _field("repairs", STRINGS, "what repair did, as name:count"),
@@ -94,3 +108,14 @@ RAW: Final = pa.schema(
     ]
 )
 """What ingest hands on: one row a raw document, text not yet repaired."""
+
+
+def table_of(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.Table:
+    """Columns of Python values as a table with `schema`.
+
+    By way of Polars: pyarrow's own way from Python lists imports pandas where it is installed, which takes a second.
+    """
+    empty = pl.from_arrow(schema.empty_table())
+    assert isinstance(empty, pl.DataFrame)
+    table: pa.Table = pl.DataFrame({name: columns[name] for name in schema.names}, schema=empty.schema).to_arrow()
+    return table.cast(schema)

@@ -72,7 +72,9 @@ def parse(files: Mapping[str, str], overrides: Mapping[str, str]) -> Settings:
     except ConfigError as error:
         faults += error.faults
     try:
-        policy = read_policy(apply_overrides(read_yaml(files.get(DEDUP_FILE, ""), file=DEDUP_FILE), dedup), file=DEDUP_FILE)
+        policy = read_policy(
+            apply_overrides(read_yaml(files.get(DEDUP_FILE, ""), file=DEDUP_FILE), dedup), file=DEDUP_FILE
+        )
     except ConfigError as error:
         faults += error.faults
     left_out = set(pipeline.boilerplate.without_families)
@@ -86,7 +88,9 @@ def parse(files: Mapping[str, str], overrides: Mapping[str, str]) -> Settings:
                 families.append(rules.parse_family(name, text))
             except ConfigError as error:
                 faults += error.faults
-    faults += [f"{PIPELINE_FILE}: boilerplate.without_families names {name}, which is no family" for name in sorted(left_out)]
+    faults += [
+        f"{PIPELINE_FILE}: boilerplate.without_families names {name}, which is no family" for name in sorted(left_out)
+    ]
     ruleset = None
     try:
         ruleset = rules.compile_rules(families)

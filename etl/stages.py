@@ -20,12 +20,12 @@ import logging
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 import pyarrow as pa
@@ -37,7 +37,7 @@ from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
 from etl.dedup import fingerprint, sentences
 from etl.engine.local import LocalEngine
-from etl.errors import HeldError, StageError
+from etl.errors import HeldError, OutdatedError, StageError
 from etl.history import FILES, History, write_state
 from etl.ingest import formats
 from etl.ingest.discover import is_input, plan_sources
@@ -100,7 +100,7 @@ class StageReport:
     cpu_s: float = 0.0
 
     def line(self) -> str:
-        """One line for a log: `in=1200 kept=1164 rejects=2`."""
+        """One line for a log: `documents=1200 rejects=2`."""
         return " ".join(f"{name}={count}" for name, count in self.counts.items())
 
 
@@ -116,6 +116,11 @@ class Plan:
     history: dict[str, str]
     settled: int
     skipped: int
+
+    @property
+    def nothing_new(self) -> bool:
+        """Whether other runs took every input there is. (An empty folder is new: its dataset is empty.)"""
+        return not self.files and self.settled > 0
 
     @property
     def work(self) -> Path:
@@ -203,7 +208,12 @@ def discover(
     remove_tree(plan.work)
     settings.freeze(plan.work / "config", files_of_config, overrides or {})
     write_json(plan.work / PLAN, asdict(plan))
-    _report(plan, StageReport("discover", counts={"files": len(files), "settled": settled, "skipped": skipped, "shards": len(plan.shards)}))
+    _report(
+        plan,
+        StageReport(
+            "discover", counts={"files": len(files), "settled": settled, "skipped": skipped, "shards": len(plan.shards)}
+        ),
+    )
     return plan
 
 
@@ -239,9 +249,11 @@ def prepare(work: str, shard: int) -> StageReport:
     write_parquet(plan.shard_files("pages")[shard], pages, _arrow_schema(templates.PAGES))
     write_parquet(plan.shard_files("page_lines")[shard], page_lines, _arrow_schema(templates.PAGE_LINES))
     counts["rejects"] = len(rejects)
-    columns = {name: pa.array([getattr(r, name) for r in rejects], schema.REJECTS.field(name).type) for name in schema.REJECTS.names}
-    write_parquet(plan.shard_files("rejects")[shard], [pa.table(columns)], schema.REJECTS)
-    return _report(plan, StageReport("prepare", shard, dict(counts), **_timed(started)))
+    refused = schema.table_of(
+        {name: [getattr(one, name) for one in rejects] for name in schema.REJECTS.names}, schema.REJECTS
+    )
+    write_parquet(plan.shard_files("rejects")[shard], [refused], schema.REJECTS)
+    return _report(plan, _done("prepare", counts, started, shard))
 
 
 def count_templates(work: str, engine: LocalEngine) -> StageReport:
@@ -254,12 +266,12 @@ def count_templates(work: str, engine: LocalEngine) -> StageReport:
         views={
             "pages": plan.shard_files("pages") + history.state_files(plan.history, "pages"),
             "page_lines": plan.shard_files("page_lines") + history.state_files(plan.history, "page_lines"),
-            "params": pa.table({"copy_share": [share]}),
+            "params": pl.DataFrame({"copy_share": [share]}).to_arrow(),
         },
         outputs={"site_lines": plan.work / "site_lines.parquet", "site_pages": plan.work / "site_pages.parquet"},
         temp=plan.work,
     )
-    return _report(plan, StageReport("templates", counts={"site_lines": rows["site_lines"], "sites": rows["site_pages"]}, **_timed(started)))
+    return _report(plan, _done("templates", {"site_lines": rows["site_lines"], "sites": rows["site_pages"]}, started))
 
 
 def clean(work: str, shard: int) -> StageReport:
@@ -279,19 +291,21 @@ def clean(work: str, shard: int) -> StageReport:
             if "boilerplate" in plan.skip:
                 stripped = strip.nothing(lines, _described(docs))
             else:
-                lines = templates.add_evidence(lines, templates.line_keys(lines), _pages_of(docs), site_lines, site_pages)
+                lines = templates.add_evidence(
+                    lines, templates.line_keys(lines), _pages_of(docs), site_lines, site_pages
+                )
                 stripped = strip.strip_boilerplate(lines, _described(docs), told.rules, told.pipeline.boilerplate)
             counts["lines"] += lines.height
             counts.update(stripped.marks["stage"].to_list())
             marks = stripped.marks.with_columns(kept_doc_id=pl.lit(None, pl.String), kept_start=pl.lit(None, pl.Int64))
             write_batch(marks_writer, _to_arrow(marks, MARKS))
             write_batch(found_writer, _found(docs, stripped).to_arrow().select(FOUND.names).cast(FOUND))
-            tables = fingerprint.shard_tables(docs, stripped.segments)
+            tables = fingerprint.shard_tables(docs, stripped.segments, told.dedup.sentence_dedup)
             for name in DEDUP_TABLES:
                 left[name].append(_to_arrow(getattr(tables, name), DEDUP_TABLES[name]))
     for name, rows in left.items():
         write_parquet(plan.shard_files(name)[shard], rows, _arrow_schema(DEDUP_TABLES[name]))
-    return _report(plan, StageReport("clean", shard, dict(counts), **_timed(started)))
+    return _report(plan, _done("clean", counts, started, shard))
 
 
 def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
@@ -299,14 +313,15 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
     plan, started = load_plan(work), _clock()
     history = History(Path(plan.out), dataset.read_manifest(Path(plan.out))["runs"])
     views: dict[str, Sequence[Path] | pa.Table] = {"params": plan.settings.dedup.params(plan.skip)}
-    for name, kind in DEDUP_TABLES.items():
+    for name in DEDUP_TABLES:
         views[name] = plan.shard_files(name)
-        views[f"history_{name}"] = _history_view(history.state_files(plan.history, name), kind)
+    for name in fingerprint.HISTORY:
+        views[f"history_{name}"] = _history_view(history.state_files(plan.history, name), DEDUP_TABLES[name])
     scripts = [_sql("etl.dedup", name) for name in ("documents.sql", "sentences.sql")]
     outputs = {name: plan.work / f"{name}.parquet" for name in ("dropped_documents", "dropped_sentences")}
     rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work)
     counts = {"documents": rows["dropped_documents"], "sentences": rows["dropped_sentences"]}
-    return _report(plan, StageReport("duplicates", counts=counts, **_timed(started)))
+    return _report(plan, _done("duplicates", counts, started))
 
 
 def write(work: str, shard: int) -> StageReport:
@@ -325,7 +340,7 @@ def write(work: str, shard: int) -> StageReport:
     dataset.write_part(staging, shard, "documents", documents, options)
     dataset.write_part(staging, shard, "removals", removals, options)
     dataset.write_part(staging, shard, "rejects", [pq.read_table(plan.shard_files("rejects")[shard])], options)
-    return _report(plan, StageReport("write", shard, dict(counts), **_timed(started)))
+    return _report(plan, _done("write", counts, started, shard))
 
 
 def report(work: str, engine: LocalEngine) -> StageReport:
@@ -344,7 +359,7 @@ def report(work: str, engine: LocalEngine) -> StageReport:
         "release": hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()[:16],
     }
     write_json(plan.work / ENTRY, entry)
-    return _report(plan, StageReport("report", counts={"rules": len(told["rules"])}, **_timed(started)))
+    return _report(plan, _done("report", {"rules": len(told["rules"])}, started))
 
 
 def gate(work: str, engine: LocalEngine) -> StageReport:
@@ -353,24 +368,40 @@ def gate(work: str, engine: LocalEngine) -> StageReport:
     reasons = gates.judge(read_json(plan.work / "report" / "metrics.json"), plan.settings.pipeline.gate)
     if reasons:
         raise HeldError(reasons)
-    return _report(plan, StageReport("gate", counts={"held": 0}, **_timed(started)))
+    return _report(plan, _done("gate", {"held": 0}, started))
 
 
 def release(work: str, engine: LocalEngine) -> StageReport:
     """Put the finished run in place, atomically, and record it in the manifest. Safe to repeat after a kill."""
     plan, started = load_plan(work), _clock()
+    _check_up_to_date(plan)
     entry = read_json(plan.work / ENTRY)
     dataset.release(Path(plan.out), plan.work / "release", plan.run_key, entry, report=plan.work / "report")
     counts = {name: entry["datasets"][name]["rows"] for name in dataset.DATASETS}
-    return _report(plan, StageReport("release", counts=counts, **_timed(started)))
+    return _report(plan, _done("release", counts, started))
 
 
 def settle(work: str, engine: LocalEngine) -> StageReport:
-    """Remove the work folder: the run's files are settled by the state that was released with it."""
-    plan, started = load_plan(work), _clock()
-    done = StageReport("settle", counts={"files": len(plan.files)}, **_timed(started))
-    remove_tree(plan.work)
-    return done
+    """Remove the work folder: the run's files are settled by the state that was released with it. Safe to repeat."""
+    started = _clock()
+    files = len(load_plan(work).files) if (Path(work) / PLAN).exists() else 0
+    remove_tree(Path(work))
+    return _done("settle", {"files": files}, started)
+
+
+def _check_up_to_date(plan: Plan) -> None:
+    """Raise OutdatedError when another run released this run's files, or its history changed, since it was planned."""
+    history = History(Path(plan.out), dataset.read_manifest(Path(plan.out))["runs"])
+    taken = history.settled(plan.run_key)
+    others = {taken[source, digest] for source, (_, _, digest) in plan.files.items() if (source, digest) in taken}
+    if others:
+        raise OutdatedError(
+            f"run {plan.run_key}: run {', '.join(sorted(others))} released some of its files since it was planned; start it again"
+        )
+    if history.earlier(plan.run_key) != plan.history:
+        raise OutdatedError(
+            f"run {plan.run_key}: an earlier run was released or replaced since it was planned; start it again"
+        )
 
 
 def total(stage: str, reports: Sequence[StageReport]) -> StageReport:
@@ -408,7 +439,9 @@ def _batches(plan: Plan, shard: int, rejects: list[formats.Reject]) -> Iterator[
     for source in plan.shards[shard]:
         path, size, _ = plan.files[source]
         with open_input(Path(path)) as stream:
-            for table, refused in formats.read_batches(stream, source=source, size=size, limits=limits, batch_chars=options.batch_chars):
+            for table, refused in formats.read_batches(
+                stream, source=source, size=size, limits=limits, batch_chars=options.batch_chars
+            ):
                 rejects += refused
                 if not table.num_rows:
                     continue
@@ -450,7 +483,7 @@ def _history_view(files: Sequence[Path], kind: pl.Schema) -> Sequence[Path] | pa
 
 
 def _keyed(kind: pl.Schema) -> pl.Schema:
-    return pl.Schema({**kind, "run_key": pl.String})
+    return pl.Schema([*kind.items(), ("run_key", pl.String())])
 
 
 def _decided(plan: Plan, shard: int) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]]:
@@ -458,7 +491,9 @@ def _decided(plan: Plan, shard: int) -> Iterator[tuple[pl.DataFrame, pl.DataFram
     dropped_documents = pl.read_parquet(plan.work / "dropped_documents.parquet")
     dropped_sentences = pl.scan_parquet(plan.work / "dropped_sentences.parquet").filter(action="remove")
     copies = dropped_documents.group_by(doc_id="kept_doc_id").agg(duplicates=pl.len().cast(pl.Int64))
-    for table, found_table, marks_table in zip(*(read_batch_file(plan.shard_files(name, "arrow")[shard]) for name in ("docs", "found", "marks")), strict=True):
+    for table, found_table, marks_table in zip(
+        *(read_batch_file(plan.shard_files(name, "arrow")[shard]) for name in ("docs", "found", "marks")), strict=True
+    ):
         found = pl.from_arrow(found_table)
         marks = pl.from_arrow(marks_table)
         assert isinstance(found, pl.DataFrame) and isinstance(marks, pl.DataFrame)
@@ -471,14 +506,25 @@ def _decided(plan: Plan, shard: int) -> Iterator[tuple[pl.DataFrame, pl.DataFram
         )
         numbers = docs.select("doc", "doc_id")
         dropped = _with_reason(dropped_documents.join(numbers, on="doc_id"), "document_dedup")
-        repeated = _with_reason(dropped_sentences.join(numbers.lazy(), on="doc_id").collect(), "sentence_dedup").rename({"start_char": "start", "end_char": "end"})
+        repeated = _with_reason(dropped_sentences.join(numbers.lazy(), on="doc_id").collect(), "sentence_dedup").rename(
+            {"start_char": "start", "end_char": "end"}
+        )
         repeated = _confirmed(docs, repeated.sort("doc", "start").with_columns(unit=pl.lit("sentence")))
-        every = pl.concat([frame.select(pl.col(name).cast(kind) for name, kind in MARKS.items()) for frame in (marks, repeated)])
-        yield docs.drop("doc"), every, dropped.select(pl.col(name).cast(kind) for name, kind in DROPPED.items()).sort("doc")
+        every = pl.concat(
+            [frame.select(pl.col(name).cast(kind) for name, kind in MARKS.items()) for frame in (marks, repeated)]
+        )
+        yield (
+            docs.drop("doc"),
+            every,
+            dropped.select(pl.col(name).cast(kind) for name, kind in DROPPED.items()).sort("doc"),
+        )
 
 
 def _with_reason(rows: pl.DataFrame, stage: str) -> pl.DataFrame:
-    return rows.with_columns(stage=pl.lit(stage), reason=pl.col("rule").replace_strict(REASONS, default="a copy of the one that stays", return_dtype=pl.String))
+    return rows.with_columns(
+        stage=pl.lit(stage),
+        reason=pl.col("rule").replace_strict(REASONS, default="a copy of the one that stays", return_dtype=pl.String),
+    )
 
 
 def _confirmed(docs: pl.DataFrame, repeated: pl.DataFrame) -> pl.DataFrame:
@@ -489,7 +535,11 @@ def _confirmed(docs: pl.DataFrame, repeated: pl.DataFrame) -> pl.DataFrame:
         text = texts[doc]
         begin = text.rfind("\n", 0, start) + 1
         stop = text.find("\n", end)
-        good.append(sentences.confirm_boundaries(text[begin : stop if stop >= 0 else len(text)], start - begin, end - begin, lang=langs[doc]))
+        good.append(
+            sentences.confirm_boundaries(
+                text[begin : stop if stop >= 0 else len(text)], start - begin, end - begin, lang=langs[doc]
+            )
+        )
     return repeated.filter(pl.Series(good, dtype=pl.Boolean))
 
 
@@ -498,14 +548,18 @@ def _write_state(plan: Plan) -> None:
     folder = plan.work / "release" / dataset.STATE
     folder.mkdir(parents=True, exist_ok=True)
     files = sorted((source, digest, size) for source, (_, size, digest) in plan.files.items())
-    columns = dict(zip(FILES.names, map(list, zip(*files, strict=True)), strict=True)) if files else {name: [] for name in FILES.names}
-    write_state(folder, "files", [pa.table(columns, schema=FILES)], FILES)
+    columns = {name: [row[place] for row in files] for place, name in enumerate(FILES.names)}
+    write_state(folder, "files", [schema.table_of(columns, FILES)], FILES)
     dropped = pl.read_parquet(plan.work / "dropped_documents.parquet", columns=["doc_id"]).lazy()
     for name, kind in templates.TABLES.items():
         write_state(folder, name, (pq.read_table(path) for path in plan.shard_files(name)), _arrow_schema(kind))
-    for name, kind in DEDUP_TABLES.items():
+    for name in fingerprint.HISTORY:
+        kind = DEDUP_TABLES[name]
         # What was dropped as a copy is not published, so it is no copy that could stay for a later run.
-        kept = (pl.scan_parquet(path).join(dropped, on="doc_id", how="anti", maintain_order="left") for path in plan.shard_files(name))
+        kept = (
+            pl.scan_parquet(path).join(dropped, on="doc_id", how="anti", maintain_order="left")
+            for path in plan.shard_files(name)
+        )
         tables = (_to_arrow(rows.with_columns(run_key=pl.lit(plan.run_key)).collect(), _keyed(kind)) for rows in kept)
         write_state(folder, name, tables, _arrow_schema(_keyed(kind)))
 
@@ -562,10 +616,10 @@ def _clock() -> tuple[float, float]:
     return time.perf_counter(), used.ru_utime + used.ru_stime
 
 
-def _timed(started: tuple[float, float]) -> dict[str, float]:
-    """seconds and cpu_s since `started`, for a StageReport."""
+def _done(stage: str, counts: Mapping[str, int], started: tuple[float, float], shard: int = -1) -> StageReport:
+    """The report of a stage that began at `started`."""
     now = _clock()
-    return {"seconds": round(now[0] - started[0], 3), "cpu_s": round(now[1] - started[1], 3)}
+    return StageReport(stage, shard, dict(counts), round(now[0] - started[0], 3), round(now[1] - started[1], 3))
 
 
 def _report(plan: Plan, done: StageReport) -> StageReport:

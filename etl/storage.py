@@ -90,11 +90,10 @@ def write_text(path: Path, text: str) -> None:
 def write_parquet(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, *, row_group_rows: int = 250_000) -> int:
     """A work or state table at `path`; the number of rows. Tables stream, an empty one gives a file without rows."""
     rows = 0
-    with replacing(path) as part:
-        with pq.ParquetWriter(part, schema, compression="zstd", compression_level=1, write_statistics=True) as writer:
-            for table in tables:
-                writer.write_table(table.cast(schema), row_group_size=row_group_rows)
-                rows += table.num_rows
+    with replacing(path) as part, pq.ParquetWriter(part, schema, compression="zstd", compression_level=1) as writer:
+        for table in tables:
+            writer.write_table(table.cast(schema), row_group_size=row_group_rows)
+            rows += table.num_rows
     return rows
 
 
@@ -110,7 +109,9 @@ def write_batch(writer: ipc.RecordBatchFileWriter, table: pa.Table) -> None:
     """`table` as one record batch, empty or not, so that batches keep their numbers."""
     batches = table.combine_chunks().to_batches()
     schema = table.schema
-    writer.write_batch(batches[0] if batches else pa.RecordBatch.from_pylist([], schema=schema))
+    writer.write_batch(
+        batches[0] if batches else pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in schema], schema=schema)
+    )
 
 
 def read_batch_file(path: Path) -> Iterator[pa.Table]:

@@ -32,7 +32,9 @@ def test_a_file_is_settled_by_another_key_alone(tmp_path: Path) -> None:
 
 
 def test_new_changed_and_missing_history_make_a_run_stale(tmp_path: Path) -> None:
-    known = history(tmp_path, k1={}, k2={"k1": "rk1"}, k3={"k1": "old"}, k4={"k0": "gone", "k1": "rk1", "k2": "rk2", "k3": "rk3"})
+    known = history(
+        tmp_path, k1={}, k2={"k1": "rk1"}, k3={"k1": "old"}, k4={"k0": "gone", "k1": "rk1", "k2": "rk2", "k3": "rk3"}
+    )
     assert known.stale() == {"k3": ["k1", "k2"], "k4": ["k0"]}
 
 

@@ -27,7 +27,7 @@ def corpus(tmp_path: Path) -> Path:
     folder = tmp_path / "raw"
     records = [record(n) for n in range(40)]
     records[11]["text"] = records[1]["text"].replace("Share this article on Facebook", "Leave a comment")
-    records[12]["text"] += "\n" + story(2)[3]
+    records[12]["text"] = records[12]["text"].replace(story(12)[4], f"{story(2)[3]}\n{story(12)[4]}")
     for number in range(4):
         lines: list[object] = list(records[number * 10 : number * 10 + 10])
         if number == 2:

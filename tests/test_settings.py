@@ -28,7 +28,9 @@ def test_a_users_file_replaces_the_products_and_the_rest_stays(tmp_path: Path) -
 
 
 def test_overrides_reach_the_file_they_belong_to() -> None:
-    told = settings.parse(settings.read_files(None), {"sentence_dedup.scope": "document", "publish.compression_level": "9"})
+    told = settings.parse(
+        settings.read_files(None), {"sentence_dedup.scope": "document", "publish.compression_level": "9"}
+    )
     assert told.dedup.sentence_dedup.scope == "document"
     assert told.pipeline.publish.compression_level == 9
 

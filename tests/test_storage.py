@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +15,7 @@ def test_folders_are_walked_whole_without_hidden_ones_and_links(tmp_path: Path) 
     for name in ("b/two.txt", "a/one.txt", ".git/x.txt", "_tmp/y.txt", "c/.z"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
-    os.symlink(tmp_path / "a", tmp_path / "loop")
+    (tmp_path / "loop").symlink_to(tmp_path / "a")
     found = storage.list_files([tmp_path, tmp_path / "a" / "one.txt"])
     assert [(path.relative_to(tmp_path).as_posix(), named) for _, path, named in found] == [
         ("a/one.txt", False),

@@ -17,11 +17,11 @@ from etl.boilerplate.lines import MARKS
 MIN_CHARS: Final = 12  # shorter repeats are table cells ("N/A"), verse ("la la la") and labels
 MAX_CHARS: Final = 300
 MAX_RUN: Final = 3  # alt text, title text and caption; a fourth copy is a refrain or a table
-RATIO_MIN: Final = 0.95  # of 1; one word changed in a caption of ten falls below
+RATIO_MIN: Final = 0.96  # of 1; one word changed in a caption of ten falls below
 PROSE_CHARS: Final = 120
 PROSE_CHARS_CJK: Final = 40
 
-SENTENCE_END: Final = r"""[.!?…。！？؟।︒｡]["'”’»)\]）」』]*$"""
+SENTENCE_END: Final = r"""[.!?…:。！？؟।：｡]["'”’»)\]）」』]*$"""
 CREDIT: Final = (
     r"(?i)^\W*(?:photos?|pictures?|pics?|images?|sources?|credits?|file photo|courtesy|foto|fotos|bild|bilder|quelle|fuente|fonte|imagen"
     r"|imagem|immagine|crédits?|źródło|zdjęcie|фото|источник|kaynak|fotoğraf|φωτογραφία|πηγή|图片|图|来源|圖片|来源|写真|画像|出典|사진|출처|sumber|الصورة|المصدر|صورة)"
@@ -76,7 +76,7 @@ def _candidates(lines: pl.DataFrame) -> pl.DataFrame:
             same_below=pl.col("doc") == pl.col("doc").shift(-1),
         )
         .with_columns(
-            place=pl.int_range(pl.len()) - pl.int_range(pl.len()).min().over("doc"),
+            place=pl.int_range(pl.len()).over("doc"),
             prose_above=(pl.col("prose").shift(1) & pl.col("same_above")).fill_null(False),
             prose_below=(pl.col("prose").shift(-1) & pl.col("same_below")).fill_null(False),
             chars_below=pl.col("chars").shift(-1),

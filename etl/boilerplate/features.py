@@ -23,7 +23,7 @@ STRETCH_COST: Final = 60.0  # what a line that isn't long takes from a stretch o
 FAR: Final = 250  # distances in lines are capped here
 ROOM: Final = 8  # slots in a page's vocabulary for each word on the page, at least half of it after rounding down
 MOST_SLOT_BITS: Final = 17
-BATCH_BYTES: Final = 1 << 21  # bytes of text looked up at a time, to stay in the cache
+BATCH_BYTES: Final = 1 << 17  # bytes of text looked up at a time, to stay in the cache: half the time of 1 << 21
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -57,11 +57,11 @@ FEATURE_NAMES: Final[tuple[str, ...]] = (
     "brackets",
     "links",
     "symbols",
-    "dashes",
     "short words",
     "first letter",
     "last sign",
     "copies on the page",
+    "copies above",
     "lines on the page",
     "text on the page",
     "typical size",
@@ -84,7 +84,6 @@ FEATURE_NAMES: Final[tuple[str, ...]] = (
     "lines to the next line that ends a sentence",
     "lines since a line of middling size",
     "lines to the next line of middling size",
-    "run of long lines",
     "run of short lines",
     "run of lines that end no sentence",
     "lines to the long stretch",
@@ -92,23 +91,19 @@ FEATURE_NAMES: Final[tuple[str, ...]] = (
     "lines of the long stretch",
     "size 3 above",
     "size 2 above",
-    "last sign 2 above",
     "size 1 above",
     "last sign 1 above",
-    "words 1 above",
     "first letter 1 above",
     "starts like the line 1 above",
     "digits 1 above",
     "capitals 1 above",
     "size 1 below",
     "last sign 1 below",
-    "words 1 below",
     "first letter 1 below",
     "starts like the line 1 below",
     "digits 1 below",
     "capitals 1 below",
     "size 2 below",
-    "last sign 2 below",
     "size 3 below",
     "mean size within 2",
     "sentence lines within 2",
@@ -134,8 +129,6 @@ FEATURE_NAMES: Final[tuple[str, ...]] = (
     "text of long lines within 30",
     "words shared with long lines",
     "words compared",
-    "shared words above",
-    "shared words below",
     "shared words within 4",
     "pages of the site with this line",
     "share of the site's pages with this line",
@@ -145,6 +138,10 @@ FEATURE_NAMES: Final[tuple[str, ...]] = (
 
 SECOND_NAMES: Final[tuple[str, ...]] = (
     "own score",
+    "mean score of the page",
+    "own score against the page",
+    "surely dropped lines",
+    "share of lines surely dropped",
     "score 4 above",
     "score 3 above",
     "score 2 above",
@@ -238,7 +235,7 @@ def measure(lines: pl.DataFrame) -> Measured:
     scale = np.maximum(chars, 1) / head
     size = np.floor(chars + counts["wide"] * scale)
     tail = _tails(stripped.str.tail(2))
-    same = lines.select(pl.len().over("doc", "text")).to_series().to_numpy().astype(np.float64) if n else np.zeros(0)
+    same, above = _copies(lines)
     n_words = np.maximum(counts["words"], 1)
     letters = np.maximum(counts["letters"], 1)
     own = {
@@ -261,11 +258,11 @@ def measure(lines: pl.DataFrame) -> Measured:
         "brackets": counts["brackets"],
         "links": counts["links"],
         "symbols": counts["symbols"],
-        "dashes": counts["dashes"],
         "short words": counts["short_words"] / n_words,
         "first letter": counts["first"],
         "last sign": tail,
         "copies on the page": same,
+        "copies above": above,
     }
     zero = np.zeros(n)
     return Measured(
@@ -321,8 +318,6 @@ def first_features(measured: Measured) -> Floats:
         back, ahead = _distances(which, first, last)
         columns[f"lines since a {name}"] = back
         columns[f"lines to the next {name}"] = ahead
-    back, ahead = _distances(~long, first, last)
-    columns["run of long lines"] = np.minimum(back + ahead, FAR)
     columns["run of short lines"] = np.minimum(
         columns["lines since a line of middling size"] + columns["lines to the next line of middling size"], FAR
     )
@@ -338,10 +333,8 @@ def first_features(measured: Measured) -> Floats:
     for step in (-3, -2, -1, 1, 2, 3):
         side = f"{abs(step)} {'above' if step < 0 else 'below'}"
         columns[f"size {side}"] = _neighbour(size, step, first, last)
-        if abs(step) <= 2:
-            columns[f"last sign {side}"] = _neighbour(sign, step, first, last)
         if abs(step) == 1:
-            columns[f"words {side}"] = _neighbour(words, step, first, last)
+            columns[f"last sign {side}"] = _neighbour(sign, step, first, last)
             columns[f"first letter {side}"] = _neighbour(letter, step, first, last)
             columns[f"starts like the line {side}"] = _neighbour(measured.start, step, first, last) == measured.start
             columns[f"digits {side}"] = _neighbour(measured.own["digits"], step, first, last)
@@ -362,8 +355,6 @@ def first_features(measured: Measured) -> Floats:
     shared, known = shared_words(measured, long)
     columns["words shared with long lines"] = shared
     columns["words compared"] = known
-    columns["shared words above"] = _neighbour(shared, -1, first, last)
-    columns["shared words below"] = _neighbour(shared, 1, first, last)
     mean = _window(first, last, 4)
     columns["shared words within 4"] = mean(np.floor(shared * 64))
 
@@ -385,6 +376,13 @@ def second_features(measured: Measured, scores: npt.NDArray[np.float64]) -> Floa
     score = np.floor(scores * 4096 + 0.5)
     keep = 4096 - score
     columns["own score"] = score / 4096
+    n_lines = (last - first).astype(np.float64)
+    scores_total, _ = sums(score, first, last)
+    columns["mean score of the page"] = scores_total / n_lines / 4096
+    columns["own score against the page"] = (score - scores_total / n_lines) / 4096
+    surely, _ = sums((score >= 3600).astype(np.float64), first, last)
+    columns["surely dropped lines"] = surely
+    columns["share of lines surely dropped"] = surely / n_lines
     for step in (-4, -3, -2, -1, 1, 2, 3, 4):
         side = f"{abs(step)} {'above' if step < 0 else 'below'}"
         columns[f"score {side}"] = _neighbour(score, step, first, last) / 4096
@@ -421,8 +419,7 @@ def second_features(measured: Measured, scores: npt.NDArray[np.float64]) -> Floa
     columns["shared kept words within 3"] = _window(first, last, 3)(np.floor(shared * 64))
     worth = np.floor((keep - 2048) * (np.minimum(size, 300.0) + 20) / 64)
     columns.update(_stretch("kept stretch", worth, first, last))
-    for name, values in _against(measured, keep).items():
-        columns[name] = values
+    columns.update(_against(measured, keep))
     return _matrix(columns, SECOND_NAMES)
 
 
@@ -539,7 +536,7 @@ def _distances(which: Bools, first: Ints, last: Ints) -> tuple[Doubles, Doubles]
 
 _FIELDS: Final = (
     ("letters", "digits", "capitals", "wide", "words", "commas", "stops", "separators"),
-    ("quotes", "colons", "times", "numbers", "brackets", "links", "symbols", "dashes"),
+    ("quotes", "colons", "times", "numbers", "brackets", "links", "symbols"),
 )
 
 
@@ -554,7 +551,7 @@ def _pair_tables() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     def between(values: npt.NDArray[np.int64], low: int, high: int) -> Bools:
         return (values >= low) & (values <= high)
 
-    digit, space = between(a, 48, 57), a == 32
+    digit = between(a, 48, 57)
     upper = between(a, 65, 90)
     upper |= (a == 0xC3) & between(b, 0x80, 0x9E)
     upper |= (a == 0xC4) & (b % 2 == 0) & (b < 0xB8)
@@ -582,7 +579,6 @@ def _pair_tables() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
         "brackets": byte("()[]"),
         "links": (a == 47) & (b == 47) | (a == 64) | (a == 119) & (b == 119),
         "symbols": byte("$%#*=+_~^{}<&") | (a == 0xC2) & np.isin(b, (0xA9, 0xAE, 0xA3)) | (a == 0x82) & (b == 0xAC),
-        "dashes": space & ((b == 45) | (b == 0xE2)),
     }
     tables = []
     for names in _FIELDS:
@@ -594,8 +590,10 @@ def _pair_tables() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
 
 
 _PAIRS: Final = _pair_tables()
-_IN_WORD: Final = np.array([b >= 0xC3 or chr(b).isalnum() and b < 128 or 0x80 <= b < 0xC0 for b in range(256)])
-_HAN: Final = np.array([0xE4 <= b <= 0xE9 or b == 0xE3 for b in range(256)])
+_IN_WORD: Final = np.array([b >= 0xC3 or (chr(b).isalnum() and b < 128) or 0x80 <= b < 0xC0 for b in range(256)])
+_HAN_FIRST: Final = 0xE3  # first bytes of kana and Chinese characters, which stand without spaces
+_HAN_LAST: Final = 0xE9
+_PADDING: Final = np.full(24, 10, np.uint8)
 _KEEP_BYTES: Final = np.array([(1 << (8 * n)) - 1 for n in range(9)], np.uint64)
 
 
@@ -606,15 +604,14 @@ def _read_heads(heads: pl.Series, page: Ints, starts: Ints) -> tuple[dict[str, D
     counts = {name: np.zeros(n) for name in names}
     keys: list[npt.NDArray[np.uint64]] = []
     rows: list[npt.NDArray[np.int32]] = []
-    closed = (heads + "\n").rechunk()
-    sizes = closed.str.len_bytes().to_numpy().astype(np.int64)
-    through = np.cumsum(sizes)
+    closed = (heads + "\n").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    offsets = np.frombuffer(closed.buffers()[1], np.int64)[closed.offset : closed.offset + n + 1]
+    data = np.frombuffer(closed.buffers()[2], np.uint8) if n else np.zeros(0, np.uint8)
     low = 0
     while low < n:
-        target = (through[low - 1] if low else 0) + BATCH_BYTES
-        high = max(low + 1, int(np.searchsorted(through, target)))
-        text = closed[low:high].str.join("").item().encode()
-        key, row = _read_batch(text, sizes[low:high], counts, low)
+        high = max(low + 1, int(np.searchsorted(offsets, offsets[low] + BATCH_BYTES, side="right")) - 1)
+        text = data[offsets[low] : offsets[high]]
+        key, row = _read_batch(text, offsets[low : high + 1] - offsets[low], counts, low)
         keys.append(key)
         rows.append(row)
         low = high
@@ -630,19 +627,21 @@ def _read_heads(heads: pl.Series, page: Ints, starts: Ints) -> tuple[dict[str, D
 
 
 def _read_batch(
-    text: bytes, sizes: Ints, counts: dict[str, Doubles], low: int
+    text: Bytes, offsets: Ints, counts: dict[str, Doubles], low: int
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
-    buffer = np.frombuffer(text + b"\n" * 24, np.uint8)
+    """Fill in `counts` for the lines of `text`, and return the key and line of each word."""
     size = len(text)
-    offsets = np.concatenate(([0], np.cumsum(sizes)))
+    buffer = np.concatenate((text, _PADDING))
     begin = offsets[:-1]
     n = len(begin)
     here = slice(low, low + n)
-    pairs = buffer[:size].astype(np.uint16) << 8 | buffer[1 : size + 1]
+    pairs = buffer[:size].astype(np.intp)
+    pairs <<= 8
+    pairs |= buffer[1 : size + 1]
     for table, names in zip(_PAIRS, _FIELDS, strict=True):
-        sums = np.add.reduceat(table[pairs], begin)
+        sums_of = np.add.reduceat(table.take(pairs), begin)
         for place, name in enumerate(names):
-            counts[name][here] = (sums >> np.uint64(8 * place)) & np.uint64(255)
+            counts[name][here] = (sums_of >> np.uint64(8 * place)) & np.uint64(255)
     lead = buffer[begin]
     follow = buffer[begin + 1]
     counts["start"][here] = lead.astype(np.int64) << 16 | follow.astype(np.int64) << 8 | np.where(lead > 0xE0, buffer[begin + 2], 0)
@@ -652,26 +651,32 @@ def _read_batch(
     is_digit = (first_pair >> np.uint64(8)) & np.uint64(1)
     counts["first"][here] = np.where(is_upper, 3, np.where(is_letter, 2, np.where(is_digit, 1, 0)))
 
-    inside = _IN_WORD[buffer[: size + 1]]
+    inside = _IN_WORD.take(buffer[: size + 1])
     edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
     if inside[0]:
         edges = np.concatenate(([0], edges))
     word_start, word_end = edges[0::2], edges[1::2]
     length = word_end - word_start
     bound = np.searchsorted(word_start, offsets)
-    per_line = np.diff(bound)
-    line = np.repeat(np.arange(n, dtype=np.int32), per_line)
+    in_line = np.diff(bound)
+    line = np.repeat(np.arange(n, dtype=np.int32), in_line)
     two_bytes = buffer[word_start] >= 0xC3
     letters = np.where(two_bytes, length >> 1, length)
-    counts["short_words"][here] = np.bincount(line[letters <= 3], minlength=n)
-    han_at = np.flatnonzero(_HAN[buffer[:size]])
-    counts["words"][here] = np.maximum(per_line, 1) + np.diff(np.searchsorted(han_at, offsets)) // 2
-    chosen = (letters >= 4) & ~_HAN[buffer[word_start]]
+    short = np.concatenate(([0], np.cumsum(letters <= 3)))
+    counts["short_words"][here] = short[bound[1:]] - short[bound[:-1]]
+    han_at = np.flatnonzero((text >= _HAN_FIRST) & (text <= _HAN_LAST))
+    per_line = np.diff(np.searchsorted(han_at, offsets))
+    counts["words"][here] = np.maximum(in_line, 1) + per_line // 2
+    lead = buffer[word_start]
+    chosen = np.flatnonzero((letters >= 4) & ~((lead >= _HAN_FIRST) & (lead <= _HAN_LAST)))
     word_start, length, line = word_start[chosen], length[chosen], line[chosen]
-    if len(han_at):
-        word_start = np.concatenate((word_start, han_at))
-        length = np.concatenate((length, np.full(len(han_at), 6)))
-        line = np.concatenate((line, np.repeat(np.arange(n, dtype=np.int32), np.diff(np.searchsorted(han_at, offsets)))))
+    if len(han_at):  # a word is then a character and the next one: six bytes, if the line has as many left
+        han_line = np.repeat(np.arange(n, dtype=np.int32), per_line)
+        left = offsets[han_line + 1] - 1 - han_at
+        pairs_at, han_line = han_at[left >= 6], han_line[left >= 6]
+        word_start = np.concatenate((word_start, pairs_at))
+        length = np.concatenate((length, np.full(len(pairs_at), 6)))
+        line = np.concatenate((line, han_line))
         order = np.argsort(line, kind="stable")
         word_start, length, line = word_start[order], length[order], line[order]
     eight = np.ndarray((size + 16,), np.dtype("<u8"), buffer=buffer, strides=(1,))
@@ -681,6 +686,15 @@ def _read_batch(
     key[wide] += (eight[word_start[wide] + 8] & _KEEP_BYTES[np.minimum(length[wide] - 8, 6)]) * np.uint64(0x9E3779B97F4A7C15)
     key *= np.uint64(0xD6E8FEB86659FD93)
     return key, line + np.int32(low)
+
+
+def _copies(lines: pl.DataFrame) -> tuple[Doubles, Doubles]:
+    """How often each line's text stands on its page, and how often above it."""
+    same = lines.select(pl.len().over("doc", "text")).to_series().to_numpy().astype(np.float64)
+    above = np.zeros(len(same))
+    repeated = np.flatnonzero(same > 1)  # few: counting in order is slow
+    above[repeated] = lines[repeated].select(pl.int_range(pl.len()).over("doc", "text")).to_series().to_numpy()
+    return same, above
 
 
 def _tails(tails: pl.Series) -> Doubles:

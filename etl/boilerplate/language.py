@@ -56,7 +56,7 @@ def samples(texts: pl.Series) -> pl.Series:
 
 
 def _middles(windows: pl.Series) -> pl.Series:
-    """The middle of each window's longest line; of the window, when no line is long; "" when that has no letter."""
+    """The middle of each window's longest line with a letter; of the window, when none is long; "" without a letter."""
     window, line = pl.col("window"), pl.col("line")
     room = line.str.len_chars().cast(pl.Int64) - SAMPLE_CHARS
     middle = line.str.slice((room // 2).clip(0), SAMPLE_CHARS)
@@ -65,7 +65,7 @@ def _middles(windows: pl.Series) -> pl.Series:
         .with_row_index("doc")
         .with_columns(line=window.str.split("\n"))
         .explode("line")
-        .with_columns(chars=line.str.len_chars())
+        .with_columns(chars=pl.when(line.str.contains(r"\p{L}")).then(line.str.len_chars()).otherwise(0))
         .group_by("doc", maintain_order=True)
         .agg(window.first(), line.get(pl.col("chars").arg_max()), pl.col("chars").max())
         .with_columns(

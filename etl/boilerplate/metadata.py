@@ -11,22 +11,26 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from rapidfuzz import fuzz, process
 
 from etl.boilerplate.lines import MARKS
 
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
 FOUND: Final = pl.Schema(
     {
-        "doc": pl.UInt32,
-        "title": pl.String,
-        "site": pl.String,
-        "authors": pl.List(pl.String),
+        "doc": pl.UInt32(),
+        "title": pl.String(),
+        "site": pl.String(),
+        "authors": pl.List(pl.String()),
         "published_at": pl.Datetime("us", "UTC"),
     }
 )
@@ -38,6 +42,8 @@ LONG_CHARS: Final = 140  # a line of this length is prose, not a heading
 LONG_WIDE_CHARS: Final = 60  # the same in scripts of three bytes a letter, where words are short
 SHORT_COST: Final = 70  # a line adds to the body what it has above this length
 BODY_LINES: Final = 5  # lines of the body that are compared with a title
+HEAD_LINES: Final = 6  # the head of a document that has no prose
+MIDNIGHT: Final = time(0)
 HEAD_CHARS: Final = 240  # longest line that is looked at
 BYLINE_CHARS: Final = 140
 NEAR_TITLE: Final = 92.0  # rapidfuzz ratio of two normalised titles that differ by a comma, a quote, a word's ending
@@ -139,8 +145,11 @@ _LABEL_BYLINE: Final = (
 _HAN_BYLINE: Final = r"(?:文|图文|圖文|撰文|作者|记者|記者|通讯员|编辑|編輯|责任编辑|責任編輯|实习编辑|取材・文|取材|執筆|著者|ライター|글|글쓴이)"
 
 _PARTICLES: Final = frozenset(
-    "de da do dos das di del della dello der den van von zu zum zur ter ten te la le las los el al bin ibn ben abu y e i "
-    "af av du des st mc mac".split()
+    {
+        *("de", "da", "do", "dos", "das", "di", "del", "della", "der", "den", "van", "von", "zu", "zum", "zur", "ter"),
+        *("te", "la", "le", "las", "los", "el", "al", "bin", "ibn", "ben", "abu", "y", "e", "i", "af", "av"),
+        *("du", "des", "st"),
+    }
 )
 _JOINERS: Final = re.compile(
     r"\s*(?:,|;|、|，|/|／|\s(?:and|und|et|y|e|en|i|oraz|и|και|ve|dan|with|&|\+)\s)\s*", re.IGNORECASE
@@ -372,7 +381,7 @@ def extract(lines: pl.DataFrame, docs: pl.DataFrame, *, latest: datetime = LATES
     repeats = _repeats(head, known)
     told = _title_lines(head, every, docs.join(known, on="doc", how="anti"), dates=dates, bylines=bylines)
     named = pl.concat([known.select("doc", "title"), told.filter("cut").select("doc", "title")]).unique("doc")
-    later = _later_repeats(lines, named, after=head)
+    later = _later_repeats(lines, named)
     names = _bare_names(head, titles=pl.concat([repeats, told.filter("cut").drop("cut")]), bylines=bylines)
     decided = [told.filter("cut"), repeats, later, bylines.filter("cut"), names, dates.filter("cut")]
     marks = _marks(lines, pl.concat([rows.select("row", "rule", "score") for rows in decided]), prefixes)
@@ -408,14 +417,14 @@ def _head(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The short lines down to where each document's body begins, and all lines there whatever their length.
 
     Added columns: row (in `lines`), bare (stripped text), chars, idx (number of the line among the document's lines),
-    body (idx of the first line of prose), above and below (blank lines next to it), spaced (whether blank lines stand
-    between most paragraphs, so that they tell nothing).
+    body (idx of the first line of prose), prose (whether there is any), above and below (blank lines next to it), spaced
+    (whether blank lines stand between most paragraphs, so that they tell nothing).
     """
     if lines.is_empty():
         row = pl.Series("row", [], dtype=pl.UInt32)
-        numbers = {name: pl.Int32 for name in ("chars", "idx", "body", "above", "below")}
-        empty = lines.select("doc", "line", "start", "end", "text").with_columns(
-            row, pl.col("text").alias("bare"), *(pl.lit(0, kind).alias(n) for n, kind in numbers.items()), spaced=False
+        numbers = [pl.lit(0, pl.Int32).alias(name) for name in ("chars", "idx", "body", "above", "below")]
+        empty = lines.select("doc", "line", "start", "end", "text", bare="text").with_columns(
+            row, *numbers, spaced=pl.lit(False), prose=pl.lit(False)
         )
         return empty, empty
     doc = lines["doc"].to_numpy()
@@ -454,6 +463,7 @@ def _head(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
             pl.Series("above", gap[reach], dtype=pl.Int32),
             pl.Series("below", below[reach], dtype=pl.Int32),
             pl.Series("spaced", np.repeat(spaced, sizes)[reach], dtype=pl.Boolean),
+            pl.Series("prose", (body_of_row < size)[reach], dtype=pl.Boolean),
         )
     )
     return every.filter(pl.col("chars") <= HEAD_CHARS).with_columns(bare=pl.col("text").str.strip_chars()), every
@@ -462,9 +472,7 @@ def _head(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 _SENTENCE_END: Final = r"[.!?。！？…:：;؟।]['\"”’»)\]】」』]*\s*$"
 
 
-def _body_starts(
-    weight: np.ndarray, long: np.ndarray, late: np.ndarray, *, firsts: np.ndarray, sizes: np.ndarray
-) -> np.ndarray:
+def _body_starts(weight: Ints, long: Bools, late: Bools, *, firsts: Ints, sizes: Ints) -> Ints:
     """Where each document's body begins: the first long line of the stretch with most prose and fewest short lines.
 
     The stretch of greatest sum, where a line is worth its length less SHORT_COST (both bounded): teasers among
@@ -474,9 +482,7 @@ def _body_starts(
     worth = np.clip(weight, 0, 400) - SHORT_COST
     worth = np.where(long, worth, np.clip(worth, -SHORT_COST // 2, 0))
     worth = np.where(late & long, worth // 2, worth)
-    apart = np.repeat(
-        np.arange(len(firsts), dtype=np.int64) * -(1 << 40), sizes
-    )  # keeps documents out of each other's sums
+    apart = np.repeat(np.arange(len(firsts)) * -(1 << 40), sizes)  # keeps each document's sums below those before it
     total = np.cumsum(worth)
     before = total - worth + apart  # the sum before each line
     lowest = np.minimum.accumulate(before)
@@ -501,9 +507,17 @@ _DATED: Final = (
 )
 
 
+def _above_body() -> pl.Expr:
+    """Whether a line stands above the body; among the first few lines, where a document has no prose to go by."""
+    return (pl.col("idx") < pl.col("body")) & (pl.col("prose") | (pl.col("idx") < HEAD_LINES))
+
+
 def _date_lines(head: pl.DataFrame, docs: pl.DataFrame, *, latest: datetime) -> pl.DataFrame:
-    """Lines of the head with a date: row, doc, idx, body, published_at, is_update, rule, score, cut, bare."""
-    columns = ["row", "doc", "idx", "body", "bare"]
+    """Lines of the head with the page's date: row, doc, idx, body, published_at, is_update, alone, labelled, rule, score, cut.
+
+    alone: the line says nothing else, and so can go. A line that says more must have a label or a time of day.
+    """
+    columns = ["row", "doc", "idx", "body", "prose", "bare"]
     numbered = head.filter((pl.col("chars") <= BYLINE_CHARS) & pl.col("bare").str.contains(r"[0-9٠-٩۰-۹]{2}"))
     rows = numbered.filter(pl.col("bare").str.contains(_DATED))
     langs = docs.select("doc", lang=pl.col("lang").fill_null("") if "lang" in docs.columns else pl.lit(""))
@@ -512,6 +526,7 @@ def _date_lines(head: pl.DataFrame, docs: pl.DataFrame, *, latest: datetime) -> 
     read = [_read_date(text, lang=lang, latest=latest) for text, lang in rows.select("bare", "lang").iter_rows()]
     alone = [date is not None and _is_dateline(date.rest) for date in read]
     labelled = [date is not None and bool(_PUBLISH_WORDS.search(date.rest) or date.is_update) for date in read]
+    timed = [date is not None and date.at.time() != MIDNIGHT for date in read]
     return (
         rows.drop("lang")
         .with_columns(
@@ -522,22 +537,31 @@ def _date_lines(head: pl.DataFrame, docs: pl.DataFrame, *, latest: datetime) -> 
             rule=pl.lit("dateline"),
             score=pl.lit(0.9, pl.Float32),
         )
-        .filter(pl.col("published_at").is_not_null() & (pl.col("alone") | (pl.col("idx") < pl.col("body"))))
-        .with_columns(
-            cut=pl.col("alone")
-            & ((pl.col("idx") < pl.col("body")) | (pl.col("labelled") & (pl.col("idx") <= pl.col("body") + 2)))
+        .filter(
+            pl.col("published_at").is_not_null()
+            & (
+                pl.col("alone")
+                | (pl.col("idx") < pl.col("body")) & (pl.col("labelled") | pl.Series(timed, dtype=pl.Boolean))
+            )
         )
+        .with_columns(
+            cut=pl.col("alone") & (_above_body() | pl.col("labelled") & (pl.col("idx") <= pl.col("body") + 2))
+        )
+        .drop("prose")
     )
 
 
-_MAYBE_BYLINE: Final = rf"(?i)^[\s•·|>–—*_-]*(?:(?:{_LABEL_BYLINE})\s?[:：]|(?:{_BARE_BYLINE})\s)|^[\s（(【\[]*{_HAN_BYLINE}|记者|記者|기자|특파원"
+_MAYBE_BYLINE: Final = (
+    rf"(?i)^[\s•·|>–—*_-]*(?:(?:{_LABEL_BYLINE})\s?[:：]|(?:{_BARE_BYLINE})\s)|^[\s（(【\[]*{_HAN_BYLINE}|"
+    r"记者|記者|기자|특파원"
+)
 
 
 def _byline_lines(head: pl.DataFrame) -> pl.DataFrame:
     """Lines of the head that name the authors: row, doc, idx, body, authors, rule, score, cut."""
     rows = head.filter(
         (pl.col("chars") <= BYLINE_CHARS)
-        & (pl.col("idx") <= pl.col("body") + 2)
+        & (_above_body() | pl.col("prose") & (pl.col("idx") <= pl.col("body") + 2))
         & pl.col("bare").str.contains(_MAYBE_BYLINE)
     ).select("row", "doc", "idx", "body", "bare")
     # A line or two a document: those of its head that begin as a byline does.
@@ -586,13 +610,51 @@ def _date_prefixes(every: pl.DataFrame, docs: pl.DataFrame, *, latest: datetime)
     ).filter(pl.col("published_at").is_not_null())
 
 
-# ---- titles ------------------------------------------------------------------------------------------------------------
+# ---- titles ----------------------------------------------------------------------------------------------------------
+
+TITLE_CHARS_MIN: Final = 8
+TITLE_CHARS_MIN_WIDE: Final = 4  # in Chinese and Japanese
+TITLE_CHARS_MAX: Final = 180
+TITLE_CHARS_SLACK: Final = 3  # a repeat below the head may differ by a space or a quotation mark
+CANDIDATES: Final = 80  # lines above the body that can be its title
+TITLE_POINTS_MIN: Final = 3.5  # weaker guesses are dropped: 0.4 % of the right ones, near half of those without one
+STANDFIRST_MARGIN: Final = 0.75  # points by which a standfirst may beat the title above it
+STEM_CHARS: Final = 5
+BODY_LINE_CHARS: Final = (
+    400  # of each of the first BODY_LINES lines of the body, which a title's words are looked for in
+)
+
+WEIGHTS: Final[dict[str, float]] = {
+    # its words come again in the body, in the address, in a longer line
+    "recurs": 2.4, "hits": 2.8, "slug": 4.0, "slug_2": 2.8, "in_crumbs": 2.2, "like_first": 0.7,
+    # its own form
+    "shaped": 1.7, "sentence": -1.8, "stop": -0.5, "cut_off": -0.8, "quoted": -0.4, "chain": -0.9, "tags": -2.5,
+    "credit": -1.5, "numbered": -2.9, "capitals": 0.5, "one_word": -1.4, "few_words": -1.3, "medium": 0.9,
+    "big": -1.3, "own_suffix": -0.6, "is_site": -2.5, "said": -1.5, "dated": -3.0,
+    # where it stands
+    "first": 1.6, "second": 1.1, "at_0": -1.8, "at_1": 0.6, "at_2": 0.7, "at_4": 0.6, "at_8": 0.3, "at_16": -0.4,
+    # what stands around it
+    "said_1": 0.7, "said_2": 1.2, "said_more": 1.5, "dated_1": 1.2, "dated_2": 1.0, "dated_more": 0.3,
+    "said_before": 0.5, "above_date": 0.8, "good_after": -0.3, "fair_before": -0.7, "fair_before_2": -0.9,
+    "fair_before_3": -0.5, "brief_before_2": 0.5, "brief_after": -0.5, "brief_after_2": 0.4, "bulk": -1.0,
+}  # fmt: skip
+"""What each piece of evidence adds to a line's points as a title (columns of `_candidates`).
+
+Fitted by conditional logit, one page a choice, on 754 labelled pages of 589 sites (full and light text, each with and
+without its address), then rounded; dated, is_site, tags and credit are set by hand, too rare there to be fitted.
+"""
 
 _SEPARATOR: Final = r"\s*[|｜]\s*|\s+[-–—»›•·:/]+\s+|\s*[»›]\s*"
-_TIGHT_SEPARATOR: Final = (
-    r"\s*[|｜_–—»›>-]+\s*"  # where words aren't spaced, a hyphen or low line needs no spaces either
+_TIGHT_SEPARATOR: Final = r"\s*[|｜_–—»›>-]+\s*"  # where words aren't spaced, no mark needs spaces either
+_CONTENT_WORD: Final = (
+    r"[\p{Han}\p{Katakana}\p{Hangul}\p{Thai}ー]{2}|"
+    r"[\p{Latin}\p{Greek}\p{Cyrillic}\p{Arabic}\p{Hebrew}\p{Devanagari}\p{N}]{4,}"
+)
+_CLOCK: Final = (
+    r"\b(?:[01]?\d|2[0-3])[:.][0-5]\d\b.*[12]\d{3}|\b\d+ (?:hours?|minutes?|days?) ago\b|^\d{1,2} min(?:ute)? read"
 )
 _HAN: Final = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
+_MARKS: Final = " \t|｜_–—»›:·•/-"
 _SPLIT: Final = "\x1f"
 
 
@@ -646,87 +708,23 @@ def _repeats(head: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-_CONTENT_WORD: Final = r"[\p{Han}\p{Katakana}\p{Hangul}\p{Thai}ー]{2}|[\p{Latin}\p{Greek}\p{Cyrillic}\p{Arabic}\p{Hebrew}\p{Devanagari}\p{N}]{4,}"
-STEM_CHARS: Final = 5
-BODY_LINE_CHARS: Final = 400
-_CLOCK: Final = (
-    r"\b(?:[01]?\d|2[0-3])[:.][0-5]\d\b.*[12]\d{3}|\b\d+ (?:hours?|minutes?|days?) ago\b|^\d{1,2} min(?:ute)? read"
-)
-
-
-def _later_repeats(lines: pl.DataFrame, named: pl.DataFrame, *, after: pl.DataFrame) -> pl.DataFrame:
-    """Whole lines below the head (`after`) that are the title, word for word: row, rule, score."""
-    titles = named.select("doc", key=_key(pl.col("title")), title_chars=pl.col("title").str.len_chars().cast(pl.Int64))
-    chars = (pl.col("end") - pl.col("start")).cast(pl.Int64)
+def _later_repeats(lines: pl.DataFrame, named: pl.DataFrame) -> pl.DataFrame:
+    """Whole lines anywhere that are the title, word for word: row, rule, score."""
+    titles = named.filter(pl.col("title").str.len_chars() >= TITLE_CHARS_MIN).select(
+        "doc", key=_key(pl.col("title")), chars=pl.col("title").str.len_chars().cast(pl.Int64)
+    )
+    lengths = np.full(1 + max([0, *lines["doc"].tail(1), *titles["doc"]]), -HEAD_CHARS, np.int64)
+    lengths[titles["doc"].to_numpy()] = titles["chars"].to_numpy()
+    chars = lines["end"].to_numpy().astype(np.int64) - lines["start"].to_numpy()
+    rows = np.flatnonzero(np.abs(chars - lengths[lines["doc"].to_numpy()]) <= TITLE_CHARS_SLACK)
     return (
-        lines.select("doc", "text", chars=chars)
-        .with_row_index("row")
-        .filter(pl.col("chars") <= TITLE_CHARS_MAX)
+        lines[rows]
+        .select("doc", "text", row=pl.Series(rows, dtype=pl.UInt32))
         .join(titles, on="doc", maintain_order="left")
-        .filter((pl.col("chars") - pl.col("title_chars")).abs() <= 3, pl.col("title_chars") >= TITLE_CHARS_MIN)
-        .join(after.select("row"), on="row", how="anti", maintain_order="left")
         .filter(_key(pl.col("text")) == pl.col("key"))
         .select("row", rule=pl.lit("repeated-title"), score=pl.lit(1.0, pl.Float32))
     )
 
-
-TITLE_CHARS_MIN: Final = 8
-TITLE_CHARS_MIN_WIDE: Final = 4
-TITLE_CHARS_MAX: Final = 180
-CANDIDATES: Final = 80  # lines above the body that can be its title
-TITLE_POINTS_MIN: Final = 3.5  # weaker guesses are no title at all
-STANDFIRST_MARGIN: Final = 0.75
-WEIGHTS: Final = {
-    "recurs": 2.4,
-    "hits": 2.8,
-    "in_crumbs": 2.2,
-    "own_suffix": -0.6,
-    "slug": 4.0,
-    "slug_2": 2.8,
-    "is_site": -2.5,
-    "sentence": -1.8,
-    "stop": -0.5,
-    "cut_off": -0.8,
-    "quoted": -0.4,
-    "chain": -0.9,
-    "capitals": 0.5,
-    "first": 1.6,
-    "second": 1.1,
-    "said": -1.5,
-    "dated": -3.0,
-    "said_1": 0.7,
-    "said_2": 1.2,
-    "said_more": 1.5,
-    "dated_1": 1.2,
-    "dated_2": 1.0,
-    "dated_more": 0.3,
-    "said_before": 0.5,
-    "good_after": -0.3,
-    "at_0": -1.8,
-    "at_1": 0.6,
-    "at_2": 0.7,
-    "at_4": 0.6,
-    "at_8": 0.3,
-    "at_16": -0.4,
-    "medium": 0.9,
-    "big": -1.3,
-    "one_word": -1.4,
-    "few_words": -1.3,
-    "fair_before": -0.7,
-    "fair_before_2": -0.9,
-    "fair_before_3": -0.5,
-    "brief_before_2": 0.5,
-    "brief_after": -0.5,
-    "brief_after_2": 0.4,
-    "numbered": -2.9,
-    "bulk": -1.0,
-    "above_date": 0.8,
-    "tags": -2.5,
-    "credit": -1.5,
-    "shaped": 1.7,
-    "like_first": 0.7,
-}
-"""What each piece of evidence adds to a title's points."""
 
 TOLD: Final = pl.Schema(
     {
@@ -780,11 +778,7 @@ def _candidates(
         parts=separator.otherwise(bare.str.replace_all(_SEPARATOR, _SPLIT)).str.split(_SPLIT),
         times=pl.len().over("doc", "key"),
     )
-    for extra, name in (
-        (_in_longer(rows), "longer"),
-        (_slug_share(rows, docs), "slug"),
-        (_body_share(rows, every), "recurs"),
-    ):
+    for extra in (_in_longer(rows), _slug_share(rows, docs), _body_share(rows, every)):
         rows = rows.join(extra, on="row", how="left", maintain_order="left")
     rows = rows.join(docs.select("doc", host=_host(docs)), on="doc", how="left", maintain_order="left")
     flat = key.str.replace_all(" ", "")
@@ -961,9 +955,9 @@ def _choose(rows: pl.DataFrame) -> pl.DataFrame:
         title=title.str.strip_chars(),
         site=pl.when(pl.col("own_suffix") & many).then(pl.col("parts").list.last()),
         rule=pl.when("own_suffix").then(pl.lit("title-site-suffix")).otherwise(pl.lit("title")),
-        score=(pl.col("points") / 12).clip(0.0, 1.0).cast(pl.Float32),
+        score=(pl.col("points") / 15).clip(0.0, 1.0).cast(pl.Float32),
         idx="idx",
-        cut=sure & (pl.col("idx") < pl.col("body")),
+        cut=sure & (pl.col("idx") < pl.col("body")) & pl.col("prose"),
         key="key",
     )
     chosen = best.filter("cut").select("doc", "title", title_key=_key(pl.col("title")), key="key", chosen="row")
@@ -986,7 +980,9 @@ def _choose(rows: pl.DataFrame) -> pl.DataFrame:
             cut=pl.lit(True),
         )
     )
-    return pl.concat([best.drop("key"), again]).cast(dict(TOLD)).sort("row")  # type: ignore[arg-type]
+    return (
+        pl.concat([best.drop("key"), again]).select(pl.col(name).cast(kind) for name, kind in TOLD.items()).sort("row")
+    )
 
 
 def _host(docs: pl.DataFrame) -> pl.Expr:

@@ -12,9 +12,9 @@ import functools
 import importlib.resources
 import json
 import lzma
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,11 @@ RULE: Final = "line-model"
 WEIGHTS: Final = "line_model.json.xz"
 STEPS: Final = 4096  # scores are whole steps; sums of them are then exact
 LEAF_UNIT: Final = 1 << 16  # a leaf value of 65,536 is one unit of log odds
-THRESHOLD: Final = 0.5
+THRESHOLD: Final = 0.4  # benchmarks/line_model_thresholds.py prints what each choice does
+SURE: Final = 0.8
+CHROME_SHARE: Final = 0.1  # a page with this share of sure lines still has its chrome
+CLEAN_THRESHOLD: Final = 0.85  # more than halves the characters cut from clean articles (0.9 to 0.4 percent), for 0.001
+# of shingle F1 on whole pages and 0.004 on pages cut before
 BATCH_LINES: Final = 16384  # lines scored together: their columns stay in the cache; whole pages only
 BLOCK: Final = 8192
 NAMED_FEATURES: Final = 3
@@ -41,14 +45,14 @@ Floats = npt.NDArray[np.float32]
 class Forest:
     """Symmetric trees. Level d of tree t asks whether feature[t, d] > border[t, d]; the answers are bits of the leaf's number.
 
-    leaf: log odds in 1/LEAF_UNIT. share: training weight of each leaf, for the mean of the leaves below a node.
+    leaf: log odds in 1/LEAF_UNIT. means: for each level, the mean leaf below each node of each tree.
     """
 
     names: tuple[str, ...]
     feature: npt.NDArray[np.int32]
     border: Floats
     leaf: Doubles
-    share: Doubles
+    means: tuple[Doubles, ...]
     bias: float
 
 
@@ -71,28 +75,35 @@ def loads(packed: bytes) -> LineModel:
     """The model in `packed`, as benchmarks/train_line_model.py writes it."""
     raw = json.loads(lzma.decompress(packed))
     return LineModel(
-        first=_forest(raw["first"], features.FEATURE_NAMES),
-        second=_forest(raw["second"], features.FEATURE_NAMES + features.SECOND_NAMES),
+        first=forest(raw["first"], features.FEATURE_NAMES),
+        second=forest(raw["second"], features.FEATURE_NAMES + features.SECOND_NAMES),
     )
 
 
 def score(lines: pl.DataFrame, *, model: LineModel | None = None) -> Floats:
     """P(boilerplate) of each line, in steps of 1/4096. `lines` is sorted by doc and line."""
     model = model or load()
-    parts = [_scored(batch, model).score for batch in _batches(lines)]
+    parts = [_scored(batch, model).score for batch in batches(lines)]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
-def mark(lines: pl.DataFrame, *, threshold: float = THRESHOLD, model: LineModel | None = None) -> pl.DataFrame:
-    """A mark for each line that scores `threshold` or more, save where that would be the whole of a page.
+def mark(
+    lines: pl.DataFrame,
+    *,
+    threshold: float = THRESHOLD,
+    clean_threshold: float = CLEAN_THRESHOLD,
+    model: LineModel | None = None,
+) -> pl.DataFrame:
+    """A mark for each line that `decide` would cut, with its score and the features that weighed most.
 
-    The reason names what weighed most. Where every line of a page would go, the run of lines that scores best stays.
+    lines: sorted by doc and line; site_seen and site_pages may be missing.
     """
     model = model or load()
     parts = []
-    for batch in _batches(lines):
+    for batch in batches(lines):
         scored = _scored(batch, model)
-        gone = np.flatnonzero(_decide(scored, threshold))
+        page, size = scored.measured.first, scored.measured.size
+        gone = np.flatnonzero(decide(page, size, scored.score, threshold=threshold, clean_threshold=clean_threshold))
         parts.append(
             batch[gone].select("doc", "line", "start", "end").with_columns(
                 unit=pl.lit("line"),
@@ -104,15 +115,7 @@ def mark(lines: pl.DataFrame, *, threshold: float = THRESHOLD, model: LineModel 
     return pl.concat([MARKS.to_frame(), *(part.select(pl.col(n).cast(k) for n, k in MARKS.items()) for part in parts)])
 
 
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    measured: features.Measured
-    first: Floats
-    second: Floats
-    score: Floats
-
-
-def _batches(lines: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def batches(lines: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Whole pages, about BATCH_LINES lines at a time. No value depends on where a batch ends."""
     n = lines.height
     doc = lines["doc"].to_numpy()
@@ -123,23 +126,51 @@ def _batches(lines: pl.DataFrame) -> Iterator[pl.DataFrame]:
         low = high
 
 
+def decide(
+    doc: npt.NDArray[np.integer],
+    size: Doubles,
+    scores: Floats,
+    *,
+    threshold: float = THRESHOLD,
+    clean_threshold: float = CLEAN_THRESHOLD,
+) -> npt.NDArray[np.bool_]:
+    """Which lines go: those that score `threshold`, but never the whole of a page (its best block stays).
+
+    On a page with hardly any line that is surely boilerplate the text is probably clean already, and more is asked:
+    up to `clean_threshold` where there is none.
+
+    doc: page of each line, in order. size: length of each line, as `features.measure` counts it.
+    """
+    if not len(doc):
+        return np.zeros(0, bool)
+    starts = np.flatnonzero(np.concatenate(([True], doc[1:] != doc[:-1])))
+    ends = np.append(starts[1:], len(doc))
+    sure = np.add.reduceat((scores >= SURE).astype(np.int64), starts) / (ends - starts)
+    clean = np.clip(1.0 - sure / CHROME_SHARE, 0.0, 1.0)
+    asked = threshold + max(clean_threshold - threshold, 0.0) * clean
+    gone = scores >= np.repeat(asked, ends - starts)
+    kept = np.add.reduceat((~gone).astype(np.int64), starts)
+    for page in np.flatnonzero(kept == 0):  # pages with nothing left: few
+        rows = slice(starts[page], ends[page])
+        gone[rows] = ~_best_block(scores[rows].astype(np.float64), size[rows])
+    return gone
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    measured: features.Measured
+    first: Floats
+    second: Floats
+    score: Floats
+
+
 def _scored(batch: pl.DataFrame, model: LineModel) -> _Scored:
     measured = features.measure(batch)
     first = features.first_features(measured)
-    once = _probability(_log_odds(model.first, first))
-    both = np.concatenate((first.T, features.second_features(measured, once).T)).T
-    twice = _probability(_log_odds(model.second, both))
+    once = probability(log_odds(model.first, first))
+    both = np.concatenate((first.T, features.second_features(measured, once).T)).T  # columns stay whole in memory
+    twice = probability(log_odds(model.second, both))
     return _Scored(measured=measured, first=first, second=both, score=twice.astype(np.float32))
-
-
-def _decide(scored: _Scored, threshold: float) -> npt.NDArray[np.bool_]:
-    gone = scored.score >= threshold
-    measured = scored.measured
-    kept, _ = features.sums(np.where(gone, 0.0, 1.0), measured.first, measured.last)
-    for start in np.unique(measured.first[kept == 0]):  # pages with nothing left: few
-        page = slice(start, measured.last[start])
-        gone[page] = ~_best_block(scored.score[page].astype(np.float64), measured.size[page])
-    return gone
 
 
 def _best_block(score: Doubles, size: Doubles) -> npt.NDArray[np.bool_]:
@@ -157,7 +188,7 @@ def _best_block(score: Doubles, size: Doubles) -> npt.NDArray[np.bool_]:
     return kept
 
 
-def _log_odds(forest: Forest, matrix: Floats) -> Doubles:
+def log_odds(forest: Forest, matrix: Floats) -> Doubles:
     """Sum of the leaves each line falls in, whole numbers in 1/LEAF_UNIT. `matrix` is column by column in memory."""
     columns = matrix.T
     n = columns.shape[1]
@@ -181,7 +212,7 @@ def _log_odds(forest: Forest, matrix: Floats) -> Doubles:
     return total
 
 
-def _probability(log_odds: Doubles) -> Doubles:
+def probability(log_odds: Doubles) -> Doubles:
     """Log odds to probabilities in steps of 1/STEPS, by way of a table: `exp` may differ in its last bit between machines."""
     place = np.clip(np.floor(log_odds * (512 / LEAF_UNIT) + 0.5), -5119, 5119).astype(np.int64) + 5119
     return _SIGMOID[place]
@@ -195,22 +226,18 @@ def _sigmoid() -> Doubles:
 _SIGMOID: Final = _sigmoid()
 
 
-def _forest(raw: dict[str, list[str] | list[list[float]] | int], known: tuple[str, ...]) -> Forest:
-    """The forest in `raw`; its features are named, so that the order in features.py is free."""
+def forest(raw: Mapping[str, Any], known: tuple[str, ...]) -> Forest:
+    """The forest in `raw`, a parsed weights file. Its features are named, so that their order in features.py is free."""
     place = {name: number for number, name in enumerate(known)}
-    names, bias = raw["names"], raw["bias"]
-    if not isinstance(names, list) or not isinstance(bias, int):
-        raise ValueError("the line model's weights are not of the form that train_line_model.py writes")
-    order = np.array([place[str(name)] for name in names], np.int32)
+    order = np.array([place[name] for name in raw["names"]], np.int32)
     leaf = np.array(raw["leaf"], np.float64)
-    share = np.array(raw["share"], np.float64)
     return Forest(
         names=known,
         feature=order[np.array(raw["feature"], np.int64)],
         border=np.array(raw["border"], np.float32),
         leaf=leaf,
-        share=share,
-        bias=float(bias),
+        means=_node_means(leaf, np.array(raw["share"], np.float64)),
+        bias=float(raw["bias"]),
     )
 
 
@@ -224,46 +251,84 @@ def _contributions(forest: Forest, matrix: Floats, groups: Ints, n_groups: int) 
     n = columns.shape[1]
     levels = forest.feature.shape[1]
     moved = np.zeros((n_groups, n))
-    for feature, border, leaf, share in zip(forest.feature.tolist(), forest.border, forest.leaf, forest.share, strict=True):
-        means = _node_means(leaf, share)
-        index = np.zeros(n, np.int64)
-        above = np.full(n, means[0][0])
+    for tree, (feature, border) in enumerate(zip(forest.feature.tolist(), forest.border, strict=True)):
+        index = np.zeros(n, np.intp)
+        above = forest.means[0][tree][index]
         for level in range(levels):
-            index |= (columns[feature[level]] > border[level]).astype(np.int64) << level
-            here = means[level + 1][index]
+            index |= (columns[feature[level]] > border[level]).astype(np.intp) << level
+            here = forest.means[level + 1][tree].take(index)
             moved[groups[feature[level]]] += here - above
             above = here
     return moved
 
 
-def _node_means(leaf: Doubles, share: Doubles) -> list[Doubles]:
-    """Mean leaf below each node, level by level from the root; a node's number is the bits of the answers so far."""
+def _node_means(leaf: Doubles, share: Doubles) -> tuple[Doubles, ...]:
+    """Mean leaf below each node, weighted by the training lines that fell there, level by level from the root.
+
+    A row for each tree; a node's number is the bits of the answers so far.
+    """
     weight, total = share, leaf * share
     means = [leaf]
-    while len(weight) > 1:
-        half = len(weight) // 2
-        weight, total = weight[:half] + weight[half:], total[:half] + total[half:]
-        below = (means[-1][:half] + means[-1][half:]) / 2
-        means.append(np.where(weight > 0, total / np.maximum(weight, 1), below))
-    return means[::-1]
+    while weight.shape[1] > 1:
+        half = weight.shape[1] // 2
+        weight, total = weight[:, :half] + weight[:, half:], total[:, :half] + total[:, half:]
+        plain = (means[-1][:, :half] + means[-1][:, half:]) / 2
+        means.append(np.where(weight > 0, total / np.maximum(weight, 1), plain))
+    return tuple(means[::-1])
 
 
 PHRASES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("seen on other pages of the site", ("pages of the site", "share of the site", "lines around seen")),
+    ("much of the page is boilerplate", ("mean score of the page", "surely dropped", "share of lines surely")),
     ("its neighbours score as boilerplate", ("score ", "mean score", "own score")),
-    ("far from the text that stays", ("text kept", "share of text kept", "lines kept", "kept lines", "run of kept", "lines since a kept", "lines to the next kept", "lines since a surely", "lines to the next surely", "lines since a dropped", "lines to the next dropped")),
-    ("unlike the lines that stay", ("size against kept", "capitals a word against", "sentence ends against", "short words against")),
+    (
+        "away from the text that stays",
+        (
+            *("text kept", "share of text kept", "lines kept", "kept lines", "run of kept"),
+            *("lines since a kept", "lines since a surely", "lines since a dropped"),
+            *("lines to the next kept", "lines to the next surely", "lines to the next dropped"),
+            *("lines to the kept", "lines past the kept", "lines of the kept"),
+        ),
+    ),
+    (
+        "unlike the lines that stay",
+        ("size against kept", "capitals a word against", "sentence ends against", "short words against"),
+    ),
     ("shares few words with the article", ("words shared", "shared words", "shared kept", "words compared")),
-    ("far from the long lines", ("lines since a", "lines to the next", "run of long")),
-    ("among short lines", ("run of short", "mean size", "mean square", "words within", "text of long", "sentence lines within")),
+    (
+        "away from the long lines",
+        (
+            *("lines since a", "lines to the next", "run of long"),
+            *("lines to the long", "lines past the long", "lines of the long"),
+        ),
+    ),
+    (
+        "among short lines",
+        (
+            *("run of short", "run of lines that", "mean size", "spread of", "words within"),
+            *("text of long", "sentence lines within"),
+        ),
+    ),
     ("among links and signs", ("links and signs", "capitals within", "digits within")),
-    ("its place on the page", ("place", "lines before", "lines after", "text before", "text after", "long text", "long lines before", "long lines after")),
-    ("the lines next to it", ("size 1", "size 2", "size 3", "last sign 1", "last sign 2", "words 1", "first letter 1", "digits 1", "capitals 1")),
-    ("the kind of page", ("lines on the page", "text on the page", "typical size", "long lines on", "share of text in", "share of lines that")),
+    (
+        "its place on the page",
+        ("place", "lines before", "lines after", "text before", "text after", "long text", "long lines before", "long lines after"),
+    ),
+    (
+        "the lines next to it",
+        ("size 1", "size 2", "size 3", "last sign 1", "first letter 1", "starts like", "digits 1", "capitals 1"),
+    ),
+    (
+        "the kind of page",
+        (
+            *("lines on the page", "text on the page", "typical size", "long lines on"),
+            *("share of text in", "share of lines that"),
+        ),
+    ),
     ("repeated on the page", ("copies",)),
-    ("no sentence", ("last sign", "sentence ends", "commas", "quotes", "short words")),
-    ("capitals and digits", ("digits", "numbers", "capitals", "letters", "first letter", "times")),
-    ("separators and signs", ("separators", "colons", "brackets", "links", "symbols", "dashes")),
+    ("not a sentence", ("last sign", "sentence ends", "commas", "quotes", "short words")),
+    ("its capitals and digits", ("digits", "numbers", "capitals", "letters", "first letter", "times")),
+    ("its separators and signs", ("separators", "colons", "brackets", "links", "symbols")),
     ("its length", ("size", "words", "word size")),
 )
 """Plain words for each group of features, and how the names of its features begin; the first group that fits counts."""

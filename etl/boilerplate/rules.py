@@ -32,8 +32,10 @@ REACHES: Final = ("line", "match", "to_end", "block")
 PLACES: Final = ("anywhere", "top", "bottom", "ends", "between")
 ACTIONS: Final = ("remove", "keep")
 LENGTHS: Final = (60, 100, 160, 300, 600)  # what max_chars may be: rules of one length share a pass over the lines
-PASS_CHARS: Final = 8_000  # pattern in one alternation; the engine refuses a regex that compiles to more than 10 MB
+LONG_CHARS: Final = 160  # a rule for longer lines says in `needs` which words to look for first: most such lines are prose
+PASS_CHARS: Final = 12_000  # pattern in one alternation; the engine refuses a regex that compiles to more than 10 MB
 MAX_CHARS: Final = 100  # a longer line is rarely furniture alone
+SPAN_CHARS: Final = 200  # how much of a line's start or end a `match` rule sees
 PROSE_CHARS: Final = 120  # a line this long counts as prose when a rule asks where in the document it stands
 PROSE_CHARS_CJK: Final = 40
 SENTENCE_CHARS: Final = 60  # a line this long, or one that ends as a sentence, is no list entry and no verse
@@ -42,21 +44,13 @@ PROSE_LINES: Final = 2  # `top` ends, and `bottom` begins, at the second prose l
 
 FAMILY_KEYS: Final = ("about", "languages", "words", "rules")
 RULE_KEYS: Final = (
-    *("id", "why", "reach", "action", "where", "at", "max_chars", "match", "phrases", "members", "max_lines", "short_chars"),
+    *("id", "why", "reach", "action", "where", "at", "max_chars", "match", "phrases", "needs", "members", "max_lines", "short_chars"),
     *("max_after_chars", "max_after_line", "after_share", "removes", "keeps", "protects", "leaves"),
 )
 
-# Patterns of these languages see only lines that hold a letter of their script, the others all lines.
-SCRIPTS: Final = {
-    **dict.fromkeys(("ru", "uk", "bg", "be", "sr", "mk"), r"\p{Cyrillic}"),
-    "el": r"\p{Greek}",
-    **dict.fromkeys(("ar", "fa", "ur"), r"\p{Arabic}"),
-    "he": r"\p{Hebrew}",
-    **dict.fromkeys(("hi", "mr", "ne"), r"\p{Devanagari}"),
-    **dict.fromkeys(("zh", "ja"), r"[\p{Han}\p{Hiragana}\p{Katakana}]"),
-    "ko": r"\p{Hangul}",
-    "th": r"\p{Thai}",
-}
+# Patterns of these languages see only lines that hold a letter of a script other than Latin.
+OTHER_LANGUAGES: Final = frozenset({"ar", "be", "bg", "el", "fa", "he", "hi", "hy", "ja", "ka", "ko", "mk", "sr", "th", "uk", "ur", "ru", "zh"})
+OTHER_SCRIPTS: Final = r"[\x{0370}-\x{10FFFF}&&\p{L}]"
 
 # One character for one, so that offsets hold. Patterns and phrases are folded too, all but their dashes and spaces.
 _FOLD_LETTERS: Final = {
@@ -72,7 +66,6 @@ _FOLD_MARKS: Final = {
 _FOLD: Final = _FOLD_LETTERS | _FOLD_MARKS
 _AS_WRITTEN: Final = str.maketrans(_FOLD_LETTERS)
 _INVISIBLE: Final = r"[\x{00AD}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2064}\x{FE0E}\x{FE0F}\x{FEFF}]"
-_ODD: Final = "  |[" + "".join(rf"\x{{{ord(char):04X}}}" for char in _FOLD) + _INVISIBLE[1:]
 _ORNAMENT: Final = r"[\s•·∙◦▪■□◆◇●○★☆✓✔‣⁃|¦*+~=_»›>←→↑↓⇒➔➜➤►▶▸▼▾▲△▽\p{So}&&[^©®℗°]]"
 _LEADING: Final = rf"^(?:{_ORNAMENT}|-+\s)+"
 _TRAILING: Final = r"(?:[\s•·▪■●|¦~=_»›>«‹<←→↑↓⇒➔➜➤►▶▸▼▾▲\p{So}&&[^©®℗°]]|\s-+)+$"
@@ -106,6 +99,7 @@ class Rule:
     patterns: tuple[tuple[str, str], ...] = ()
     phrases: tuple[tuple[str, str], ...] = ()
     members: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     max_lines: int = 40
     short_chars: int = 0
     max_after_chars: int = 3000
@@ -131,11 +125,11 @@ class Family:
 class Pass:
     """Rules that run as one alternation. at: "" for whole lines. rules: their places in RuleSet.rules.
 
-    script: the class of letters one of which a line must have; "" for any line.
+    other: only lines that hold a letter of OTHER_SCRIPTS can match.
     """
 
     at: str
-    script: str
+    other: bool
     max_chars: int
     regex: str
     rules: tuple[int, ...]
@@ -145,7 +139,8 @@ class Pass:
 class RuleSet:
     """Families made ready to run.
 
-    table: rule_no, rule, family, reason, reach, action, where. phrases: bare, rule_no. members: regex by rule_no.
+    table: rule_no, rule, family, reason, reach, action, where, max_chars. phrases: bare, rule_no. members: regex by rule_no.
+    needs: words one of which a line longer than LONG_CHARS holds, if any rule is for it.
     """
 
     rules: tuple[Rule, ...]
@@ -153,6 +148,7 @@ class RuleSet:
     table: pl.DataFrame
     phrases: pl.DataFrame
     phrase_chars: int
+    needs: tuple[str, ...]
     members: Mapping[int, str]
 
 
@@ -194,18 +190,20 @@ def compile_rules(families: Iterable[Family]) -> RuleSet:
             "reach": [rule.reach for rule in rules],
             "action": [rule.action for rule in rules],
             "where": [rule.where for rule in rules],
+            "max_chars": [rule.max_chars if rule.patterns else LENGTHS[-1] for rule in rules],
         },
-        schema_overrides={"rule_no": pl.UInt32},
+        schema_overrides={"rule_no": pl.UInt32, "max_chars": pl.UInt32},
     )
     return RuleSet(
         rules=rules,
         passes=tuple(_passes(rules)),
-        table=table.cast({name: pl.String for name in table.columns[1:]}),
+        table=table.cast(dict.fromkeys(table.columns[1:-1], pl.String)),
         phrases=pl.DataFrame(phrases, schema={"bare": pl.String, "rule_no": pl.UInt32}, orient="row")
         .with_columns(bare=_bare(_plain(pl.col("bare"))))
         .unique(maintain_order=True),
         phrase_chars=max((len(phrase) for phrase, _ in phrases), default=0) + 8,
-        members={number: _whole_line(_unit(rule.members)) for number, rule in enumerate(rules) if rule.members},
+        needs=tuple(sorted({word for rule in rules for word in rule.needs})),
+        members={number: _whole_line(_unit(rule.members).replace(r"\b", r"(?-u:\b)")) for number, rule in enumerate(rules) if rule.members},
     )
 
 
@@ -295,15 +293,14 @@ def _line_hits(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
     """Which rules name which lines: row, rule_no, reach, action, where. A line may have several, one of a pass."""
     keys = _keys(table, ruleset)
     found = [
-        keys.lazy().filter(pl.col("bare").is_not_null()).join(ruleset.phrases.lazy(), on="bare").select("text", "rule_no").collect(),
+        keys.lazy().filter(pl.col("bare").is_not_null()).join(ruleset.phrases.lazy(), on="bare").select("text", "size", "rule_no").collect(),
         *(_pass_hits(keys, one) for one in ruleset.passes if not one.at),
     ]
-    hits = pl.concat(found).unique()
+    hits = pl.concat(found).unique().join(ruleset.table, on="rule_no").filter(pl.col("size") <= pl.col("max_chars"))
     return (
         table.lazy()
         .select("row", "text")
         .join(hits.lazy(), on="text")
-        .join(ruleset.table.lazy(), on="rule_no")
         .select("row", "rule_no", "reach", "action", "where")
         .collect()
     )
@@ -311,38 +308,43 @@ def _line_hits(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
 
 def _keys(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
     """The distinct texts that are short enough for a rule, with key (what patterns see) and bare (what phrases see)."""
-    longest = max((one.max_chars for one in ruleset.passes if not one.at), default=0)
-    longest = max(longest, ruleset.phrase_chars) + 20  # ornaments and indents are dropped before the key is measured
+    spare = 20  # ornaments and indents are dropped before the key is measured
+    some = table.filter(pl.col("chars") <= LONG_CHARS + spare).select("text", "chars")
+    if ruleset.needs:
+        long = table.filter((pl.col("chars") > LONG_CHARS + spare) & (pl.col("chars") <= LENGTHS[-1] + spare)).select("text", "chars")
+        some = pl.concat([some, long.filter(pl.col("text").str.contains_any(list(ruleset.needs), ascii_case_insensitive=True))])
     keys = (
-        table.lazy()
-        .filter(pl.col("chars") <= longest)
-        .select("text", "chars")
+        some.lazy()
         .unique()
         .with_columns(
+            key=pl.col("text"),
             ascii=pl.col("text").str.len_bytes() == pl.col("chars"),
             framed=pl.col("text").str.contains(r"^[^\p{L}\p{N}]") | pl.col("text").str.contains(r"[^\p{L}\p{N}.]$"),
         )
         .collect()
     )
-    keys = _where(keys.with_columns(key=pl.col("text")), ~(pl.col("ascii") & ~pl.col("text").str.contains("  ", literal=True)) & pl.col("text").str.contains(_ODD), key=_plain(pl.col("key")))
+    keys = _where(keys, ~pl.col("ascii"), key=_plain(pl.col("key")))
+    keys = _where(keys, pl.col("key").str.contains("  ", literal=True), key=pl.col("key").str.replace_all("  +", " "))
     keys = _where(keys, pl.col("framed"), key=pl.col("key").str.strip_chars().str.replace(_LEADING, "").str.replace(_TRAILING, ""))
-    scripts = {one.script: pl.lit(False) for one in ruleset.passes if one.script and not one.at}
-    keys = keys.with_columns(size=pl.col("key").str.len_chars(), bare=pl.lit(None, dtype=pl.String), **scripts)
-    keys = _where(keys, ~pl.col("ascii"), **{script: pl.col("key").str.contains(script) for script in scripts})
+    keys = keys.with_columns(size=pl.col("key").str.len_chars(), bare=pl.lit(None, dtype=pl.String), other=pl.lit(False))
+    keys = _where(keys, ~pl.col("ascii"), other=pl.col("key").str.contains(OTHER_SCRIPTS))
     return _where(keys, pl.col("size") <= ruleset.phrase_chars, bare=_bare(pl.col("key")))
 
 
 def _where(table: pl.DataFrame, condition: pl.Expr, **columns: pl.Expr) -> pl.DataFrame:
     """`table` with `columns` reckoned for the rows that meet `condition` alone; those rows come last."""
-    table = table.with_columns(condition=condition)
-    return pl.concat([table.filter(~pl.col("condition")), table.filter("condition").with_columns(**columns)]).drop("condition")
+    met = table.select(condition.alias("met"))["met"]
+    return pl.concat([table.filter(~met), table.filter(met).with_columns(**columns)])
 
 
 def _pass_hits(keys: pl.DataFrame, one: Pass) -> pl.DataFrame:
     """text and rule_no of the keys that a pass matches. Only hits meet the groups that tell the rule."""
-    short = keys.lazy().filter((pl.col("size") <= one.max_chars) & (pl.col(one.script) if one.script else pl.lit(True)))
-    hits = short.filter(pl.col("key").str.contains(one.regex)).select("text", "key").collect()
-    return hits.select("text", rule_no=_which(pl.col("key"), one))
+    # Step by step, not lazily: the optimizer would join the two filters, and run the pattern on every key.
+    short = keys.filter((pl.col("size") <= one.max_chars) & (pl.col("other") | (not one.other)))
+    hits = short.filter(pl.col("key").str.contains(one.regex)) if len(short) else short
+    if hits.is_empty():
+        return hits.select("text", "size", rule_no=pl.lit(0, dtype=pl.UInt32))
+    return hits.select("text", "size", rule_no=_which(pl.col("key"), one))
 
 
 def _which(text: pl.Expr, one: Pass) -> pl.Expr:
@@ -463,13 +465,12 @@ def _spans(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
             continue
         text = pl.col("text").str.strip_chars()
         window = text.str.head(one.max_chars) if one.at == "start" else text.str.tail(one.max_chars)
+        windows = table.select("row", window=window)
+        odd = pl.col("window").str.len_bytes() != pl.col("window").str.len_chars()
+        windows = _where(windows, odd, window=_same_length_plain(pl.col("window")))
+        windows = windows.filter(pl.col("window").str.contains(one.regex))
         hits = (
-            table.lazy()
-            .with_columns(window=window)
-            .collect()
-            .with_columns(window=_same_length_plain(pl.col("window")))
-            .lazy()
-            .filter(pl.col("window").str.contains(one.regex))
+            table.join(windows, on="row")
             .with_columns(size=pl.col("window").str.extract(one.regex, 0).str.len_chars(), rule_no=_which(pl.col("window"), one))
             .with_columns(
                 lead=pl.col("chars") - pl.col("text").str.strip_chars_start().str.len_chars(),
@@ -488,7 +489,7 @@ def _spans(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
                 last.cast(pl.UInt32).alias("end"),
                 "rule_no",
                 unit=pl.when("whole").then(pl.lit("line")).otherwise(pl.lit("span")),
-            ).collect()
+            )
         )
     if not found:
         return table.select("doc", "line", "start", "end", pl.lit(0, dtype=pl.UInt32).alias("rule_no"), unit=pl.lit("span")).clear()
@@ -499,7 +500,7 @@ def _spans(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
 
 def _plain(text: pl.Expr) -> pl.Expr:
     """Text with odd spaces, quotes, dashes and some letters folded, and invisible characters gone."""
-    return _same_length_plain(text.str.replace_all(_INVISIBLE, "")).str.replace_all("  +", " ")
+    return _same_length_plain(text.str.replace_all(_INVISIBLE, ""))
 
 
 def _same_length_plain(text: pl.Expr) -> pl.Expr:
@@ -516,32 +517,45 @@ def _bare(key: pl.Expr) -> pl.Expr:
 
 
 def _passes(rules: tuple[Rule, ...]) -> Iterator[Pass]:
-    """Passes of rules alike in reach, place, action and length, so that no hit of one can hide another's.
+    """Passes of rules alike in where they match, script and length (but for other scripts, whose lines are few).
 
-    A kind with much pattern takes several passes, for the engine limits a regex's compiled size; a rule may be in two.
+    Within a pass the first rule that matches names the line, so rules that ask least of the place come first. A kind
+    with much pattern takes several passes; a rule may be in two.
     """
-    kinds: dict[tuple[str, ...], list[tuple[int, str]]] = {}
-    for number, rule in enumerate(rules):
+    kinds: dict[tuple[str, bool, bool, int], list[tuple[int, str]]] = {}
+    for number, rule in sorted(enumerate(rules), key=lambda entry: (_rank(entry[1]), entry[0])):
         at = rule.at if rule.reach == "match" else ""
         for language, pattern in rule.patterns:
-            kind = (at, SCRIPTS.get(language, ""), f"{rule.max_chars:04d}", rule.reach, rule.action, rule.where)
+            other = not at and language in OTHER_LANGUAGES
+            kind = (at, other, _floats(pattern), SPAN_CHARS if at else LENGTHS[-1] if other else rule.max_chars)
+            # The engine's fast path gives up on a Unicode word boundary; other scripts have no ASCII words to bound.
+            pattern = pattern.replace(r"\b", "" if language in OTHER_LANGUAGES else r"(?-u:\b)")
             kinds.setdefault(kind, []).append((number, pattern))
     for kind, entries in sorted(kinds.items()):
         for part in _parts(entries):
             yield from _pass(kind, part)
 
 
-def _pass(kind: tuple[str, ...], part: list[tuple[int, str]]) -> Iterator[Pass]:
+def _rank(rule: Rule) -> int:
+    return (rule.action == "remove") * 8 + (rule.reach != "block") * 4 + (rule.reach == "to_end") * 2 + (rule.where != "anywhere")
+
+
+def _floats(pattern: str) -> bool:
+    """Whether a pattern may begin with anything: such a one reads every line to its end, and is kept from the others."""
+    return pattern.lstrip("(?:").startswith((".", "[^"))
+
+
+def _pass(kind: tuple[str, bool, bool, int], part: list[tuple[int, str]]) -> Iterator[Pass]:
     """The pass for `part`, or two for its halves when the engine finds it too large."""
     by_rule = {number: [pattern for other, pattern in part if other == number] for number, _ in part}
     branches = "|".join(f"(?P<r{number}>{_unit(patterns)})" for number, patterns in by_rule.items())
-    at, script, max_chars, *_ = kind
+    at, other, _, max_chars = kind
     regex = {"": _whole_line(branches), "start": rf"(?i)^(?:{branches})\s*", "end": rf"(?i)\s*(?:{branches})$"}[at]
     if len(part) > 1 and _refusal(regex):
         yield from _pass(kind, part[: len(part) // 2])
         yield from _pass(kind, part[len(part) // 2 :])
     else:
-        yield Pass(at=at, script=script, max_chars=int(max_chars), regex=regex, rules=tuple(by_rule))
+        yield Pass(at=at, other=other, max_chars=max_chars, regex=regex, rules=tuple(by_rule))
 
 
 def _parts(entries: list[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
@@ -590,8 +604,15 @@ def _regex_faults(family: Family) -> Iterator[str]:
 def _missed(ruleset: RuleSet) -> Iterator[str]:
     examples = [(rule, example) for rule in ruleset.rules for example in rule.removes if rule.action == "remove"]
     marks = _marks_by_text([_setting(rule, example.text) for rule, example in examples], ruleset)
-    for (rule, example), found in zip(examples, marks, strict=True):
-        if not _proves(rule, example, found) and not _proves(rule, example, _alone(rule, example)):
+    unproved = [(rule, example) for (rule, example), found in zip(examples, marks, strict=True) if not _proves(rule, example, found)]
+    for rule in {rule.id: rule for rule, _ in unproved}.values():
+        family = Family(name=rule.family, file=rule.family, about="", languages=(), rules=(rule,))
+        alone = [example for other, example in unproved if other.id == rule.id]
+        for example, found in zip(
+            alone, _marks_by_text([_setting(rule, example.text) for example in alone], compile_rules([family])), strict=True
+        ):
+            if _proves(rule, example, found):
+                continue
             shown = example.cut or example.text
             yield f"{rule.family}: rule {rule.id}: removes has {shown!r}; expected a text that the rule cuts, it leaves this one"
 
@@ -603,13 +624,8 @@ def _proves(rule: Rule, example: Example, found: Sequence[tuple[str, str, str]])
         return cuts == [example.cut.strip()]
     wanted = [line.strip() for line in example.text.split("\n") if line.strip()]
     every = {cut.strip() for cut, unit, _ in found if unit == "line"}
-    return bool(cuts) and all(line in every for line in wanted)
-
-
-def _alone(rule: Rule, example: Example) -> list[tuple[str, str, str]]:
-    """What `rule` cuts when no other rule is there to be named first."""
-    family = Family(name=rule.family, file=rule.family, about="", languages=(), rules=(rule,))
-    return _marks_by_text([_setting(rule, example.text)], compile_rules([family]))[0]
+    phrase = any(phrase == example.text for _, phrase in rule.phrases)  # matches itself, another rule may be named
+    return bool(cuts or phrase) and all(line in every for line in wanted)
 
 
 def _overreached(ruleset: RuleSet) -> Iterator[str]:
@@ -689,7 +705,7 @@ class _Reader:
         name = PurePath(self.file).stem
         empty = Family(name=name, file=self.file, about="", languages=(), rules=())
         try:
-            raw = yaml.load(text, Loader=_Loader)  # noqa: S506  (a subclass of the safe loader)
+            raw = yaml.load(text, Loader=_Loader)
         except yaml.YAMLError as error:
             self.fault("", "the file", " ".join(str(error).split()), "YAML")
             return empty
@@ -717,11 +733,14 @@ class _Reader:
         return Family(name=name, file=self.file, about=self.string("", "about", raw.get("about")), languages=languages, rules=rules)
 
     def words(self, value: object) -> dict[str, str]:
-        """Pieces of pattern by name: {{name}} in a pattern stands for the piece."""
+        """Pieces of pattern by name: {{name}} in a pattern, or in a later piece, stands for the piece."""
         if value is None:
             return {}
         if isinstance(value, dict) and all(isinstance(part, str) and part for pair in value.items() for part in pair):
-            return {f"{{{{{name}}}}}": f"(?:{piece})" for name, piece in value.items()}
+            found: dict[str, str] = {}
+            for name, piece in value.items():
+                found[f"{{{{{name}}}}}"] = f"(?:{_filled(piece, found)})"
+            return found
         self.fault("", "words", value, "pieces of pattern by name")
         return {}
 
@@ -755,6 +774,7 @@ class _Reader:
             patterns=patterns,
             phrases=phrases,
             members=members,
+            needs=self.strings(place, "needs", raw.get("needs")) if "needs" in raw else (),
             max_lines=int(self.number(place, "max_lines", raw.get("max_lines", 40), 1, 1000)),
             short_chars=int(self.number(place, "short_chars", raw.get("short_chars", 0), 0, PROSE_CHARS - 1)),
             max_after_chars=int(self.number(place, "max_after_chars", raw.get("max_after_chars", 3000), 0, 1_000_000)),
@@ -774,6 +794,8 @@ class _Reader:
         shown = {example.language for example in rule.removes}
         for language in sorted({language for language, _ in (*rule.patterns, *rule.phrases)} - shown):
             self.fault(place, "removes", sorted(shown), f"an example in {language} too, for which the rule has patterns or phrases")
+        if (rule.max_chars > LONG_CHARS and rule.reach != "match") != bool(rule.needs):
+            self.fault(place, "needs", list(rule.needs) or None, f"words that the longest lines must hold, with max_chars above {LONG_CHARS} and only there")
         for key, reaches in _ONLY_FOR.items():
             if key in raw and rule.reach not in reaches:
                 self.fault(place, key, raw[key], f"{key} with reach {' or '.join(reaches)} only, reach is {rule.reach}")
@@ -830,8 +852,7 @@ class _Reader:
     def patterns(self, place: str, key: str, value: object, languages: tuple[str, ...], words: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         found = []
         for language, pattern in self.by_language(place, key, value, languages):
-            for name, piece in words.items():
-                pattern = pattern.replace(name, piece)
+            pattern = _filled(pattern, words)
             if "{{" in pattern:
                 self.fault(place, f"{key}.{language}", pattern, f"names from words ({', '.join(words) or 'none'})")
             found.append((language, pattern))
@@ -875,6 +896,12 @@ class _Reader:
     def fault(self, place: str, key: str, value: object, expected: str) -> None:
         shown = "missing" if value is None else repr(value) if len(repr(value)) <= 120 else repr(value)[:117] + "..."
         self.faults.append(f"{self.file}: {place + ': ' if place else ''}{key} is {shown}; expected {expected}")
+
+
+def _filled(pattern: str, words: Mapping[str, str]) -> str:
+    for name, piece in words.items():
+        pattern = pattern.replace(name, piece)
+    return pattern
 
 
 _ONE_LANGUAGE: Final = "en"  # what a value without a language stands for

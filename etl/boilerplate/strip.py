@@ -22,17 +22,17 @@ class Stripped:
     segments: pl.DataFrame
 
 
-STAGED: Final = pl.Schema({**MARKS, "stage": pl.String})
+STAGED: Final = pl.Schema([*MARKS.items(), ("stage", pl.String())])
 
 
-def strip_boilerplate(lines: pl.DataFrame, docs: pl.DataFrame, ruleset: rules.RuleSet, options: Boilerplate) -> Stripped:
+def strip_boilerplate(
+    lines: pl.DataFrame, docs: pl.DataFrame, ruleset: rules.RuleSet, options: Boilerplate
+) -> Stripped:
     """Marks on `lines` (with the columns of `templates.add_evidence`), and what is left.
 
     docs: doc, title, site, authors, published_at and url as the input gave them. Where two steps mark a line the first
     one's reason stands: metadata, rules, code rules, templates, model. A `keep` rule shields a line from the last two.
     """
-    if options.model.enabled:
-        lines = lines.with_columns(p_boilerplate=pl.Series(model.score(lines), dtype=pl.Float32))
     if options.metadata:
         title_marks, found = metadata.extract(lines, docs)
     else:
@@ -54,7 +54,9 @@ def strip_boilerplate(lines: pl.DataFrame, docs: pl.DataFrame, ruleset: rules.Ru
 
 def nothing(lines: pl.DataFrame, docs: pl.DataFrame) -> Stripped:
     """What a skipped boilerplate step finds: no marks, what the input said, every line left."""
-    return Stripped(STAGED.to_frame(), docs.select("doc", "title", "site", "authors", "published_at"), lines.select(LINES.names()))
+    return Stripped(
+        STAGED.to_frame(), docs.select("doc", "title", "site", "authors", "published_at"), lines.select(LINES.names())
+    )
 
 
 def _stage(marks: pl.DataFrame, name: str) -> pl.DataFrame:
@@ -64,7 +66,9 @@ def _stage(marks: pl.DataFrame, name: str) -> pl.DataFrame:
 def _one_decision_a_line(marks: pl.DataFrame) -> pl.DataFrame:
     """One whole-line mark a line, or else its spans, the first of any that overlap."""
     whole = marks.filter(unit="line").unique(["doc", "line"], keep="first", maintain_order=True)
-    spans = marks.filter(unit="span").join(whole, on=["doc", "line"], how="anti").sort("doc", "start", maintain_order=True)
+    spans = (
+        marks.filter(unit="span").join(whole, on=["doc", "line"], how="anti").sort("doc", "start", maintain_order=True)
+    )
     while True:
         reached = pl.col("end").shift().over("doc").fill_null(0)
         overlapping = spans.select(pl.col("start") < reached).to_series()
@@ -83,7 +87,9 @@ def _left(lines: pl.DataFrame, marks: pl.DataFrame) -> pl.DataFrame:
     cut_lines = lines.join(spans, on=["doc", "line"], how="semi").select(columns)
     holes = spans.group_by("doc", "line", maintain_order=True).agg("start", "end")
     pieces = []  # a Python loop: only the lines from which a rule took a part
-    for doc, line, start, end, text, starts, ends in cut_lines.join(holes, on=["doc", "line"], suffix="_cut").iter_rows():
+    for doc, line, start, end, text, starts, ends in cut_lines.join(
+        holes, on=["doc", "line"], suffix="_cut"
+    ).iter_rows():
         edges = [start, *(edge for hole in zip(starts, ends, strict=True) for edge in hole), end]
         for left, right in zip(edges[::2], edges[1::2], strict=True):
             piece = text[left - start : right - start]

@@ -29,9 +29,13 @@ UNKNOWN_SITE_RULE: Final = "corpus-template"
 
 def line_keys(lines: pl.DataFrame) -> pl.Series:
     """A 64-bit key for each line's text: same for lines that differ in case and spacing alone."""
-    folded = lines.select(pl.col("text").str.to_lowercase().str.replace_all(r"[\s\p{Z}]+", " ").str.strip_chars(" "))["text"]
+    folded = lines.select(pl.col("text").str.to_lowercase().str.replace_all(r"[\s\p{Z}]+", " ").str.strip_chars(" "))[
+        "text"
+    ]
     digest = xxhash.xxh3_64_intdigest
-    return pl.Series("line", [digest(text) for text in folded.cast(pl.Binary).to_list()], dtype=pl.UInt64).reinterpret(signed=True)
+    return pl.Series("line", [digest(text) for text in folded.cast(pl.Binary).to_list()], dtype=pl.UInt64).reinterpret(
+        signed=True
+    )
 
 
 def page_evidence(lines: pl.DataFrame, keys: pl.Series, docs: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -56,7 +60,9 @@ def page_evidence(lines: pl.DataFrame, keys: pl.Series, docs: pl.DataFrame) -> t
     return pages.select(PAGES.names()), by_line.select(PAGE_LINES.names()).sort("site", "doc", "line")
 
 
-def add_evidence(lines: pl.DataFrame, keys: pl.Series, docs: pl.DataFrame, site_lines: pl.DataFrame, site_pages: pl.DataFrame) -> pl.DataFrame:
+def add_evidence(
+    lines: pl.DataFrame, keys: pl.Series, docs: pl.DataFrame, site_lines: pl.DataFrame, site_pages: pl.DataFrame
+) -> pl.DataFrame:
     """`lines` with `site`, `site_seen` (other groups of pages of the site with this line) and `site_pages`."""
     return (
         lines.lazy()
@@ -69,7 +75,9 @@ def add_evidence(lines: pl.DataFrame, keys: pl.Series, docs: pl.DataFrame, site_
             maintain_order="left",
         )
         .join(site_pages.lazy().select("site", site_pages="pages"), on="site", how="left", maintain_order="left")
-        .with_columns(pl.col("site_seen").fill_null(0).cast(pl.UInt32), pl.col("site_pages").fill_null(1).cast(pl.UInt32))
+        .with_columns(
+            pl.col("site_seen").fill_null(0).cast(pl.UInt32), pl.col("site_pages").fill_null(1).cast(pl.UInt32)
+        )
         .drop("key")
         .collect()
     )

@@ -39,8 +39,8 @@ FROM (
 ) AS placed
 WHERE era = 1 AND place > 1;
 
--- Near copies. Candidates share a band with one of the first documents that have it, or with one just before them: a
--- band that many documents share gives no more pairs than a few for each.
+-- Near copies. Candidates share two bands (short texts, which have few: one) with one of the first documents that have
+-- them, or with one just before: a band that many documents share gives no more pairs than a few for each.
 
 CREATE TABLE near_eligible AS
 SELECT d.*
@@ -92,13 +92,15 @@ SELECT
     LEAST(a.n_tokens, b.n_tokens) AS n_tokens,
     CASE WHEN a.n_tokens <= b.n_tokens THEN 1 ELSE 0 END AS is_shorter
 FROM (
-    SELECT DISTINCT later.doc_id, earlier.doc_id AS earlier_id, earlier.era AS earlier_era
+    SELECT later.doc_id, earlier.doc_id AS earlier_id, earlier.era AS earlier_era, COUNT(*) AS bands
     FROM band_members AS later
     INNER JOIN band_members AS earlier ON later.h = earlier.h AND earlier.place < later.place
     WHERE later.era = 1 AND (earlier.place <= 6 OR earlier.place >= later.place - 2)
+    GROUP BY later.doc_id, earlier.doc_id, earlier.era
 ) AS c
 INNER JOIN near_eligible AS a ON c.doc_id = a.doc_id AND a.era = 1
-INNER JOIN near_eligible AS b ON c.earlier_id = b.doc_id AND c.earlier_era = b.era;
+INNER JOIN near_eligible AS b ON c.earlier_id = b.doc_id AND c.earlier_era = b.era
+WHERE c.bands >= 2 OR LEAST(a.n_tokens, b.n_tokens) < 60;
 
 CREATE TABLE pair_sketches AS
 SELECT s.doc_id, 1 AS era, s.kind, s.h, s.depth
@@ -114,12 +116,20 @@ FROM history_sketches AS s
 INNER JOIN near_eligible AS d ON s.doc_id = d.doc_id AND s.run_key = d.run_key AND d.era = 0
 INNER JOIN (SELECT DISTINCT earlier_id FROM candidate_pairs WHERE earlier_era = 0) AS wanted ON s.doc_id = wanted.earlier_id;
 
+-- Each join on a hash has the pair in its key, in a table made before: joined on the hash alone, a common run of words
+-- would meet itself in all pairs of its documents.
+
+CREATE TABLE candidate_hashes AS
+SELECT c.doc_id, c.earlier_id, c.earlier_era, s.h
+FROM candidate_pairs AS c
+INNER JOIN pair_sketches AS s ON c.doc_id = s.doc_id AND s.era = 1
+WHERE s.kind = 0 AND s.depth >= c.shingle_level;
+
 CREATE TABLE shared_shingles AS
 SELECT c.doc_id, c.earlier_id, c.earlier_era, COUNT(*) AS shared
-FROM candidate_pairs AS c
-INNER JOIN pair_sketches AS mine ON c.doc_id = mine.doc_id AND mine.era = 1 AND mine.kind = 0
-INNER JOIN pair_sketches AS theirs
-    ON c.earlier_id = theirs.doc_id AND c.earlier_era = theirs.era AND theirs.kind = 0 AND mine.h = theirs.h
+FROM candidate_hashes AS c
+INNER JOIN pair_sketches AS s ON c.earlier_id = s.doc_id AND c.earlier_era = s.era AND c.h = s.h
+WHERE s.kind = 0
 GROUP BY c.doc_id, c.earlier_id, c.earlier_era
 HAVING COUNT(*) >= 3;
 
@@ -184,43 +194,55 @@ INNER JOIN (
     UNION
     SELECT earlier_id FROM likely_pairs WHERE earlier_era = 1
 ) AS wanted ON s.doc_id = wanted.doc_id
-WHERE s.n_words > 3
+WHERE s.n_words > 0
 GROUP BY s.doc_id, s.key_hash
 UNION ALL
 SELECT s.doc_id, 0 AS era, s.key_hash, MAX(s.n_words) AS n_words
 FROM history_sentences AS s
 INNER JOIN near_eligible AS d ON s.doc_id = d.doc_id AND s.run_key = d.run_key AND d.era = 0
 INNER JOIN (SELECT DISTINCT earlier_id FROM likely_pairs WHERE earlier_era = 0) AS wanted ON s.doc_id = wanted.earlier_id
-WHERE s.n_words > 3
+WHERE s.n_words > 0
 GROUP BY s.doc_id, s.key_hash;
 
-CREATE TABLE shared_sentences AS
-SELECT c.doc_id, c.earlier_id, c.earlier_era, SUM(mine.n_words - 3) AS shingles
+CREATE TABLE likely_keys AS
+SELECT c.doc_id, c.earlier_id, c.earlier_era, s.key_hash, s.n_words
 FROM likely_pairs AS c
-INNER JOIN pair_sentences AS mine ON c.doc_id = mine.doc_id AND mine.era = 1
-INNER JOIN pair_sentences AS theirs
-    ON c.earlier_id = theirs.doc_id AND c.earlier_era = theirs.era AND mine.key_hash = theirs.key_hash
+INNER JOIN pair_sentences AS s ON c.doc_id = s.doc_id AND s.era = 1;
+
+CREATE TABLE shared_sentences AS
+SELECT c.doc_id, c.earlier_id, c.earlier_era, SUM(c.n_words) AS words
+FROM likely_keys AS c
+INNER JOIN pair_sentences AS s ON c.earlier_id = s.doc_id AND c.earlier_era = s.era AND c.key_hash = s.key_hash
 GROUP BY c.doc_id, c.earlier_id, c.earlier_era;
 
 CREATE TABLE pair_evidence AS
 SELECT
-    c.doc_id,
-    c.earlier_id,
-    c.earlier_era,
-    c.length_ratio,
-    c.n_tokens,
-    c.is_shorter,
-    c.shared,
-    1.0 * c.shared / GREATEST(LEAST(z.my_shingles, z.their_shingles), 1) AS containment,
-    LEAST(z.my_numbers, z.their_numbers) AS numbers,
-    z.shared_numbers,
-    LEAST(z.my_names, z.their_names) AS names,
-    z.shared_names,
-    LEAST(1.0, 1.0 * COALESCE(w.shingles, 0) / GREATEST(c.n_tokens - 3, 1)) AS in_sentences
-FROM likely_pairs AS c
-INNER JOIN sample_sizes AS z ON c.doc_id = z.doc_id AND c.earlier_id = z.earlier_id AND c.earlier_era = z.earlier_era
-LEFT JOIN shared_sentences AS w ON c.doc_id = w.doc_id AND c.earlier_id = w.earlier_id AND c.earlier_era = w.earlier_era;
+    e.*,
+    SQRT(e.containment * (1 - e.containment) / GREATEST(e.sample_size, 1)) AS deviation
+FROM (
+    SELECT
+        c.doc_id,
+        c.earlier_id,
+        c.earlier_era,
+        c.length_ratio,
+        c.n_tokens,
+        c.is_shorter,
+        c.shared,
+        CAST(LEAST(z.my_shingles, z.their_shingles) AS DOUBLE) AS sample_size,
+        CAST(c.shared AS DOUBLE) / GREATEST(LEAST(z.my_shingles, z.their_shingles), 1) AS containment,
+        LEAST(z.my_numbers, z.their_numbers) AS numbers,
+        z.shared_numbers,
+        LEAST(z.my_names, z.their_names) AS names,
+        z.shared_names,
+        LEAST(1.0, CAST(COALESCE(w.words, 0) AS DOUBLE) / GREATEST(c.n_tokens - 3, 1)) AS in_sentences
+    FROM likely_pairs AS c
+    INNER JOIN sample_sizes AS z
+        ON c.doc_id = z.doc_id AND c.earlier_id = z.earlier_id AND c.earlier_era = z.earlier_era
+    LEFT JOIN shared_sentences AS w
+        ON c.doc_id = w.doc_id AND c.earlier_id = w.earlier_id AND c.earlier_era = w.earlier_era
+) AS e;
 
+-- A containment is an estimate: it must reach three quarters of the limit even a standard deviation below.
 -- Numbers and names disagree only if both documents have some that the other lacks: a copy may lose a paragraph or gain
 -- a byline, but a form filled in anew differs on both sides.
 
@@ -234,6 +256,7 @@ INNER JOIN near_eligible AS d ON v.earlier_id = d.doc_id AND v.earlier_era = d.e
 WHERE
     v.shared >= 3
     AND v.containment >= p.document_containment_min
+    AND v.containment - v.deviation >= 0.75 * p.document_containment_min
     AND (
         v.containment >= p.document_containment_sure
         OR v.containment - v.in_sentences >= p.document_rest_containment_min * (1 - v.in_sentences)

@@ -30,8 +30,8 @@ SHINGLE_WORDS: Final = 4  # after one edit in seven words 44 % of the shingles o
 SHINGLE: Final = 0
 NUMBER: Final = 1
 NAME: Final = 2
-_SAMPLE: Final = {SHINGLE: 32, NUMBER: 16, NAME: 12}  # a sample has this many hashes, to twice as many
-_BANDS: Final = 8  # shingles that look for candidates, to twice as many
+_SAMPLE: Final = {SHINGLE: 64, NUMBER: 16, NAME: 12}  # a sample has this many hashes, to twice as many
+_BANDS: Final = 16  # shingles that look for candidates, to twice as many
 
 FINGERPRINTS: Final = pl.Schema(
     {
@@ -68,6 +68,7 @@ TABLES: Final = {
 HISTORY: Final = ("fingerprints", "sentences", "sketches")
 """Those of TABLES that the barrier reads of earlier runs too: as history_…, with a column run_key."""
 
+_NUMBER_CHARS: Final = 12  # of a word that tell whether it is a number
 _FACTOR: Final = 0x01000193  # odd, so it has an inverse modulo 2^32
 _POWERS: Final = 1 << 16
 _MIX: Final = tuple(
@@ -178,11 +179,12 @@ def _sample(hashes: npt.NDArray[np.uint64], owner: Indices, count: npt.NDArray[n
     mask = (np.uint64(1) << level.astype(np.uint64)) - np.uint64(1)
     chosen = np.flatnonzero((hashes & mask[owner]) == 0)
     hashes, owner = hashes[chosen], owner[chosen]
-    order = np.lexsort((hashes, owner))
-    hashes, owner = hashes[order], owner[order]
-    different = np.ones(len(hashes), dtype=np.bool_)
-    different[1:] = (hashes[1:] != hashes[:-1]) | (owner[1:] != owner[:-1])
-    hashes, owner = hashes[different], owner[different]
+    key = hashes ^ (owner.astype(np.uint64) * _MIX[0])  # equal for equal hashes of one document
+    order = np.argsort(key, kind="stable")
+    different = np.ones(len(order), dtype=np.bool_)
+    different[1:] = key[order[1:]] != key[order[:-1]]
+    first = np.sort(order[different])
+    hashes, owner = hashes[first], owner[first]
     low = (hashes & (~hashes + np.uint64(1))) | np.uint64(1 << 62)  # the lowest bit set
     low &= ~low + np.uint64(1)
     return _Sample(owner, hashes, np.log2(low.astype(np.float64)).astype(np.int32), level)
@@ -242,14 +244,19 @@ def _powers(count: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]
 
 
 def _numbers(batch: Batch) -> Indices:
-    """The words that are numbers: they begin with none but a sign or a digit, and most of them is digits."""
+    """The words that are numbers: they begin with a digit or a sign, and have fewer letters than digits."""
     folded, words = batch.folded, batch.word_starts
-    digits = folded.positions(np.flatnonzero(batch.kinds == DIGIT))
-    word, count = np.unique(np.searchsorted(words, digits, side="right") - 1, return_counts=True)
-    ends = np.r_[words[1:], len(folded.codes)][word]
-    length = ends - words[word]
-    length = length - (folded.codes[ends - 1] == BLANK)
-    numeric = (count * 2 > length) & (tables().kind[folded.codes[words[word]]] <= DIGIT)
+    at = folded.positions(np.flatnonzero(batch.kinds == DIGIT))
+    word = np.unique(np.searchsorted(words, at, side="right") - 1)
+    begin = words[word]
+    length = np.append(words, len(folded.codes))[word + 1] - begin
+    kind = tables().kind
+    digits, letters = np.zeros(len(word), dtype=np.intp), np.zeros(len(word), dtype=np.intp)
+    for place in range(_NUMBER_CHARS):  # of the few words with a digit
+        kinds = kind[folded.codes[np.minimum(begin + place, len(folded.codes) - 1)]]
+        digits += (place < length) & (kinds == DIGIT)
+        letters += (place < length) & (kinds > DIGIT)
+    numeric = (kind[folded.codes[begin]] <= DIGIT) & (digits > letters)
     return np.asarray(word[numeric], dtype=np.intp)
 
 

@@ -214,7 +214,7 @@ def tables() -> _Tables:
         int(fold_to[base]) << 32 | int(fold_to[mark]): int(fold_to[code])
         for (base, mark), code in sorted(pairs.items())
     }
-    kind[[mark for _, mark in pairs]] = ACCENT
+    kind[np.isin(fold_to, [mark for _, mark in pairs])] = ACCENT
     keys = np.array(sorted(folded_pairs), dtype=np.uint64)
     composed = np.array([folded_pairs[key] for key in keys.tolist()], dtype=np.uint32)
     for table in (kind, fold_to, keys, composed):

@@ -57,8 +57,8 @@ class DocumentPolicy:
     near: bool = True
     near_min_words: int = _at(20, 4, 100_000)
     containment_min: float = _at(0.33, 0.1, 1.0)
-    containment_sure: float = _at(0.85, 0.1, 1.0)
-    rest_containment_min: float = _at(0.2, 0.0, 1.0)
+    containment_sure: float = _at(0.75, 0.1, 1.0)
+    rest_containment_min: float = _at(0.25, 0.0, 1.0)
     numbers_min: float = _at(0.75, 0.0, 1.0)
     short_words: int = _at(120, 0, 100_000)
     names_min: float = _at(0.5, 0.0, 1.0)

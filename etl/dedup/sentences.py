@@ -207,15 +207,16 @@ def _batch(segments: pl.DataFrame) -> Batch:
     solid = np.flatnonzero(kinds >= OTHER)
     ends, starts = _boundaries(codes, kinds, solid)
     # Trim each segment, then lay the boundaries between its ends: sorted, starts and ends pair up.
-    left = solid[np.minimum(np.searchsorted(solid, first), len(solid) - 1)]
-    right = solid[np.maximum(np.searchsorted(solid, edge) - 1, 0)] + 1
+    left = np.append(solid, len(codes))[np.searchsorted(solid, first)]
+    right = np.append(solid, -1)[np.searchsorted(solid, edge) - 1] + 1
     filled = (left >= first) & (right <= edge) & (left < right)
     starts = np.sort(np.concatenate([starts, left[filled]]))
     ends = np.sort(np.concatenate([ends, right[filled]]))
     segment = np.searchsorted(edge, starts)
     shift = segments["start"].to_numpy().astype(np.intp)[segment] - first[segment]
     begin, past = folded.positions(starts), folded.positions(ends)
-    past = np.where((past > begin) & (folded.codes[np.maximum(past - 1, 0)] == BLANK), past - 1, past)
+    filled = np.flatnonzero(past > begin)
+    past[filled] -= folded.codes[past[filled] - 1] == BLANK
     words = _word_starts(folded, kinds)
     return Batch(
         codes=codes,
@@ -252,7 +253,7 @@ def _boundaries(codes: Codes, kinds: Kinds, solid: Indices) -> tuple[Indices, In
     """Where sentences end (exclusive) and where the next one begins, for every boundary inside a line."""
     none = np.zeros(0, dtype=np.intp)
     stop = np.flatnonzero((kinds >= DOT) & (kinds <= WIDE_STOP))
-    stop = stop[(stop > 0) & (stop < len(kinds) - 1)]
+    stop = stop[stop < len(kinds) - 1]  # the last character is a newline; it also stands "before" the first
     stop = stop[(kinds[stop + 1] < DOT) | (kinds[stop + 1] > WIDE_STOP)]
     if not len(stop) or not len(solid):
         return none, none

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -36,7 +37,9 @@ class LocalEngine:
     workers: int = 1
     _pool: ProcessPoolExecutor | None = field(default=None, repr=False)
 
-    def map_shards(self, function: Callable[..., R], tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, R | Exception]]:
+    def map_shards(
+        self, function: Callable[..., R], tasks: Sequence[tuple[Any, ...]]
+    ) -> Iterator[tuple[int, R | Exception]]:
         """(number of the task, result or its exception) of `function(*task)` for each task, as they finish.
 
         A shard's failure is a value here: the others go on, and the caller decides. A dead worker process is a
@@ -97,7 +100,9 @@ class LocalEngine:
                 rows: dict[str, int] = {}
                 for table, path in outputs.items():
                     part = path.with_name(f".{path.name}.part")
-                    connection.execute(f"COPY {table} TO {_quote(str(part))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100000)")
+                    connection.execute(
+                        f"COPY {table} TO {_quote(str(part))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100000)"
+                    )
                     part.replace(path)
                     counted = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
                     rows[table] = int(counted[0]) if counted else 0
@@ -108,8 +113,10 @@ class LocalEngine:
                 connection.close()
 
     def close(self) -> None:
-        """End the worker processes."""
+        """End the worker processes, also those in the middle of a shard: its files appear by rename, or not at all."""
         if self._pool is not None:
+            for process in multiprocessing.active_children():
+                process.terminate()
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
@@ -134,7 +141,9 @@ class LocalEngine:
             return future.result()
         except BrokenProcessPool:
             self._pool = None
-            return StageError("a worker process died (killed, or out of memory); run the same key again, with fewer --workers")
+            return StageError(
+                "a worker process died (killed, or out of memory); run the same key again, with fewer --workers"
+            )
 
 
 def split_statements(script: str) -> list[str]:
@@ -161,7 +170,7 @@ def _attempt(function: Callable[..., R], task: tuple[Any, ...]) -> R | Exception
         return StageError(f"{type(error).__name__}: {error}")
 
 
-class _one_thread_each:  # noqa: N801  a context manager, used like a function
+class _one_thread_each:
     """Environment for worker processes: each uses one core, or N workers would use N times N."""
 
     NAMES: Final = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS")
@@ -179,7 +188,8 @@ class _one_thread_each:  # noqa: N801  a context manager, used like a function
 
 
 def _warm() -> None:
-    """Started once in each worker: one core for Arrow too."""
+    """Started once in each worker: one core for Arrow too, and Ctrl-C is the parent's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     pa.set_cpu_count(1)
     pa.set_io_thread_count(2)
 

@@ -79,19 +79,15 @@ class Fields(NamedTuple):
 
 def map_fields(record: Mapping[str, object]) -> Fields:
     """The record's fields. A name that is there but null or blank gives way to the next alias."""
-    plan = _plan(tuple(name for name in record if len(name) <= _LONGEST_NAME))
-    text, html = (next((v for n in plan[i] if isinstance(v := record[n], str) and v), None) for i in (0, 1))
-    named = [
-        next((v for n in names if (v := record[n]) is not None and v != "" and v != []), None) for names in plan[2:]
-    ]
-    source_id, url, site, title, authors, published_at, fetched_at, lang = named
+    plan = _plan(tuple([name for name in record if len(name) <= _LONGEST_NAME]))
+    text, html, source_id, url, site, title, authors, published_at, fetched_at, lang = [_first(record, n) for n in plan]
     return Fields(
-        text,
-        html,
-        to_str(source_id),
-        to_str(url),
-        to_str(site),
-        to_str(title),
+        text if isinstance(text, str) else _first_str(record, plan[0]),
+        html if isinstance(html, str) else _first_str(record, plan[1]),
+        None if source_id is None else to_str(source_id),
+        None if url is None else to_str(url),
+        None if site is None else to_str(site),
+        None if title is None else to_str(title),
         None if authors is None else split_authors(authors),
         None if published_at is None else parse_time(published_at),
         None if fetched_at is None else parse_time(fetched_at),
@@ -160,6 +156,19 @@ def parse_time(value: object) -> datetime | None:
         inner = value.get("$date")
         return parse_time(inner) if isinstance(inner, str | int | float) else None
     return None
+
+
+def _first(record: Mapping[str, object], names: tuple[str, ...]) -> object:
+    """The value of the first of `names` that has one, None when none has."""
+    for name in names:
+        value = record[name]
+        if value is not None and value != "" and value != []:
+            return value
+    return None
+
+
+def _first_str(record: Mapping[str, object], names: tuple[str, ...]) -> str | None:
+    return next((v for n in names if isinstance(v := record[n], str) and v), None)
 
 
 @lru_cache(maxsize=1024)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import xxhash
 
 from etl.errors import InputError
-from etl.schema import RAW, STRINGS, TIME
+from etl.schema import RAW, STRINGS, TIME, table_of
 
 MAX_REJECTS_A_BATCH: Final = 10_000  # a file of nothing but bad lines must not pile them up
 
@@ -97,10 +97,8 @@ def to_batches(items: Iterable[Row | Reject], *, batch_chars: int) -> Iterator[t
 
 def to_table(rows: Sequence[Row]) -> pa.Table:
     """The rows as a table with the schema RAW, built column by column."""
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(RAW.names)
-    return pa.Table.from_arrays(
-        [pa.array(column, type=field.type) for column, field in zip(columns, RAW, strict=True)], schema=RAW
-    )
+    columns = zip(*rows, strict=True) if rows else [()] * len(RAW.names)
+    return table_of(dict(zip(RAW.names, columns, strict=True)), RAW)
 
 
 assert RAW.names == list(Row._fields)

@@ -29,7 +29,16 @@ MARKS: Final = pl.Schema(
 )
 """What is to be cut: doc is a row of the batch; start and end as in removals, over words alone."""
 
-DROPPED: Final = pl.Schema({"doc": pl.UInt32, "stage": pl.String, "rule": pl.String, "reason": pl.String, "score": pl.Float32, "kept_doc_id": pl.String})
+DROPPED: Final = pl.Schema(
+    {
+        "doc": pl.UInt32,
+        "stage": pl.String,
+        "rule": pl.String,
+        "reason": pl.String,
+        "score": pl.Float32,
+        "kept_doc_id": pl.String,
+    }
+)
 """Documents that go whole, with the document that stays for each."""
 
 _WORDS: Final = r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[\p{L}\p{N}\p{M}&&[^\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]]+"
@@ -65,18 +74,28 @@ def assemble(docs: pl.DataFrame, marks: pl.DataFrame, dropped: pl.DataFrame) -> 
         text = texts[doc]
         done = cut(text, list(zip(starts[first:last], ends[first:last], strict=True)))
         pieces = [text[start:end] for start, end in done.spans]
-        check(text, done.kept, [(*span, piece) for span, piece in zip(done.spans, pieces, strict=True)], doc_id=ids[doc])
+        check(
+            text, done.kept, [(*span, piece) for span, piece in zip(done.spans, pieces, strict=True)], doc_id=ids[doc]
+        )
         kept[doc] = done.kept
         starts[first:last] = [start for start, _ in done.spans]
         ends[first:last] = [end for _, end in done.spans]
         cut_texts += pieces
         if not done.kept.strip():
             empty.append(doc)
-    live = live.with_columns(start=pl.Series(starts, dtype=pl.Int64), end=pl.Series(ends, dtype=pl.Int64), text=pl.Series(cut_texts, dtype=pl.String))
+    live = live.with_columns(
+        start=pl.Series(starts, dtype=pl.Int64),
+        end=pl.Series(ends, dtype=pl.Int64),
+        text=pl.Series(cut_texts, dtype=pl.String),
+    )
     whole = pl.concat([dropped.select(DROPPED.names()), _nothing_left(live, empty)])
     gone[empty] = True
     stays = pl.Series(~gone)
-    documents = _documents(docs.with_columns(repaired_chars=pl.col("text").str.len_chars(), text=pl.Series(kept, dtype=pl.String)).filter(stays))
+    documents = _documents(
+        docs.with_columns(repaired_chars=pl.col("text").str.len_chars(), text=pl.Series(kept, dtype=pl.String)).filter(
+            stays
+        )
+    )
     removals = _removals(docs, live.filter(stays.gather(live["doc"])), whole)
     counts = {
         "documents": documents.num_rows,
@@ -94,17 +113,29 @@ def _nothing_left(live: pl.DataFrame, empty: list[int]) -> pl.DataFrame:
     reasons = []
     for doc in empty:
         took = Counter(live.filter(pl.col("doc") == doc)["rule"].to_list())
-        reasons.append("nothing was left after " + ", ".join(f"{rule} ({n})" for rule, n in sorted(took.items(), key=lambda item: (-item[1], item[0]))))
-    columns = {"doc": empty, "stage": "publish", "rule": "nothing-left", "reason": reasons, "score": None, "kept_doc_id": None}
+        reasons.append(
+            "nothing was left after "
+            + ", ".join(f"{rule} ({n})" for rule, n in sorted(took.items(), key=lambda item: (-item[1], item[0])))
+        )
+    columns = {
+        "doc": empty,
+        "stage": "publish",
+        "rule": "nothing-left",
+        "reason": reasons,
+        "score": None,
+        "kept_doc_id": None,
+    }
     return pl.DataFrame({"doc": empty, "reason": reasons}, schema={"doc": pl.UInt32, "reason": pl.String}).select(
-        pl.col(name).cast(kind) if name in ("doc", "reason") else pl.lit(columns[name], dtype=kind).alias(name) for name, kind in DROPPED.items()
+        pl.col(name).cast(kind) if name in ("doc", "reason") else pl.lit(columns[name], dtype=kind).alias(name)
+        for name, kind in DROPPED.items()
     )
 
 
 def _documents(docs: pl.DataFrame) -> pa.Table:
-    full = docs.with_columns(n_chars=pl.col("text").str.len_chars().cast(pl.Int64), n_words=pl.col("text").str.count_matches(_WORDS).cast(pl.Int64)).with_columns(
-        removed_chars=pl.col("repaired_chars").cast(pl.Int64) - pl.col("n_chars")
-    )
+    full = docs.with_columns(
+        n_chars=pl.col("text").str.len_chars().cast(pl.Int64),
+        n_words=pl.col("text").str.count_matches(_WORDS).cast(pl.Int64),
+    ).with_columns(removed_chars=pl.col("repaired_chars").cast(pl.Int64) - pl.col("n_chars"))
     return _cast(full, schema.DOCUMENTS)
 
 
@@ -118,7 +149,10 @@ def _removals(docs: pl.DataFrame, live: pl.DataFrame, whole: pl.DataFrame) -> pa
         kept_start=pl.when(pl.col("kept_doc_id").is_not_null()).then(pl.lit(0, dtype=pl.Int64)),
     )
     columns = ["doc", *schema.REMOVALS.names]
-    return _cast(pl.concat([parts.select(columns), documents.select(columns)]).sort("doc", "start", maintain_order=True), schema.REMOVALS)
+    return _cast(
+        pl.concat([parts.select(columns), documents.select(columns)]).sort("doc", "start", maintain_order=True),
+        schema.REMOVALS,
+    )
 
 
 def _cast(frame: pl.DataFrame, wanted: pa.Schema) -> pa.Table:

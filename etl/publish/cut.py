@@ -77,10 +77,7 @@ def _spans(text: str, marks: Sequence[Span], gaps: Sequence[Span]) -> list[Span]
         stays = len(marks)
     else:
         stays = max(range(len(gaps)), key=lambda n: (text.count("\n", *gaps[n]), -n))
-    spans = [
-        (gaps[n][0], mark[1]) if n < stays else (mark[0], gaps[n + 1][1])
-        for n, mark in enumerate(marks)
-    ]
+    spans = [(gaps[n][0], mark[1]) if n < stays else (mark[0], gaps[n + 1][1]) for n, mark in enumerate(marks)]
     if at_start:
         spans[0] = (0, spans[0][1])
     if at_end:

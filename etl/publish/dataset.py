@@ -63,7 +63,9 @@ def write_part(folder: Path, number: int, dataset: str, tables: Iterable[pa.Tabl
         compression_level=options.compression_level,
         write_page_index=True,
         store_schema=True,
-        use_dictionary=[f.name for f in wanted if f.name not in {"doc_id", "text", "url"} and not pa.types.is_list(f.type)],
+        use_dictionary=[
+            f.name for f in wanted if f.name not in {"doc_id", "text", "url"} and not pa.types.is_list(f.type)
+        ],
     )
     with writer:
         for table in tables:
@@ -105,7 +107,9 @@ def release(out: Path, staging: Path, run_key: str, entry: Mapping[str, Any], *,
 def read_manifest(out: Path) -> dict[str, Any]:
     """The manifest of the dataset at `out`; one without runs when nothing was released yet."""
     path = out / MANIFEST
-    manifest: dict[str, Any] = read_json(path) if path.exists() else {"schema_version": schema.SCHEMA_VERSION, "runs": {}}
+    manifest: dict[str, Any] = (
+        read_json(path) if path.exists() else {"schema_version": schema.SCHEMA_VERSION, "runs": {}}
+    )
     return manifest
 
 
@@ -156,25 +160,35 @@ def _verify_account(out: Path, key: str, entry: Mapping[str, Any]) -> list[str]:
     """Characters and documents of one run: what was read is what was kept and what was removed."""
     import pyarrow.compute as pc
 
-    documents = pq.read_table(out / "documents" / f"run={key}", columns=["doc_id", "n_chars", "removed_chars", "text"], partitioning=None)
-    removals = pq.read_table(out / "removals" / f"run={key}", columns=["doc_id", "unit", "start", "end", "text"], partitioning=None)
+    documents = pq.read_table(
+        out / "documents" / f"run={key}", columns=["doc_id", "n_chars", "removed_chars", "text"], partitioning=None
+    )
+    removals = pq.read_table(
+        out / "removals" / f"run={key}", columns=["doc_id", "unit", "start", "end", "text"], partitioning=None
+    )
     faults = []
     if pc.any(pc.not_equal(pc.utf8_length(documents["text"]), documents["n_chars"])).as_py():
         faults.append(f"run {key}: a document's n_chars is not the length of its text")
     lengths = pc.subtract(removals["end"], removals["start"])
     if pc.any(pc.not_equal(pc.utf8_length(removals["text"]), lengths)).as_py():
         faults.append(f"run {key}: a removal's text is not as long as its start and end say")
-    of_documents = pa.table({"doc_id": removals["doc_id"], "cut": lengths}).group_by("doc_id").aggregate([("cut", "sum")])
+    of_documents = (
+        pa.table({"doc_id": removals["doc_id"], "cut": lengths}).group_by("doc_id").aggregate([("cut", "sum")])
+    )
     whole = pc.equal(removals["unit"], "document")
     joined = documents.select(["doc_id", "removed_chars"]).join(of_documents, "doc_id", join_type="left outer")
     if pc.any(pc.not_equal(pc.fill_null(joined["cut_sum"], 0), joined["removed_chars"])).as_py():
         faults.append(f"run {key}: a document's removed_chars is not the sum of its removals")
     dropped = pc.sum(pc.cast(whole, pa.int64())).as_py() or 0
     if documents.num_rows + dropped != entry["counts"]["documents_read"]:
-        faults.append(f"run {key}: {entry['counts']['documents_read']} documents were read, {documents.num_rows} kept and {dropped} dropped")
+        faults.append(
+            f"run {key}: {entry['counts']['documents_read']} documents were read, {documents.num_rows} kept and {dropped} dropped"
+        )
     total = (pc.sum(documents["n_chars"]).as_py() or 0) + (pc.sum(lengths).as_py() or 0)
     if total != entry["counts"]["chars_repaired"]:
-        faults.append(f"run {key}: {entry['counts']['chars_repaired']} characters were repaired, {total} were kept or removed")
+        faults.append(
+            f"run {key}: {entry['counts']['chars_repaired']} characters were repaired, {total} were kept or removed"
+        )
     return faults
 
 
@@ -217,4 +231,3 @@ def _exchange(a: Path, b: Path) -> bool:
 
 def _names(folder: Path) -> set[str]:
     return {p.name for p in folder.iterdir() if not p.name.startswith(".")} if folder.is_dir() else set()
-

@@ -188,7 +188,7 @@ def _repair_lines(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _listed(frame: pl.DataFrame) -> pl.Series:
     """The counts that are not zero, as lists of `name:count`."""
-    named = [pl.when(pl.col(n) > 0).then(pl.format(f"{n}:{{}}", pl.col(n))) for n in _COUNTS]
+    named = [pl.when(pl.col(n) > 0).then(pl.concat_str(pl.lit(f"{n}:"), pl.col(n).cast(pl.String))) for n in _COUNTS]
     return frame.select(repairs=pl.concat_list(named).list.drop_nulls())["repairs"]
 
 

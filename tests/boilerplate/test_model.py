@@ -107,9 +107,7 @@ def test_the_parts_that_the_features_play_add_up_to_the_score() -> None:
     matrix = features.featurize(lines_of(PAGE))
     groups = np.arange(len(forest.names))
     parts = model._contributions(forest, matrix, groups, len(groups)).sum(axis=0)
-    base = forest.bias + sum(
-        model._node_means(leaf, share)[0][0] for leaf, share in zip(forest.leaf, forest.share, strict=True)
-    )
+    base = forest.bias + forest.means[0].sum()
     assert parts + base == pytest.approx(model.log_odds(forest, matrix), abs=1)
 
 

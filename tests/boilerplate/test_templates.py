@@ -15,6 +15,8 @@ from etl.engine.local import LocalEngine
 
 SQL = (Path(templates.__file__).parent / "templates.sql").read_text(encoding="utf-8")
 
+DEFAULT = Templates()
+
 
 def prose(seed: int, lines: int = 4) -> list[str]:
     """Lines of text that no other seed has."""
@@ -25,7 +27,7 @@ def prose(seed: int, lines: int = 4) -> list[str]:
 
 
 def marked(
-    pages: list[tuple[str, list[str]]], tmp_path: Path, options: Templates = Templates(), workers: int = 1
+    pages: list[tuple[str, list[str]]], tmp_path: Path, options: Templates = DEFAULT, workers: int = 1
 ) -> list[list[str]]:
     """The lines that templates take from each (site, lines) page."""
     docs = pl.DataFrame({"key": range(100, 100 + len(pages)), "site": [site for site, _ in pages]}).with_row_index(

@@ -14,7 +14,7 @@ from etl.dedup.normalize import code_points, fold, fold_codes, key_hash, kinds_o
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("It’s a “test” — really!", "it's a \"test\" - REALLY"),
+        ("It’s a “test” — really!", 'it\'s a "test" - REALLY'),
         ("Straße", "STRASSE"),
         ("İSTANBUL'da", "istanbul'da"),
         ("TARAFINDAN", "tarafından"),
@@ -82,10 +82,12 @@ def test_the_numbers_of_a_text_can_be_read_back(numbers: list[str]) -> None:
     assert fold("Of " + " and ".join(numbers) + ".").split()[1::2] == numbers
 
 
-@given(st.text(alphabet=st.characters(codec="utf-8", max_codepoint=0x24FF)))
+@given(st.text(alphabet=st.characters(categories=["L", "P", "Z"], max_codepoint=0x24FF)))
 def test_composed_and_decomposed_letters_fold_together(text: str) -> None:
     plain = "".join(char for char in text if unicodedata.normalize("NFC", unicodedata.normalize("NFD", char)) == char)
-    kept = "".join(char for char in plain if not unicodedata.combining(char) and unicodedata.ucd_3_2_0.category(char) != "Cn")
+    kept = "".join(
+        char for char in plain if not unicodedata.combining(char) and unicodedata.ucd_3_2_0.category(char) != "Cn"
+    )
     if all(len(unicodedata.normalize("NFD", char)) <= 2 for char in kept):
         assert fold(unicodedata.normalize("NFD", kept)) == fold(unicodedata.normalize("NFC", kept))
 
@@ -101,6 +103,10 @@ def test_every_folded_character_knows_where_it_came_from(text: str) -> None:
 
 def test_hashes_are_those_of_every_machine() -> None:
     codes = code_points("hello world")
-    assert slice_hashes(codes, np.array([0]), np.array([11])).tolist() == [key_hash("Hello, world!")] == [4411527225140466328]
+    assert (
+        slice_hashes(codes, np.array([0]), np.array([11])).tolist()
+        == [key_hash("Hello, world!")]
+        == [4411527225140466328]
+    )
     low, high = wide_hashes(codes, np.array([0, 0]), np.array([11, 5]))
     assert low[0] != low[1] and high[0] != high[1]

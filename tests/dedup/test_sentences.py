@@ -49,7 +49,11 @@ def test_sentences_are_split_where_they_end(expected: list[str]) -> None:
 
 
 def test_scripts_without_spaces_are_split_at_their_full_stop() -> None:
-    assert split("この本は面白い。次の本は？「はい。」と言った。") == ["この本は面白い。", "次の本は？", "「はい。」と言った。"]
+    assert split("この本は面白い。次の本は？「はい。」と言った。") == [
+        "この本は面白い。",
+        "次の本は？",
+        "「はい。」と言った。",
+    ]
 
 
 def test_lines_end_sentences_and_offsets_count_code_points() -> None:
