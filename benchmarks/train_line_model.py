@@ -43,6 +43,8 @@ DEPTH = 6
 L2 = 8.0
 FEATURE_SHARE = 0.4
 BORDERS = 64
+OTHER_SCRIPT = 0.3  # share of pages trained on a second time in a made-up script: a third without case, the rest also
+# without spaces; scripts that the labelled pages lack
 SITE_DROPPED = 0.5  # share of pages trained on without what the site's other pages say
 WEIGHT_OF_KIND = {"full": 1.0, "light": 1.0, "thin": 1.0, "article": 4.0, "part": 2.0}
 WEIGHT_OF_SILVER = 0.7
@@ -312,7 +314,33 @@ def training_pages(pages: Sequence[Page], silver: Sequence[Page]) -> list[Page]:
         if page.kind == "article" and len(page.lines) >= 4:
             low = rng.randint(0, len(page.lines) // 2)
             made.append(_rows(page, range(low, rng.randint(low + 2, len(page.lines))), "part"))
+    for page in tuple(made):
+        chance = rng.random()
+        if chance < OTHER_SCRIPT:
+            written = _without_case if chance < OTHER_SCRIPT / 3 else _without_spaces
+            made.append(replace(page, lines=tuple(written(line) for line in page.lines)))
     return [replace(p, seen=(), site_pages=0) if rng.random() < SITE_DROPPED else p for p in made if p.lines]
+
+
+def _without_case(line: str) -> str:
+    """`line` as a script without capitals has it."""
+    return line.lower()
+
+
+def _without_spaces(line: str) -> str:
+    """`line` as if in Chinese: a word becomes one to four characters, always the same ones, and spaces go."""
+    pieces = []
+    for word, rest in _WORD_OR_OTHER.findall(line):
+        if word:
+            digest = xxhash.xxh3_64_intdigest(word.lower().encode())
+            pieces += [chr(0x4E00 + (digest >> 12 * n) % 3000) for n in range(min(4, max(1, (len(word) + 1) // 3)))]
+        elif not rest.isspace():
+            pieces.append(rest.translate(_FULL_WIDTH))
+    return "".join(pieces)
+
+
+_WORD_OR_OTHER = re.compile(r"([^\W\d_]+)|(.)", re.DOTALL)
+_FULL_WIDTH = str.maketrans(".,:;?!()", "。，：；？！（）")
 
 
 def _rows(page: Page, rows: Iterable[int], kind: str) -> Page:

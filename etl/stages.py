@@ -318,9 +318,13 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
     for name in fingerprint.HISTORY:
         views[f"history_{name}"] = _history_view(history.state_files(plan.history, name), DEDUP_TABLES[name])
     scripts = [_sql("etl.dedup", name) for name in ("documents.sql", "sentences.sql")]
-    outputs = {name: plan.work / f"{name}.parquet" for name in ("dropped_documents", "dropped_sentences")}
+    outputs = {name: plan.work / f"{name}.parquet" for name in ("dropped_documents", "annotated_documents", "dropped_sentences")}
     rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work)
-    counts = {"documents": rows["dropped_documents"], "sentences": rows["dropped_sentences"]}
+    counts = {
+        "documents": rows["dropped_documents"],
+        "annotated": rows["annotated_documents"],
+        "sentences": rows["dropped_sentences"],
+    }
     return _report(plan, _done("duplicates", counts, started))
 
 

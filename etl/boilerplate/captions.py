@@ -36,7 +36,7 @@ def repeated_captions(lines: pl.DataFrame) -> pl.DataFrame:
     table = _runs(_near_equal(_candidates(lines)))
     run = pl.struct("doc", "run")
     beside_prose = (pl.col("prose_above").first() | pl.col("prose_below").last()).over(run)
-    title = (pl.col("place").first() == 0).over(run)  # a repeated title, which has its own rule
+    title = pl.col("first").first().over(run)  # a repeated title, which has its own rule
     credit = pl.col("credit").all().over(run)
     sentence = pl.col("sentence").any().over(run)
     size = pl.len().over(run)
@@ -53,7 +53,7 @@ def repeated_captions(lines: pl.DataFrame) -> pl.DataFrame:
             score=pl.lit(1.0, dtype=pl.Float32),
             reason=pl.lit(REASON),
         )
-        .cast(MARKS)  # type: ignore[arg-type]
+        .cast(MARKS)
     )
 
 
@@ -64,54 +64,53 @@ def _candidates(lines: pl.DataFrame) -> pl.DataFrame:
     """
     cjk = (pl.col("text").str.len_bytes() * 2 > pl.col("chars") * 5) & (pl.col("chars") >= PROSE_CHARS_CJK)
     prose = (pl.col("chars") >= PROSE_CHARS) | cjk
-    near = (pl.col("chars") * 20 - pl.col("chars_below") * 20).abs() <= pl.max_horizontal("chars", "chars_below", pl.lit(40))
-    grown = pl.max_horizontal("chars", "chars_below") - pl.min_horizontal("chars", "chars_below") <= 60
-    table = (
+    alike = pl.col("initial") == pl.col("initial").shift(-1)
+    longer, shorter = pl.max_horizontal("chars", "chars_below"), pl.min_horizontal("chars", "chars_below")
+    near = (longer - shorter <= 60) & (shorter >= MIN_CHARS) & (longer <= MAX_CHARS)
+    return (
         lines.lazy()
         .select("doc", "line", "start", "end", "text")
-        .with_columns(chars=pl.col("end").cast(pl.Int64) - pl.col("start"))
+        .with_columns(
+            chars=pl.col("end").cast(pl.Int64) - pl.col("start"),
+            initial=pl.col("text").str.strip_chars_start().str.head(8),
+        )
         .with_columns(
             prose=prose,
             same_above=pl.col("doc") == pl.col("doc").shift(1),
             same_below=pl.col("doc") == pl.col("doc").shift(-1),
         )
         .with_columns(
-            place=pl.int_range(pl.len()).over("doc"),
+            first=(pl.col("doc") != pl.col("doc").shift(1)).fill_null(True),
             prose_above=(pl.col("prose").shift(1) & pl.col("same_above")).fill_null(False),
             prose_below=(pl.col("prose").shift(-1) & pl.col("same_below")).fill_null(False),
             chars_below=pl.col("chars").shift(-1),
         )
-        .with_columns(
-            opens=(pl.col("same_below") & (near | grown) & (pl.min_horizontal("chars", "chars_below") >= MIN_CHARS) & (pl.max_horizontal("chars", "chars_below") <= MAX_CHARS)).fill_null(False)
-        )
+        .with_columns(opens=(pl.col("same_below") & near & alike).fill_null(False))
         .with_columns(closes=(pl.col("opens").shift(1) & pl.col("same_above")).fill_null(False))
         .filter(pl.col("opens") | pl.col("closes"))
         .with_columns(text=pl.col("text").str.strip_chars())
-        .with_columns(
-            text_below=pl.when("opens").then(pl.col("text").shift(-1)),
-            initial=pl.col("text").str.slice(0, 2),
-        )
+        .with_columns(text_below=pl.when("opens").then(pl.col("text").shift(-1)))
         .collect()
     )
-    return table
 
 
 def _near_equal(table: pl.DataFrame) -> pl.DataFrame:
     """`table` with `pair`: this line and the next one say the same."""
     table = table.with_columns(pair=(pl.col("text") == pl.col("text_below")).fill_null(False)).with_row_index("row")
     digits = r"[^\p{Nd}]+"
-    fuzzy = (
-        table.filter(
-            ~pl.col("pair")
-            & pl.col("text_below").is_not_null()
-            & (pl.col("text").str.slice(0, 8).str.to_lowercase() == pl.col("text_below").str.slice(0, 8).str.to_lowercase())
-            & (pl.col("text").str.replace_all(digits, " ").str.strip_chars() == pl.col("text_below").str.replace_all(digits, " ").str.strip_chars())
+    fuzzy = table.filter(
+        ~pl.col("pair")
+        & pl.col("text_below").is_not_null()
+        & (
+            pl.col("text").str.replace_all(digits, " ").str.strip_chars()
+            == pl.col("text_below").str.replace_all(digits, " ").str.strip_chars()
         )
-        .select("row", "text", "text_below")
-    )
+    ).select("row", "text", "text_below")
     # A Python loop over neighbours that begin alike and hold the same numbers: a handful in a thousand lines.
     same = [row for row, text, below in fuzzy.iter_rows() if _says_the_same(text, below)]
-    return table.with_columns(pair=pl.col("pair") | pl.col("row").is_in(pl.Series(same, dtype=pl.get_index_type()).implode()))
+    return table.with_columns(
+        pair=pl.col("pair") | pl.col("row").is_in(pl.Series(same, dtype=pl.get_index_type()).implode())
+    )
 
 
 def _says_the_same(one: str, other: str) -> bool:
@@ -125,7 +124,9 @@ def _says_the_same(one: str, other: str) -> bool:
 
 def _runs(table: pl.DataFrame) -> pl.DataFrame:
     """The lines of `table` that belong to a pair, numbered by `run`, with what a whole run is judged by."""
-    joins_above = (pl.col("pair").shift(1) & (pl.col("doc") == pl.col("doc").shift(1)) & pl.col("closes")).fill_null(False)
+    joins_above = (pl.col("pair").shift(1) & (pl.col("doc") == pl.col("doc").shift(1)) & pl.col("closes")).fill_null(
+        False
+    )
     letters = pl.col("text").str.count_matches(r"[\p{L}\p{M}]")
     return (
         table.with_columns(joins_above=joins_above)

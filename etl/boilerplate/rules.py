@@ -5,13 +5,17 @@ letter case aside) or by `match` (a pattern for the Rust regex engine), and says
 
     line     the line
     match    only the matched part, at the line's start or end (`at`)
-    to_end   the line and all that follows, if what follows is not prose (`max_after_chars`, `max_after_line`, `after_share`)
+    to_end   the line and all that follows, if that is short (`max_after_chars`, `max_after_line`) and late (`after_share`)
     block    the line, and the lines below as long as they are `members` or short (`max_lines`, `short_chars`)
 
+and where the line must stand (`where`): anywhere; top or bottom, with at most one line of prose above or below, or
+either of them (ends); between sentences, other furniture and the document's edge, so not in verse or a list.
+
 Patterns see a copy of the line: stripped, odd spaces and typographic quotes made plain, dashes made "-", bullets and
-arrows at both ends dropped (not for `match`, whose offsets must hold). They match whole lines, need no ^ and $, and
-ignore case; `(?-i:…)` brings case back. One alternation for all rules of the same kind runs over the distinct lines
-that are short enough; the rule is named for the hits alone. Rules of all languages apply to every text.
+arrows at both ends dropped. They match whole lines, need no ^ and $, and ignore case; `(?-i:…)` brings case back. The
+patterns of `match` see the line as it is. `words` gives names to pieces of pattern: {{name}}. Rules of all languages
+apply to every text. One alternation for all rules of a kind runs over the distinct lines that are short enough; the
+rule is named for the hits alone.
 """
 
 from __future__ import annotations
@@ -32,9 +36,10 @@ REACHES: Final = ("line", "match", "to_end", "block")
 PLACES: Final = ("anywhere", "top", "bottom", "ends", "between")
 ACTIONS: Final = ("remove", "keep")
 LENGTHS: Final = (60, 100, 160, 300, 600)  # what max_chars may be: rules of one length share a pass over the lines
-LONG_CHARS: Final = 160  # a rule for longer lines says in `needs` which words to look for first: most such lines are prose
+LONG_CHARS: Final = 160  # most longer lines are prose: a rule for them says in `needs` which words to look for first
 PASS_CHARS: Final = 12_000  # pattern in one alternation; the engine refuses a regex that compiles to more than 10 MB
 MAX_CHARS: Final = 100  # a longer line is rarely furniture alone
+NEEDS_CHARS: Final = 140  # where a long line must hold one of those words
 SPAN_CHARS: Final = 200  # how much of a line's start or end a `match` rule sees
 PROSE_CHARS: Final = 120  # a line this long counts as prose when a rule asks where in the document it stands
 PROSE_CHARS_CJK: Final = 40
@@ -44,15 +49,17 @@ PROSE_LINES: Final = 2  # `top` ends, and `bottom` begins, at the second prose l
 
 FAMILY_KEYS: Final = ("about", "languages", "words", "rules")
 RULE_KEYS: Final = (
-    *("id", "why", "reach", "action", "where", "at", "max_chars", "match", "phrases", "needs", "members", "max_lines", "short_chars"),
-    *("max_after_chars", "max_after_line", "after_share", "removes", "keeps", "protects", "leaves"),
+    *("id", "why", "reach", "action", "where", "at", "max_chars", "match", "phrases", "needs", "removes", "keeps"),
+    *("protects", "leaves", "members", "max_lines", "short_chars", "max_after_chars", "max_after_line", "after_share"),
 )
 
 # Patterns of these languages see only lines that hold a letter of a script other than Latin.
-OTHER_LANGUAGES: Final = frozenset({"ar", "be", "bg", "el", "fa", "he", "hi", "hy", "ja", "ka", "ko", "mk", "sr", "th", "uk", "ur", "ru", "zh"})
+OTHER_LANGUAGES: Final = frozenset(
+    {"ar", "be", "bg", "el", "fa", "he", "hi", "hy", "ja", "ka", "ko", "mk", "sr", "th", "uk", "ur", "ru", "zh"}
+)
 OTHER_SCRIPTS: Final = r"[\x{0370}-\x{10FFFF}&&\p{L}]"
 
-# One character for one, so that offsets hold. Patterns and phrases are folded too, all but their dashes and spaces.
+# Patterns and phrases are folded too, all but their dashes and spaces.
 _FOLD_LETTERS: Final = {
     **dict.fromkeys("‘’‚‛′´`", "'"),
     **dict.fromkeys("“”„‟″＂", '"'),
@@ -60,12 +67,16 @@ _FOLD_LETTERS: Final = {
 }
 _FOLD_MARKS: Final = {
     **dict.fromkeys("‐‑‒–—―−", "-"),
-    **dict.fromkeys("\t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " "),
+    **dict.fromkeys(
+        "\t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " "
+    ),
     **dict(zip("：｜（）／！？，＞＜", ":|()/!?,><", strict=True)),
 }
 _FOLD: Final = _FOLD_LETTERS | _FOLD_MARKS
 _AS_WRITTEN: Final = str.maketrans(_FOLD_LETTERS)
-_INVISIBLE: Final = r"[\x{00AD}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2064}\x{FE0E}\x{FE0F}\x{FEFF}]"
+_INVISIBLE: Final = (
+    "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\ufe0e\ufe0f\ufeff"
+)
 _ORNAMENT: Final = r"[\s•·∙◦▪■□◆◇●○★☆✓✔‣⁃|¦*+~=_»›>←→↑↓⇒➔➜➤►▶▸▼▾▲△▽\p{So}&&[^©®℗°]]"
 _LEADING: Final = rf"^(?:{_ORNAMENT}|-+\s)+"
 _TRAILING: Final = r"(?:[\s•·▪■●|¦~=_»›>«‹<←→↑↓⇒➔➜➤►▶▸▼▾▲\p{So}&&[^©®℗°]]|\s-+)+$"
@@ -180,7 +191,9 @@ def compile_rules(families: Iterable[Family]) -> RuleSet:
     ]
     if faults:
         raise ConfigError(faults)
-    phrases = [(phrase.translate(_AS_WRITTEN), number) for number, rule in enumerate(rules) for _, phrase in rule.phrases]
+    phrases = [
+        (phrase.translate(_AS_WRITTEN), number) for number, rule in enumerate(rules) for _, phrase in rule.phrases
+    ]
     table = pl.DataFrame(
         {
             "rule_no": range(len(rules)),
@@ -203,7 +216,11 @@ def compile_rules(families: Iterable[Family]) -> RuleSet:
         .unique(maintain_order=True),
         phrase_chars=max((len(phrase) for phrase, _ in phrases), default=0) + 8,
         needs=tuple(sorted({word for rule in rules for word in rule.needs})),
-        members={number: _whole_line(_unit(rule.members).replace(r"\b", r"(?-u:\b)")) for number, rule in enumerate(rules) if rule.members},
+        members={
+            number: _whole_line(_unit(rule.members).replace(r"\b", r"(?-u:\b)"))
+            for number, rule in enumerate(rules)
+            if rule.members
+        },
     )
 
 
@@ -213,30 +230,37 @@ def apply_rules(lines: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
     Lines that a rule with `action: keep` names are never cut whole. Where a line stands, and what follows it, is
     judged by the lines that other rules left, so that a second run on what remains finds nothing more.
     """
+    return judge_lines(lines, ruleset)[0]
+
+
+def apply_keeps(lines: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
+    """The lines that neither the model nor a site template may remove: doc, line and the rule that says so."""
+    return judge_lines(lines, ruleset)[1]
+
+
+def judge_lines(lines: pl.DataFrame, ruleset: RuleSet) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What `apply_rules` and `apply_keeps` give, for the price of one."""
     table = _measured(lines)
     hits = _line_hits(table, ruleset)
-    kept = hits.filter(pl.col("action") == "keep").select("row").unique()
+    keeps = _first(hits.filter(pl.col("action") == "keep"))
+    kept = keeps.select("row")
     hits = hits.filter(pl.col("action") == "remove").join(kept, on="row", how="anti")
     cut = _first(hits.filter((pl.col("reach") == "line") & (pl.col("where") == "anywhere")))
     cut = _with_blocks(table, hits, cut, kept, ruleset)
     cut = _with_placed(table, hits, cut)
     cut = _with_ends(table, hits, cut, kept, ruleset)
     whole = table.join(cut, on="row").select("doc", "line", "start", "end", "rule_no", unit=pl.lit("line"))
-    spans = _spans(table.join(cut, on="row", how="anti"), ruleset)
-    return (
+    spans = _spans(table.join(cut, on="row", how="anti", maintain_order="left"), ruleset)
+    marks = (
         pl.concat([whole, spans])
         .join(ruleset.table, on="rule_no")
         .sort("doc", "line", "start")
         .with_columns(score=pl.lit(1.0))
         .select(pl.col(name).cast(kind) for name, kind in MARKS.items())
     )
-
-
-def apply_keeps(lines: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
-    """The lines that neither the model nor a site template may remove: doc, line and the rule that says so."""
-    table = _measured(lines)
-    hits = _first(_line_hits(table, ruleset).filter(pl.col("action") == "keep"))
-    return table.join(hits, on="row").join(ruleset.table, on="rule_no").sort("doc", "line").select("doc", "line", "rule")
+    names = ruleset.table.select("rule_no", "rule")
+    shielded = table.join(keeps, on="row").join(names, on="rule_no").sort("doc", "line").select("doc", "line", "rule")
+    return marks, shielded
 
 
 def apply_code_rules(lines: pl.DataFrame) -> pl.DataFrame:
@@ -293,7 +317,11 @@ def _line_hits(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
     """Which rules name which lines: row, rule_no, reach, action, where. A line may have several, one of a pass."""
     keys = _keys(table, ruleset)
     found = [
-        keys.lazy().filter(pl.col("bare").is_not_null()).join(ruleset.phrases.lazy(), on="bare").select("text", "size", "rule_no").collect(),
+        keys.lazy()
+        .filter(pl.col("bare").is_not_null())
+        .join(ruleset.phrases.lazy(), on="bare")
+        .select("text", "size", "rule_no")
+        .collect(),
         *(_pass_hits(keys, one) for one in ruleset.passes if not one.at),
     ]
     hits = pl.concat(found).unique().join(ruleset.table, on="rule_no").filter(pl.col("size") <= pl.col("max_chars"))
@@ -311,8 +339,11 @@ def _keys(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
     spare = 20  # ornaments and indents are dropped before the key is measured
     some = table.filter(pl.col("chars") <= LONG_CHARS + spare).select("text", "chars")
     if ruleset.needs:
-        long = table.filter((pl.col("chars") > LONG_CHARS + spare) & (pl.col("chars") <= LENGTHS[-1] + spare)).select("text", "chars")
-        some = pl.concat([some, long.filter(pl.col("text").str.contains_any(list(ruleset.needs), ascii_case_insensitive=True))])
+        long = table.filter((pl.col("chars") > LONG_CHARS + spare) & (pl.col("chars") <= LENGTHS[-1] + spare)).select(
+            "text", "chars"
+        )
+        needed = pl.col("text").str.head(NEEDS_CHARS).str.contains_any(list(ruleset.needs), ascii_case_insensitive=True)
+        some = pl.concat([some, long.filter(needed)])
     keys = (
         some.lazy()
         .unique()
@@ -325,8 +356,12 @@ def _keys(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
     )
     keys = _where(keys, ~pl.col("ascii"), key=_plain(pl.col("key")))
     keys = _where(keys, pl.col("key").str.contains("  ", literal=True), key=pl.col("key").str.replace_all("  +", " "))
-    keys = _where(keys, pl.col("framed"), key=pl.col("key").str.strip_chars().str.replace(_LEADING, "").str.replace(_TRAILING, ""))
-    keys = keys.with_columns(size=pl.col("key").str.len_chars(), bare=pl.lit(None, dtype=pl.String), other=pl.lit(False))
+    keys = _where(
+        keys, pl.col("framed"), key=pl.col("key").str.strip_chars().str.replace(_LEADING, "").str.replace(_TRAILING, "")
+    )
+    keys = keys.with_columns(
+        size=pl.col("key").str.len_chars(), bare=pl.lit(None, dtype=pl.String), other=pl.lit(False)
+    )
     keys = _where(keys, ~pl.col("ascii"), other=pl.col("key").str.contains(OTHER_SCRIPTS))
     return _where(keys, pl.col("size") <= ruleset.phrase_chars, bare=_bare(pl.col("key")))
 
@@ -349,7 +384,10 @@ def _pass_hits(keys: pl.DataFrame, one: Pass) -> pl.DataFrame:
 
 def _which(text: pl.Expr, one: Pass) -> pl.Expr:
     groups = text.str.extract_groups(one.regex)
-    return pl.coalesce(pl.when(groups.struct.field(f"r{number}").is_not_null()).then(pl.lit(number, dtype=pl.UInt32)) for number in one.rules)
+    return pl.coalesce(
+        pl.when(groups.struct.field(f"r{number}").is_not_null()).then(pl.lit(number, dtype=pl.UInt32))
+        for number in one.rules
+    )
 
 
 def _first(hits: pl.DataFrame) -> pl.DataFrame:
@@ -357,7 +395,9 @@ def _first(hits: pl.DataFrame) -> pl.DataFrame:
     return hits.group_by("row").agg(pl.col("rule_no").min())
 
 
-def _with_blocks(table: pl.DataFrame, hits: pl.DataFrame, cut: pl.DataFrame, kept: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
+def _with_blocks(
+    table: pl.DataFrame, hits: pl.DataFrame, cut: pl.DataFrame, kept: pl.DataFrame, ruleset: RuleSet
+) -> pl.DataFrame:
     """`cut`, and the lines of blocks: from a line that opens one, down to the first line that doesn't belong."""
     opening = hits.filter(pl.col("reach") == "block")
     for number in opening["rule_no"].unique().sort():
@@ -377,7 +417,10 @@ def _with_blocks(table: pl.DataFrame, hits: pl.DataFrame, cut: pl.DataFrame, kep
             .filter(pl.col("block") > 0)
             .with_columns(nth=pl.int_range(pl.len()).over("doc", "block"))
             .filter(pl.col("nth") <= rule.max_lines)
-            .with_columns(belongs=pl.col("opens") | (~pl.col("kept") & (pl.col("known") | (pl.col("chars") <= rule.short_chars) | member)))
+            .with_columns(
+                belongs=pl.col("opens")
+                | (~pl.col("kept") & (pl.col("known") | (pl.col("chars") <= rule.short_chars) | member))
+            )
             .filter(pl.col("belongs").cum_min().over("doc", "block"))
             .filter(~pl.col("known"))
         )
@@ -394,10 +437,14 @@ def _with_placed(table: pl.DataFrame, hits: pl.DataFrame, cut: pl.DataFrame) -> 
         table.join(docs, on="doc", how="semi")
         .join(cut, on="row", how="anti")
         .sort("row")
-        .select("row", "prose", top=above < PROSE_LINES, bottom=(pl.col("prose").sum().over("doc") - above) < PROSE_LINES)
+        .select(
+            "row", "prose", top=above < PROSE_LINES, bottom=(pl.col("prose").sum().over("doc") - above) < PROSE_LINES
+        )
         .filter(~pl.col("prose"))
     )
-    stands = pl.col("top") & pl.col("where").is_in(["top", "ends"]) | pl.col("bottom") & pl.col("where").is_in(["bottom", "ends"])
+    stands = pl.col("top") & pl.col("where").is_in(["top", "ends"]) | pl.col("bottom") & pl.col("where").is_in(
+        ["bottom", "ends"]
+    )
     cut = pl.concat([cut, _first(hits.join(placed, on="row").filter(stands))])
     loose = _first(hits.filter(pl.col("where") == "between").join(cut, on="row", how="anti"))
     return pl.concat([cut, _between(table.join(docs, on="doc", how="semi"), loose, cut)])
@@ -425,19 +472,30 @@ def _between(table: pl.DataFrame, loose: pl.DataFrame, cut: pl.DataFrame) -> pl.
     return loose.join(runs, on="row", how="semi")
 
 
-def _with_ends(table: pl.DataFrame, hits: pl.DataFrame, cut: pl.DataFrame, kept: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
+def _with_ends(
+    table: pl.DataFrame, hits: pl.DataFrame, cut: pl.DataFrame, kept: pl.DataFrame, ruleset: RuleSet
+) -> pl.DataFrame:
     """`cut`, and the tails of documents: from the first line whose rule says so, if what follows is no article."""
-    hits = _first(hits.filter(pl.col("reach") == "to_end").join(cut, on="row", how="anti"))
+    hits = _first(hits.filter(pl.col("reach") == "to_end"))
     guards = pl.DataFrame(
-        [(number, rule.max_after_chars, rule.max_after_line, rule.after_share) for number, rule in enumerate(ruleset.rules) if rule.reach == "to_end"],
-        schema={"rule_no": pl.UInt32, "max_after_chars": pl.Int64, "max_after_line": pl.Int64, "after_share": pl.Float64},
+        [
+            (number, rule.max_after_chars, rule.max_after_line, rule.after_share)
+            for number, rule in enumerate(ruleset.rules)
+            if rule.reach == "to_end"
+        ],
+        schema={
+            "rule_no": pl.UInt32,
+            "max_after_chars": pl.Int64,
+            "max_after_line": pl.Int64,
+            "after_share": pl.Float64,
+        },
         orient="row",
     )
     total = pl.col("chars").sum().over("doc")
     through = pl.col("chars").cum_sum().over("doc")
     left = (
         table.join(table.join(hits, on="row", how="semi").select("doc").unique(), on="doc", how="semi")
-        .join(cut, on="row", how="anti")
+        .join(cut.join(hits, on="row", how="anti"), on="row", how="anti")
         .sort("row")
         .with_columns(
             after=total - through,
@@ -448,12 +506,17 @@ def _with_ends(table: pl.DataFrame, hits: pl.DataFrame, cut: pl.DataFrame, kept:
     starts = (
         left.join(hits, on="row")
         .join(guards, on="rule_no")
-        .filter((pl.col("after") <= pl.col("max_after_chars")) & (pl.col("longest") <= pl.col("max_after_line")) & (pl.col("before") >= pl.col("after_share")))
+        .filter(
+            (pl.col("after") <= pl.col("max_after_chars"))
+            & (pl.col("longest") <= pl.col("max_after_line"))
+            & (pl.col("before") >= pl.col("after_share"))
+        )
         .sort("row")
         .group_by("doc")
         .agg(pl.col("row", "rule_no").first().name.suffix("_start"))
     )
-    tail = left.join(starts, on="doc").filter(pl.col("row") >= pl.col("row_start")).join(kept, on="row", how="anti")
+    tail = left.join(starts, on="doc").filter(pl.col("row") >= pl.col("row_start"))
+    tail = tail.join(kept, on="row", how="anti").join(cut, on="row", how="anti")
     return pl.concat([cut, tail.select("row", rule_no="rule_no_start")])
 
 
@@ -465,13 +528,12 @@ def _spans(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
             continue
         text = pl.col("text").str.strip_chars()
         window = text.str.head(one.max_chars) if one.at == "start" else text.str.tail(one.max_chars)
-        windows = table.select("row", window=window)
-        odd = pl.col("window").str.len_bytes() != pl.col("window").str.len_chars()
-        windows = _where(windows, odd, window=_same_length_plain(pl.col("window")))
-        windows = windows.filter(pl.col("window").str.contains(one.regex))
+        windows = table.select("row", window=window).filter(pl.col("window").str.contains(one.regex))
         hits = (
             table.join(windows, on="row")
-            .with_columns(size=pl.col("window").str.extract(one.regex, 0).str.len_chars(), rule_no=_which(pl.col("window"), one))
+            .with_columns(
+                size=pl.col("window").str.extract(one.regex, 0).str.len_chars(), rule_no=_which(pl.col("window"), one)
+            )
             .with_columns(
                 lead=pl.col("chars") - pl.col("text").str.strip_chars_start().str.len_chars(),
                 trail=pl.col("chars") - pl.col("text").str.strip_chars_end().str.len_chars(),
@@ -479,7 +541,11 @@ def _spans(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
             .with_columns(whole=pl.col("size") == pl.col("chars") - pl.col("lead") - pl.col("trail"))
         )
         start, end = pl.col("start").cast(pl.Int64), pl.col("end").cast(pl.Int64)
-        first = start if one.at == "start" else pl.when("whole").then(start).otherwise(end - pl.col("trail") - pl.col("size"))
+        first = (
+            start
+            if one.at == "start"
+            else pl.when("whole").then(start).otherwise(end - pl.col("trail") - pl.col("size"))
+        )
         last = end if one.at == "end" else pl.when("whole").then(end).otherwise(start + pl.col("lead") + pl.col("size"))
         found.append(
             hits.select(
@@ -492,7 +558,9 @@ def _spans(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
             )
         )
     if not found:
-        return table.select("doc", "line", "start", "end", pl.lit(0, dtype=pl.UInt32).alias("rule_no"), unit=pl.lit("span")).clear()
+        return table.select(
+            "doc", "line", "start", "end", pl.lit(0, dtype=pl.UInt32).alias("rule_no"), unit=pl.lit("span")
+        ).clear()
     spans = pl.concat(found).sort("doc", "line", "start", "rule_no")
     # Two cuts that overlap (the line is a credit from end to end): the first one counts.
     return spans.filter((pl.col("start") >= pl.col("end").shift(1).over("doc", "line")).fill_null(True))
@@ -500,11 +568,7 @@ def _spans(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
 
 def _plain(text: pl.Expr) -> pl.Expr:
     """Text with odd spaces, quotes, dashes and some letters folded, and invisible characters gone."""
-    return _same_length_plain(text.str.replace_all(_INVISIBLE, ""))
-
-
-def _same_length_plain(text: pl.Expr) -> pl.Expr:
-    return text.str.replace_many(list(_FOLD), list(_FOLD.values()))
+    return text.str.replace_many([*_FOLD, *_INVISIBLE], [*_FOLD.values(), *("" for _ in _INVISIBLE)])
 
 
 def _bare(key: pl.Expr) -> pl.Expr:
@@ -537,7 +601,12 @@ def _passes(rules: tuple[Rule, ...]) -> Iterator[Pass]:
 
 
 def _rank(rule: Rule) -> int:
-    return (rule.action == "remove") * 8 + (rule.reach != "block") * 4 + (rule.reach == "to_end") * 2 + (rule.where != "anywhere")
+    return (
+        (rule.action == "remove") * 8
+        + (rule.reach != "block") * 4
+        + (rule.reach == "to_end") * 2
+        + (rule.where != "anywhere")
+    )
 
 
 def _floats(pattern: str) -> bool:
@@ -548,8 +617,8 @@ def _floats(pattern: str) -> bool:
 def _pass(kind: tuple[str, bool, bool, int], part: list[tuple[int, str]]) -> Iterator[Pass]:
     """The pass for `part`, or two for its halves when the engine finds it too large."""
     by_rule = {number: [pattern for other, pattern in part if other == number] for number, _ in part}
-    branches = "|".join(f"(?P<r{number}>{_unit(patterns)})" for number, patterns in by_rule.items())
     at, other, _, max_chars = kind
+    branches = "|".join(f"(?P<r{number}>{_unit(patterns, folded=not at)})" for number, patterns in by_rule.items())
     regex = {"": _whole_line(branches), "start": rf"(?i)^(?:{branches})\s*", "end": rf"(?i)\s*(?:{branches})$"}[at]
     if len(part) > 1 and _refusal(regex):
         yield from _pass(kind, part[: len(part) // 2])
@@ -572,8 +641,8 @@ def _parts(entries: list[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
         yield part
 
 
-def _unit(patterns: Iterable[str]) -> str:
-    return "|".join(f"(?:{pattern.translate(_AS_WRITTEN)})" for pattern in patterns)
+def _unit(patterns: Iterable[str], *, folded: bool = True) -> str:
+    return "|".join(f"(?:{pattern.translate(_AS_WRITTEN) if folded else pattern})" for pattern in patterns)
 
 
 def _whole_line(branches: str) -> str:
@@ -604,17 +673,23 @@ def _regex_faults(family: Family) -> Iterator[str]:
 def _missed(ruleset: RuleSet) -> Iterator[str]:
     examples = [(rule, example) for rule in ruleset.rules for example in rule.removes if rule.action == "remove"]
     marks = _marks_by_text([_setting(rule, example.text) for rule, example in examples], ruleset)
-    unproved = [(rule, example) for (rule, example), found in zip(examples, marks, strict=True) if not _proves(rule, example, found)]
+    unproved = [
+        (rule, example)
+        for (rule, example), found in zip(examples, marks, strict=True)
+        if not _proves(rule, example, found)
+    ]
     for rule in {rule.id: rule for rule, _ in unproved}.values():
         family = Family(name=rule.family, file=rule.family, about="", languages=(), rules=(rule,))
         alone = [example for other, example in unproved if other.id == rule.id]
         for example, found in zip(
-            alone, _marks_by_text([_setting(rule, example.text) for example in alone], compile_rules([family])), strict=True
+            alone,
+            _marks_by_text([_setting(rule, example.text) for example in alone], compile_rules([family])),
+            strict=True,
         ):
             if _proves(rule, example, found):
                 continue
             shown = example.cut or example.text
-            yield f"{rule.family}: rule {rule.id}: removes has {shown!r}; expected a text that the rule cuts, it leaves this one"
+            yield f"{rule.family}.yaml: rule {rule.id}: removes has {shown!r}; expected a text that the rule cuts, it leaves this one"
 
 
 def _proves(rule: Rule, example: Example, found: Sequence[tuple[str, str, str]]) -> bool:
@@ -637,28 +712,39 @@ def _overreached(ruleset: RuleSet) -> Iterator[str]:
         for _, _, name in found:
             if (keep, name) not in seen:
                 seen.add((keep, name))
-                yield f"{rule.family}: rule {rule.id}: keeps has {keep!r}; expected a text that no rule touches, rule {name} does"
+                yield f"{rule.family}.yaml: rule {rule.id}: keeps has {keep!r}; expected a text that no rule touches, rule {name} does"
 
 
 def _misprotected(ruleset: RuleSet) -> Iterator[str]:
-    cases = [(rule, text, True) for rule in ruleset.rules if rule.action == "keep" for text in (example.text for example in rule.removes)]
+    cases = [
+        (rule, text, True)
+        for rule in ruleset.rules
+        if rule.action == "keep"
+        for text in (example.text for example in rule.removes)
+    ]
     cases += [(rule, text, False) for rule in ruleset.rules for text in rule.leaves]
     kept = apply_keeps(split_lines(pl.Series([text for _, text, _ in cases], dtype=pl.String)), ruleset)
     protected = {(doc, rule) for doc, rule in kept.select("doc", "rule").iter_rows()}
     for doc, (rule, text, wanted) in enumerate(cases):
         if ((doc, rule.id) in protected) != wanted:
-            key, expected = ("protects", "a line that the rule protects") if wanted else ("leaves", "a line that the rule doesn't protect")
-            yield f"{rule.family}: rule {rule.id}: {key} has {text!r}; expected {expected}"
+            key, expected = (
+                ("protects", "a line that the rule protects")
+                if wanted
+                else ("leaves", "a line that the rule doesn't protect")
+            )
+            yield f"{rule.family}.yaml: rule {rule.id}: {key} has {text!r}; expected {expected}"
 
 
 def _setting(rule: Rule, text: str) -> tuple[Sequence[str], str, Sequence[str]]:
-    """Prose around an example, so that it stands where its rule looks."""
-    before = () if rule.where in ("top", "ends") else _PROSE
-    after = () if rule.where == "bottom" or rule.reach == "to_end" else _PROSE
+    """Prose around an example where its rule looks at the place."""
+    before = _PROSE if rule.where == "bottom" or rule.reach == "to_end" else ()
+    after = _PROSE if rule.where in ("top", "ends") else ()
     return before, text, after
 
 
-def _marks_by_text(settings: Sequence[tuple[Sequence[str], str, Sequence[str]]], ruleset: RuleSet) -> list[list[tuple[str, str, str]]]:
+def _marks_by_text(
+    settings: Sequence[tuple[Sequence[str], str, Sequence[str]]], ruleset: RuleSet
+) -> list[list[tuple[str, str, str]]]:
     """For each text between its prose: what was cut from it, as (text cut, unit, rule)."""
     documents = ["\n".join([*before, text, *after]) for before, text, after in settings]
     found: list[list[tuple[str, str, str]]] = [[] for _ in documents]
@@ -686,9 +772,13 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[object, object]:
     keys = [loader.construct_object(key) for key, _ in node.value]
     for number, key in enumerate(keys):
         if key in keys[:number]:
-            raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", node.value[number][0].start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{key!r} is given twice", node.value[number][0].start_mark
+            )
     loader.flatten_mapping(node)
-    return {loader.construct_object(key, deep=True): loader.construct_object(value, deep=True) for key, value in node.value}
+    return {
+        loader.construct_object(key, deep=True): loader.construct_object(value, deep=True) for key, value in node.value
+    }
 
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
@@ -707,7 +797,7 @@ class _Reader:
         try:
             raw = yaml.load(text, Loader=_Loader)
         except yaml.YAMLError as error:
-            self.fault("", "the file", " ".join(str(error).split()), "YAML")
+            self.faults.append(f"{self.file}: the file is no YAML ({' '.join(str(error).split())}); expected a family")
             return empty
         if not isinstance(raw, dict):
             self.fault("", "the file", raw, "a mapping with about, languages and rules")
@@ -722,7 +812,9 @@ class _Reader:
             self.fault("", "rules", entries, "a list of rules")
             return empty
         words = self.words(raw.get("words"))
-        rules = tuple(self.rule(f"rules[{number}]", entry, name, languages, words) for number, entry in enumerate(entries))
+        rules = tuple(
+            self.rule(f"rules[{number}]", entry, name, languages, words) for number, entry in enumerate(entries)
+        )
         ids = [rule.id for rule in rules]
         for double in sorted({one for one in ids if one and ids.count(one) > 1}):
             self.fault(f"rule {double}", "id", double, "an id of its own, another rule of this file has it")
@@ -730,7 +822,13 @@ class _Reader:
         for language in languages:
             if language not in shown:
                 self.fault("", "languages", language, "an example under removes in every language the family claims")
-        return Family(name=name, file=self.file, about=self.string("", "about", raw.get("about")), languages=languages, rules=rules)
+        return Family(
+            name=name,
+            file=self.file,
+            about=self.string("", "about", raw.get("about")),
+            languages=languages,
+            rules=rules,
+        )
 
     def words(self, value: object) -> dict[str, str]:
         """Pieces of pattern by name: {{name}} in a pattern, or in a later piece, stands for the piece."""
@@ -744,7 +842,9 @@ class _Reader:
         self.fault("", "words", value, "pieces of pattern by name")
         return {}
 
-    def rule(self, place: str, entry: object, family: str, languages: tuple[str, ...], words: Mapping[str, str]) -> Rule:
+    def rule(
+        self, place: str, entry: object, family: str, languages: tuple[str, ...], words: Mapping[str, str]
+    ) -> Rule:
         if not isinstance(entry, dict):
             self.fault("", place, entry, "a mapping with id, match or phrases, reach, why, removes, keeps")
             return Rule(id="", family=family, why="")
@@ -793,9 +893,19 @@ class _Reader:
             self.fault(place, "match", None, "a pattern under match, or lines under phrases")
         shown = {example.language for example in rule.removes}
         for language in sorted({language for language, _ in (*rule.patterns, *rule.phrases)} - shown):
-            self.fault(place, "removes", sorted(shown), f"an example in {language} too, for which the rule has patterns or phrases")
+            self.fault(
+                place,
+                "removes",
+                sorted(shown),
+                f"an example in {language} too, for which the rule has patterns or phrases",
+            )
         if (rule.max_chars > LONG_CHARS and rule.reach != "match") != bool(rule.needs):
-            self.fault(place, "needs", list(rule.needs) or None, f"words that the longest lines must hold, with max_chars above {LONG_CHARS} and only there")
+            self.fault(
+                place,
+                "needs",
+                list(rule.needs) or None,
+                f"words that the longest lines must hold, with max_chars above {LONG_CHARS} and only there",
+            )
         for key, reaches in _ONLY_FOR.items():
             if key in raw and rule.reach not in reaches:
                 self.fault(place, key, raw[key], f"{key} with reach {' or '.join(reaches)} only, reach is {rule.reach}")
@@ -807,10 +917,20 @@ class _Reader:
         if rule.action == "keep" and rule.reach != "line":
             self.fault(place, "reach", rule.reach, "line with action keep")
         if rule.reach == "match" and rule.phrases:
-            self.fault(place, "phrases", [phrase for _, phrase in rule.phrases], "match with reach match; phrases are whole lines")
+            self.fault(
+                place,
+                "phrases",
+                [phrase for _, phrase in rule.phrases],
+                "match with reach match; phrases are whole lines",
+            )
         for example in rule.removes:
             if (rule.reach == "match") != bool(example.cut):
-                self.fault(place, "removes", example.text, "examples with line and cut for reach match, plain lines for other reaches")
+                self.fault(
+                    place,
+                    "removes",
+                    example.text,
+                    "examples with line and cut for reach match, plain lines for other reaches",
+                )
         for _, pattern in rule.patterns:
             if "(?P<" in pattern or "(?<" in pattern:
                 self.fault(place, "match", pattern, "groups without names")
@@ -825,7 +945,11 @@ class _Reader:
                 self.fault(place, f"{key}.{language}", texts, "a list of examples")
                 continue
             for text in texts:
-                if isinstance(text, dict) and set(text) == {"line", "cut"} and all(isinstance(part, str) and part for part in text.values()):
+                if (
+                    isinstance(text, dict)
+                    and set(text) == {"line", "cut"}
+                    and all(isinstance(part, str) and part for part in text.values())
+                ):
                     if text["cut"] not in text["line"]:
                         self.fault(place, f"{key}.{language}", text["cut"], "a cut that is part of its line")
                     found.append(Example(text=text["line"], language=str(language), cut=text["cut"]))
@@ -835,7 +959,9 @@ class _Reader:
                     self.fault(place, f"{key}.{language}", text, "a text, or line and cut")
         return tuple(found)
 
-    def by_language(self, place: str, key: str, value: object, languages: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    def by_language(
+        self, place: str, key: str, value: object, languages: tuple[str, ...]
+    ) -> tuple[tuple[str, str], ...]:
         """(language, text) of a value that is a text, a list of texts, or either of them by language."""
         found = []
         given = value if isinstance(value, dict) else {_ONE_LANGUAGE: value} if value is not None else {}
@@ -846,10 +972,14 @@ class _Reader:
                 if isinstance(text, str) and text.strip():
                     found.append((str(language), text))
                 else:
-                    self.fault(place, f"{key}.{language}", text, "a text that is not empty; quote yes, no, on, off and numbers")
+                    self.fault(
+                        place, f"{key}.{language}", text, "a text that is not empty; quote yes, no, on, off and numbers"
+                    )
         return tuple(found)
 
-    def patterns(self, place: str, key: str, value: object, languages: tuple[str, ...], words: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    def patterns(
+        self, place: str, key: str, value: object, languages: tuple[str, ...], words: Mapping[str, str]
+    ) -> tuple[tuple[str, str], ...]:
         found = []
         for language, pattern in self.by_language(place, key, value, languages):
             pattern = _filled(pattern, words)

@@ -184,7 +184,8 @@ FROM (
 ) AS counted
 GROUP BY doc_id, earlier_id, earlier_era;
 
--- What the two have in common in whole sentences: two articles may share a disclaimer and nothing else.
+-- What the two have in common in whole sentences, and in sentences that many documents have: two articles may share a
+-- disclaimer and nothing else.
 
 CREATE TABLE pair_sentences AS
 SELECT s.doc_id, 1 AS era, s.key_hash, MAX(s.n_words) AS n_words
@@ -209,11 +210,34 @@ SELECT c.doc_id, c.earlier_id, c.earlier_era, s.key_hash, s.n_words
 FROM likely_pairs AS c
 INNER JOIN pair_sentences AS s ON c.doc_id = s.doc_id AND s.era = 1;
 
-CREATE TABLE shared_sentences AS
-SELECT c.doc_id, c.earlier_id, c.earlier_era, SUM(c.n_words) AS words
+CREATE TABLE shared_keys AS
+SELECT c.doc_id, c.earlier_id, c.earlier_era, c.key_hash, c.n_words
 FROM likely_keys AS c
-INNER JOIN pair_sentences AS s ON c.earlier_id = s.doc_id AND c.earlier_era = s.era AND c.key_hash = s.key_hash
-GROUP BY c.doc_id, c.earlier_id, c.earlier_era;
+INNER JOIN pair_sentences AS s ON c.earlier_id = s.doc_id AND c.earlier_era = s.era AND c.key_hash = s.key_hash;
+
+CREATE TABLE common_keys AS
+SELECT k.key_hash
+FROM (
+    SELECT s.key_hash, s.doc_id FROM sentences AS s
+    INNER JOIN (SELECT DISTINCT key_hash FROM shared_keys) AS wanted ON s.key_hash = wanted.key_hash
+    UNION
+    SELECT s.key_hash, s.doc_id FROM history_sentences AS s
+    INNER JOIN (SELECT DISTINCT key_hash FROM shared_keys) AS wanted ON s.key_hash = wanted.key_hash
+) AS k
+CROSS JOIN params AS p
+GROUP BY k.key_hash, p.document_common_sentence
+HAVING COUNT(*) >= p.document_common_sentence;
+
+CREATE TABLE shared_sentences AS
+SELECT
+    s.doc_id,
+    s.earlier_id,
+    s.earlier_era,
+    SUM(s.n_words) AS words,
+    SUM(CASE WHEN c.key_hash IS NULL THEN 0 ELSE s.n_words END) AS common_words
+FROM shared_keys AS s
+LEFT JOIN common_keys AS c ON s.key_hash = c.key_hash
+GROUP BY s.doc_id, s.earlier_id, s.earlier_era;
 
 CREATE TABLE pair_evidence AS
 SELECT
@@ -234,7 +258,8 @@ FROM (
         z.shared_numbers,
         LEAST(z.my_names, z.their_names) AS names,
         z.shared_names,
-        LEAST(1.0, CAST(COALESCE(w.words, 0) AS DOUBLE) / GREATEST(c.n_tokens - 3, 1)) AS in_sentences
+        LEAST(1.0, CAST(COALESCE(w.words, 0) AS DOUBLE) / GREATEST(c.n_tokens - 3, 1)) AS in_sentences,
+        LEAST(1.0, CAST(COALESCE(w.common_words, 0) AS DOUBLE) / GREATEST(c.n_tokens - 3, 1)) AS in_common
     FROM likely_pairs AS c
     INNER JOIN sample_sizes AS z
         ON c.doc_id = z.doc_id AND c.earlier_id = z.earlier_id AND c.earlier_era = z.earlier_era
@@ -242,9 +267,11 @@ FROM (
         ON c.doc_id = w.doc_id AND c.earlier_id = w.earlier_id AND c.earlier_era = w.earlier_era
 ) AS e;
 
--- A containment is an estimate: it must reach three quarters of the limit even a standard deviation below.
--- Numbers and names disagree only if both documents have some that the other lacks: a copy may lose a paragraph or gain
--- a byline, but a form filled in anew differs on both sides.
+-- Much in common is enough. With less, what is outside the shared sentences must be alike too; with little less,
+-- what is outside the sentences that many documents have. A containment is an estimate: it must reach three quarters
+-- of the limit even a standard deviation below. In a short text one sentence from elsewhere is a large part: a third
+-- more is asked of it. Numbers and names disagree only if both documents have some that the other lacks: a copy may
+-- lose a paragraph or gain a byline, but a form filled in anew differs on both sides.
 
 CREATE TABLE similar_pairs AS
 SELECT
@@ -255,11 +282,15 @@ CROSS JOIN params AS p
 INNER JOIN near_eligible AS d ON v.earlier_id = d.doc_id AND v.earlier_era = d.era
 WHERE
     v.shared >= 3
-    AND v.containment >= p.document_containment_min
+    AND v.containment >= p.document_containment_min * CASE WHEN v.n_tokens < p.document_short_words THEN 1.35 ELSE 1 END
     AND v.containment - v.deviation >= 0.75 * p.document_containment_min
     AND (
         v.containment >= p.document_containment_sure
         OR v.containment - v.in_sentences >= p.document_rest_containment_min * (1 - v.in_sentences)
+        OR (
+            v.containment >= 0.8 * p.document_containment_sure
+            AND v.containment - v.in_common >= p.document_rest_containment_min * (1 - v.in_common)
+        )
     )
     AND NOT (
         v.numbers - v.shared_numbers >= CASE WHEN v.n_tokens < p.document_short_words THEN 1 ELSE 2 END

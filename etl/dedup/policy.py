@@ -47,10 +47,11 @@ class DocumentPolicy:
     """Duplicate documents.
 
     mode: remove, or annotate. near: near-duplicates too, of at least near_min_words words, when containment_min of
-    the shorter one's shingles are in the other (below containment_sure, rest_containment_min of those outside the
-    sentences that both have), numbers_min of the numbers and names_min of the names agree, and the shorter is
-    length_ratio_min of the longer. In texts under short_words words one number that disagrees counts, else two.
-    excerpts: keep or remove a shorter one of which excerpt_containment_min is in the longer.
+    the shorter one's shingles are in the other, numbers_min of the numbers and names_min of the names agree, and the
+    shorter is length_ratio_min of the longer. Below containment_sure, rest_containment_min of what is outside the
+    sentences that both have must be shared too (within a fifth below it, outside those that common_sentence documents
+    have). In texts under short_words words one number that disagrees counts, else two. excerpts: keep or remove a
+    shorter one of which excerpt_containment_min is in the longer.
     """
 
     mode: Literal["remove", "annotate"] = "remove"
@@ -58,6 +59,7 @@ class DocumentPolicy:
     near_min_words: int = _at(20, 4, 100_000)
     containment_min: float = _at(0.33, 0.1, 1.0)
     containment_sure: float = _at(0.75, 0.1, 1.0)
+    common_sentence: int = _at(5, 2, 1_000_000)
     rest_containment_min: float = _at(0.25, 0.0, 1.0)
     numbers_min: float = _at(0.75, 0.0, 1.0)
     short_words: int = _at(120, 0, 100_000)
