@@ -6,7 +6,7 @@ product's own; a family of the same name replaces the product's, one of another 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -60,8 +60,14 @@ def read_files(folder: Path | None) -> dict[str, str]:
     return files
 
 
-def parse(files: Mapping[str, str], overrides: Mapping[str, str]) -> Settings:
-    """The settings that `files` (as `read_files` gives them) and `--set` overrides make. Raises with every fault."""
+def parse(files: Mapping[str, str], overrides: Mapping[str, str], *, proven: Collection[str] | None = None) -> Settings:
+    """The settings that `files` (as `read_files` gives them) and `--set` overrides make. Raises with every fault.
+
+    proven: rule families whose patterns need no trying; unless told, those that are the product's own.
+    """
+    if proven is None:
+        own = read_files(None)
+        proven = {name for name, text in files.items() if own.get(name) == text}
     faults: list[str] = []
     dedup = {key: value for key, value in overrides.items() if key.split(".")[0] in DEDUP_KEYS}
     others = {key: value for key, value in overrides.items() if key not in dedup}
@@ -85,7 +91,7 @@ def parse(files: Mapping[str, str], overrides: Mapping[str, str]) -> Settings:
                 left_out.discard(stem)
                 continue
             try:
-                families.append(rules.parse_family(name, text))
+                families.append(rules.parse_family(name, text, proven=name in proven))
             except ConfigError as error:
                 faults += error.faults
     faults += [
@@ -113,4 +119,4 @@ def thaw(target: Path) -> Settings:
     """The settings that `freeze` wrote."""
     overrides: dict[str, str] = read_json(target / OVERRIDES_FILE)
     files = {p.relative_to(target).as_posix(): p.read_text(encoding="utf-8") for p in sorted(target.rglob("*.yaml"))}
-    return parse(files, overrides)
+    return parse(files, overrides, proven=set(files))

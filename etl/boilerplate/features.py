@@ -132,7 +132,7 @@ FEATURE_NAMES: Final[tuple[str, ...]] = (
     "shared words within 4",
     "pages of the site with this line",
     "share of the site's pages with this line",
-    "pages of the site seen",
+    "other pages of the site seen",
     "lines around seen on the site",
 )
 
@@ -214,7 +214,8 @@ class Measured:
 def featurize(lines: pl.DataFrame) -> Floats:
     """Features of each line before any score is known, one column for each of FEATURE_NAMES.
 
-    lines: sorted by doc and line; site_seen and site_pages may be missing, which means nothing is known of the site.
+    lines: sorted by doc and line; site_seen and site_pages may be missing, which means nothing is known of the site; so
+    does an empty `site`.
     """
     return first_features(measure(lines))
 
@@ -264,7 +265,7 @@ def measure(lines: pl.DataFrame) -> Measured:
         "copies on the page": same,
         "copies above": above,
     }
-    zero = np.zeros(n)
+    seen, pages = _site(lines)
     return Measured(
         first=first,
         last=last,
@@ -273,8 +274,8 @@ def measure(lines: pl.DataFrame) -> Measured:
         start=counts.pop("start"),
         own=own,
         words=words,
-        site_seen=lines["site_seen"].to_numpy().astype(np.float64) if "site_seen" in lines.columns else zero,
-        site_pages=lines["site_pages"].to_numpy().astype(np.float64) if "site_pages" in lines.columns else zero,
+        site_seen=seen,
+        site_pages=pages,
     )
 
 
@@ -314,7 +315,11 @@ def first_features(measured: Measured) -> Floats:
     columns["long lines before"] = long_count - long
     columns["long lines after"] = long_lines - long_count
 
-    for name, which in (("long line", long), ("line that ends a sentence", ends), ("line of middling size", size >= LONG / 2)):
+    for name, which in (
+        ("long line", long),
+        ("line that ends a sentence", ends),
+        ("line of middling size", size >= LONG / 2),
+    ):
         back, ahead = _distances(which, first, last)
         columns[f"lines since a {name}"] = back
         columns[f"lines to the next {name}"] = ahead
@@ -360,7 +365,7 @@ def first_features(measured: Measured) -> Floats:
 
     columns["pages of the site with this line"] = measured.site_seen
     columns["share of the site's pages with this line"] = measured.site_seen / np.maximum(measured.site_pages, 1)
-    columns["pages of the site seen"] = np.minimum(measured.site_pages, 50)
+    columns["other pages of the site seen"] = np.clip(measured.site_pages - 1, 0, 3)
     seen = np.where(measured.site_pages > 0, np.minimum(measured.site_seen, 2), 0)
     columns["lines around seen on the site"] = _window(first, last, 4)(seen)
     return _matrix(columns, FEATURE_NAMES)
@@ -644,7 +649,9 @@ def _read_batch(
             counts[name][here] = (sums_of >> np.uint64(8 * place)) & np.uint64(255)
     lead = buffer[begin]
     follow = buffer[begin + 1]
-    counts["start"][here] = lead.astype(np.int64) << 16 | follow.astype(np.int64) << 8 | np.where(lead > 0xE0, buffer[begin + 2], 0)
+    counts["start"][here] = (
+        lead.astype(np.int64) << 16 | follow.astype(np.int64) << 8 | np.where(lead > 0xE0, buffer[begin + 2], 0)
+    )
     first_pair = _PAIRS[0][lead.astype(np.int64) << 8 | follow]
     is_upper = (first_pair >> np.uint64(16)) & np.uint64(1)
     is_letter = first_pair & np.uint64(1)
@@ -683,9 +690,22 @@ def _read_batch(
     spaces = np.uint64(0x2020202020202020)
     key = (eight[word_start] | spaces) & _KEEP_BYTES[np.minimum(length, 8)]
     wide = np.flatnonzero((length > 8) & (buffer[word_start] >= 0xC3))
-    key[wide] += (eight[word_start[wide] + 8] & _KEEP_BYTES[np.minimum(length[wide] - 8, 6)]) * np.uint64(0x9E3779B97F4A7C15)
+    key[wide] += (eight[word_start[wide] + 8] & _KEEP_BYTES[np.minimum(length[wide] - 8, 6)]) * np.uint64(
+        0x9E3779B97F4A7C15
+    )
     key *= np.uint64(0xD6E8FEB86659FD93)
     return key, line + np.int32(low)
+
+
+def _site(lines: pl.DataFrame) -> tuple[Doubles, Doubles]:
+    """What is known of the site of each line: nothing without the columns, or where `site` is empty."""
+    if not {"site_seen", "site_pages"} <= set(lines.columns):
+        return np.zeros(lines.height), np.zeros(lines.height)
+    seen, pages = (lines[name].to_numpy().astype(np.float64) for name in ("site_seen", "site_pages"))
+    if "site" in lines.columns:
+        unknown = (lines["site"].fill_null("") == "").to_numpy()
+        seen[unknown] = pages[unknown] = 0.0
+    return seen, pages
 
 
 def _copies(lines: pl.DataFrame) -> tuple[Doubles, Doubles]:
@@ -702,16 +722,13 @@ def _tails(tails: pl.Series) -> Doubles:
     closing = "[" + "".join(f"\\{c}" if c in "]\\^-" else c for c in CLOSERS) + "]"
     stops = "[" + TERMINAL + "]"
     unique = tails.unique()
-    kind = (
-        unique.to_frame("tail")
-        .with_columns(
-            sign=pl.when(pl.col("tail").str.contains(f"(?:\\.\\.|[{ELLIPSES}])$"))
-            .then(2.0)
-            .when(pl.col("tail").str.contains(f"(?:{stops}|{stops}{closing})$"))
-            .then(3.0)
-            .when(pl.col("tail").str.contains(f"[{COLONS}]$"))
-            .then(1.0)
-            .otherwise(0.0)
-        )
+    kind = unique.to_frame("tail").with_columns(
+        sign=pl.when(pl.col("tail").str.contains(f"(?:\\.\\.|[{ELLIPSES}])$"))
+        .then(2.0)
+        .when(pl.col("tail").str.contains(f"(?:{stops}|{stops}{closing})$"))
+        .then(3.0)
+        .when(pl.col("tail").str.contains(f"[{COLONS}]$"))
+        .then(1.0)
+        .otherwise(0.0)
     )
     return tails.replace_strict(kind["tail"], kind["sign"], return_dtype=pl.Float64).to_numpy()

@@ -167,11 +167,14 @@ CODE_RULES: Final[tuple[Callable[[pl.DataFrame], pl.DataFrame], ...]] = (repeate
 """Rules that need the lines around: functions from the table of lines to marks, in the order in which they run."""
 
 
-def parse_family(name: str, text: str) -> Family:
-    """The family in the YAML `text`; `name` is its file name, for faults. Raises ConfigError with every fault."""
+def parse_family(name: str, text: str, *, proven: bool = False) -> Family:
+    """The family in the YAML `text`; `name` is its file name, for faults. Raises ConfigError with every fault.
+
+    proven: the patterns are known to be good, which saves the time to try each.
+    """
     faults: list[str] = []
     family = _Reader(name, faults).family(text)
-    if not faults:
+    if not faults and not proven:
         faults.extend(_regex_faults(family))
     if faults:
         raise ConfigError(faults)
@@ -247,8 +250,11 @@ def judge_lines(lines: pl.DataFrame, ruleset: RuleSet) -> tuple[pl.DataFrame, pl
     hits = hits.filter(pl.col("action") == "remove").join(kept, on="row", how="anti")
     cut = _first(hits.filter((pl.col("reach") == "line") & (pl.col("where") == "anywhere")))
     cut = _with_blocks(table, hits, cut, kept, ruleset)
-    cut = _with_placed(table, hits, cut)
-    cut = _with_ends(table, hits, cut, kept, ruleset)
+    known = -1
+    while known < len(cut):  # a tail that goes can bring a line to the end of its document: rarely a second round
+        known = len(cut)
+        cut = _with_placed(table, hits, cut)
+        cut = _with_ends(table, hits, cut, kept, ruleset)
     whole = table.join(cut, on="row").select("doc", "line", "start", "end", "rule_no", unit=pl.lit("line"))
     spans = _spans(table.join(cut, on="row", how="anti", maintain_order="left"), ruleset)
     marks = (
@@ -475,8 +481,11 @@ def _between(table: pl.DataFrame, loose: pl.DataFrame, cut: pl.DataFrame) -> pl.
 def _with_ends(
     table: pl.DataFrame, hits: pl.DataFrame, cut: pl.DataFrame, kept: pl.DataFrame, ruleset: RuleSet
 ) -> pl.DataFrame:
-    """`cut`, and the tails of documents: from the first line whose rule says so, if what follows is no article."""
-    hits = _first(hits.filter(pl.col("reach") == "to_end"))
+    """`cut`, and the tails of documents: from the first line whose rule says so, if what follows is no article.
+
+    That line may be cut already, by a rule for the line alone; lines that are cut don't count for how much follows.
+    """
+    hits = _first(hits.filter(pl.col("reach") == "to_end")).join(cut, on=["row", "rule_no"], how="anti")
     guards = pl.DataFrame(
         [
             (number, rule.max_after_chars, rule.max_after_line, rule.after_share)
@@ -496,7 +505,9 @@ def _with_ends(
     left = (
         table.join(table.join(hits, on="row", how="semi").select("doc").unique(), on="doc", how="semi")
         .join(cut.join(hits, on="row", how="anti"), on="row", how="anti")
+        .join(cut.select("row", gone=pl.lit(True)), on="row", how="left")
         .sort("row")
+        .with_columns(chars=pl.when(pl.col("gone").is_null()).then("chars").otherwise(0))
         .with_columns(
             after=total - through,
             before=(through - pl.col("chars")) / total,

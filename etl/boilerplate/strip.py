@@ -37,7 +37,8 @@ def strip_boilerplate(
         title_marks, found = metadata.extract(lines, docs)
     else:
         title_marks, found = MARKS.to_frame(), docs.select("doc", "title", "site", "authors", "published_at")
-    certain = [("metadata", title_marks), ("rules", rules.apply_rules(lines, ruleset))]
+    ruled, shielded = rules.judge_lines(lines, ruleset)
+    certain = [("metadata", title_marks), ("rules", ruled)]
     if options.captions:
         certain += [("captions", rule(lines)) for rule in rules.CODE_RULES]
     likely = []
@@ -45,9 +46,8 @@ def strip_boilerplate(
         likely.append(("templates", templates.mark_templates(lines, options.templates)))
     if options.model.enabled:
         likely.append(("model", model.mark(lines, threshold=options.model.threshold)))
-    kept = rules.apply_keeps(lines, ruleset).select("doc", "line")
     staged = [_stage(marks, name) for name, marks in certain]
-    staged += [_stage(marks.join(kept, on=["doc", "line"], how="anti"), name) for name, marks in likely]
+    staged += [_stage(marks.join(shielded, on=["doc", "line"], how="anti"), name) for name, marks in likely]
     marks = _one_decision_a_line(pl.concat(staged))
     return Stripped(marks, found, _left(lines, marks))
 

@@ -112,6 +112,12 @@ def test_site_columns_may_be_missing_and_then_say_nothing() -> None:
     assert seen[0, features.FEATURE_NAMES.index("share of the site's pages with this line")] == 0.75
 
 
+def test_pages_of_no_known_site_tell_nothing_about_each_other() -> None:
+    lines = split_lines(pl.Series([f"Home\n{PROSE}"]))
+    counted = lines.with_columns(site=pl.lit(""), site_seen=pl.lit(900, pl.UInt32), site_pages=pl.lit(1000, pl.UInt32))
+    assert np.array_equal(features.featurize(counted), features.featurize(lines))
+
+
 PAGES = st.lists(
     st.lists(
         st.one_of(st.text(min_size=1, max_size=60), st.just(PROSE), st.just("新華社北京電。")), min_size=1, max_size=8

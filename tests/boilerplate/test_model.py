@@ -83,6 +83,23 @@ def test_a_lower_threshold_takes_all_that_a_higher_one_takes() -> None:
     assert strict <= loose
 
 
+def test_scores_and_marks_are_the_same_together_and_apart() -> None:
+    lines = lines_of(PAGE, "\n".join(ARTICLE))
+    scores, marks = model.score_and_mark(lines, threshold=0.6)
+    assert np.array_equal(scores, model.score(lines))
+    assert marks.equals(model.mark(lines, threshold=0.6))
+
+
+def test_a_page_without_surely_boilerplate_is_asked_for_more() -> None:
+    doc, size = np.zeros(20, np.int64), np.full(20, 80.0)
+    doubtful = np.full(20, 0.6, np.float32)
+    doubtful[:5] = 0.1
+    assert not model.decide(doc, size, doubtful, threshold=0.5, clean_threshold=0.8).any()
+    surer = doubtful.copy()
+    surer[-3:] = 0.95
+    assert model.decide(doc, size, surer, threshold=0.5, clean_threshold=0.8).sum() == 15
+
+
 def test_no_lines_give_no_marks_and_no_scores() -> None:
     lines = lines_of()
     assert model.mark(lines).schema == MARKS

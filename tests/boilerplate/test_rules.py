@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from etl.boilerplate.lines import MARKS, split_lines
@@ -273,6 +273,7 @@ DOCUMENT = st.lists(st.sampled_from(POOL), max_size=12).map("\n".join)
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(DOCUMENT, max_size=4))
+@example(["3 comments\n3 comments\n3 comments"])
 def test_twice_is_the_same_as_once(documents: list[str]) -> None:
     lines = lines_of(*documents)
     whole = apply_rules(lines, RULES).filter(pl.col("unit") == "line")
