@@ -372,12 +372,12 @@ def _thinned(labels: str, rng: random.Random) -> list[int]:
 
 def table(pages: Sequence[Page]) -> pl.DataFrame:
     """The lines of `pages`, as the model takes them."""
-    sizes = [len(page.lines) for page in pages]
+    sizes = np.array([len(page.lines) for page in pages], np.int64)
     seen = [n for page in pages for n in (page.seen or (0,) * len(page.lines))]
     return pl.DataFrame(
         {
             "doc": np.repeat(np.arange(len(pages), dtype=np.uint32), sizes),
-            "line": np.concatenate([np.arange(size, dtype=np.uint32) for size in sizes]),
+            "line": np.concatenate([np.arange(size, dtype=np.uint32) for size in (*sizes.tolist(), 0)]),
             "text": [line for page in pages for line in page.lines],
             "site_seen": np.array(seen, np.uint32),
             "site_pages": np.repeat(np.array([page.site_pages for page in pages], np.uint32), sizes),
@@ -403,7 +403,7 @@ def train(training: Sequence[Page], held_out: Sequence[Page]) -> tuple[bytes, np
     scores are made once: a fold's second forest never sees the fold's pages, but first scores that they had a part in.
     """
     taught, asked = _Table(training), _Table(held_out)
-    seen = np.array([p.source != UNSEEN for p in held_out])[asked.page]
+    seen = np.array([p.source != UNSEEN for p in held_out], bool)[asked.page]
     names = features.FEATURE_NAMES
     whole = _forest(taught.first, taught.target, taught.weight, names, FIRST)
     once, asked_once = np.zeros(len(taught.fold)), _scores(whole, names, asked.first)
@@ -427,7 +427,7 @@ class _Table:
     """The lines of some pages as the forests take them: features of the first pass, targets, weights, folds."""
 
     def __init__(self, pages: Sequence[Page]) -> None:
-        sizes = [len(p.lines) for p in pages]
+        sizes = np.array([len(p.lines) for p in pages], np.int64)
         self.batches = [features.measure(batch) for batch in model.batches(table(pages))]
         self.first = np.concatenate(
             [features.first_features(batch) for batch in self.batches]

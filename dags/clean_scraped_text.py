@@ -333,7 +333,12 @@ with DAG(
         "retry_policy": ExceptionRetryPolicy(  # StageError, a full disk, a killed worker: retried, as told above
             rules=[
                 RetryRule(
-                    exception=["etl.errors.ConfigError", "etl.errors.InputError", "etl.errors.HeldError", "etl.errors.OutdatedError"],
+                    exception=[
+                        "etl.errors.ConfigError",
+                        "etl.errors.InputError",
+                        "etl.errors.HeldError",
+                        "etl.errors.OutdatedError",
+                    ],
                     action=RetryAction.FAIL,
                     reason="the same would happen again: change the configuration or the input, or approve the run",
                 ),

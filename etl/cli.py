@@ -437,7 +437,9 @@ def report(out: Path, run_key: str, examples: int, as_json: bool) -> None:
         )
     for sample in _examples(metrics["samples"], examples):
         text = " ".join(sample["text"].split())
-        click.echo(f"\n- {visible(text)}\n  {visible(sample['source'])}, {sample['unit']} at {_num(sample['start_at'])}, rule {sample['rule']}: {visible(sample['reason'])}")
+        click.echo(
+            f"\n- {visible(text)}\n  {visible(sample['source'])}, {sample['unit']} at {_num(sample['start_at'])}, rule {sample['rule']}: {visible(sample['reason'])}"
+        )
     click.echo(f"\nReport: {visible(str(page))}")
 
 

@@ -70,10 +70,15 @@ class Templates:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The line model. threshold: lines whose probability of being boilerplate is at least this go."""
+    """The line model. threshold: lines whose probability of being boilerplate is at least this go.
+
+    clean_threshold: the same on a page that seems clean already. benchmarks/line_model_thresholds.py prints what each
+    choice gives.
+    """
 
     enabled: bool = True
-    threshold: float = _at(0.5, 0.0, 1.0)
+    threshold: float = _at(0.4, 0.0, 1.0)
+    clean_threshold: float = _at(0.7, 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -318,7 +318,10 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
     for name in fingerprint.HISTORY:
         views[f"history_{name}"] = _history_view(history.state_files(plan.history, name), DEDUP_TABLES[name])
     scripts = [_sql("etl.dedup", name) for name in ("documents.sql", "sentences.sql")]
-    outputs = {name: plan.work / f"{name}.parquet" for name in ("dropped_documents", "annotated_documents", "dropped_sentences")}
+    outputs = {
+        name: plan.work / f"{name}.parquet"
+        for name in ("dropped_documents", "annotated_documents", "dropped_sentences")
+    }
     rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work)
     counts = {
         "documents": rows["dropped_documents"],
@@ -431,7 +434,7 @@ def _pack(files: Mapping[str, tuple[str, int, str]], shard_bytes: int) -> tuple[
 
 
 def _batches(plan: Plan, shard: int, rejects: list[formats.Reject]) -> Iterator[pa.Table]:
-    """The raw documents of a shard, small files put together, in tables of about batch_chars of text."""
+    """The raw documents of a shard, small files put together, in tables of batch_chars of text, or up to twice that."""
     options = plan.settings.pipeline.ingest
     limits = formats.Limits(
         max_record_bytes=options.max_record_bytes,
@@ -449,11 +452,12 @@ def _batches(plan: Plan, shard: int, rejects: list[formats.Reject]) -> Iterator[
                 rejects += refused
                 if not table.num_rows:
                     continue
-                if held and held + table.nbytes > options.batch_chars:
-                    yield pa.concat_tables(waiting)
-                    waiting, held = [], 0
+                # Small files are put together; a small rest joins what comes next: a batch has its own fixed cost.
                 waiting.append(table)
                 held += table.nbytes
+                if held >= options.batch_chars:
+                    yield pa.concat_tables(waiting)
+                    waiting, held = [], 0
     if waiting:
         yield pa.concat_tables(waiting)
 

@@ -96,7 +96,8 @@ def mark(
 ) -> pl.DataFrame:
     """A mark for each line that `decide` would cut, with its score and the features that weighed most.
 
-    lines: sorted by doc and line; site, site_seen and site_pages may be missing.
+    lines: sorted by doc and line; site, site_seen and site_pages may be missing. A line whose column `settled` is true
+    is judged like any other but not marked: another step has decided on it, and a reason costs more than a score.
     """
     return score_and_mark(lines, threshold=threshold, clean_threshold=clean_threshold, model=model)[1]
 
@@ -115,6 +116,8 @@ def score_and_mark(
         scored = _scored(batch, model)
         page, size = scored.measured.first, scored.measured.size
         gone = np.flatnonzero(decide(page, size, scored.score, threshold=threshold, clean_threshold=clean_threshold))
+        if "settled" in batch.columns:
+            gone = gone[~batch["settled"].to_numpy()[gone]]
         made = batch[gone].select(
             *("doc", "line", "start", "end"),
             unit=pl.lit("line"),
@@ -291,7 +294,7 @@ def _node_means(leaf: Doubles, share: Doubles) -> tuple[Doubles, ...]:
 
 PHRASES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (
-        "seen on other pages of the site",
+        "how often its site shows it",
         ("pages of the site", "other pages of the site", "share of the site", "lines around seen"),
     ),
     ("much of the page is boilerplate", ("mean score of the page", "surely dropped", "share of lines surely")),

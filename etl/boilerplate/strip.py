@@ -38,16 +38,22 @@ def strip_boilerplate(
     else:
         title_marks, found = MARKS.to_frame(), docs.select("doc", "title", "site", "authors", "published_at")
     ruled, shielded = rules.judge_lines(lines, ruleset)
-    certain = [("metadata", title_marks), ("rules", ruled)]
+    certain: list[tuple[str, pl.DataFrame]] = [("metadata", title_marks), ("rules", ruled)]
     if options.captions:
         certain += [("captions", rule(lines)) for rule in rules.CODE_RULES]
-    likely = []
     if options.templates.enabled:
-        likely.append(("templates", templates.mark_templates(lines, options.templates)))
-    if options.model.enabled:
-        likely.append(("model", model.mark(lines, threshold=options.model.threshold)))
+        certain.append(("templates", _unshielded(templates.mark_templates(lines, options.templates), shielded)))
     staged = [_stage(marks, name) for name, marks in certain]
-    staged += [_stage(marks.join(shielded, on=["doc", "line"], how="anti"), name) for name, marks in likely]
+    if options.model.enabled:
+        decided = [marks.filter(unit="line").select("doc", "line") for marks in staged]
+        settled = pl.concat([*decided, shielded.select("doc", "line")]).unique().with_columns(settled=pl.lit(True))
+        asked = lines.join(settled, on=["doc", "line"], how="left", maintain_order="left")
+        cuts = model.mark(
+            asked.with_columns(pl.col("settled").fill_null(False)),
+            threshold=options.model.threshold,
+            clean_threshold=options.model.clean_threshold,
+        )
+        staged.append(_stage(cuts, "model"))
     marks = _one_decision_a_line(pl.concat(staged))
     return Stripped(marks, found, _left(lines, marks))
 
@@ -57,6 +63,10 @@ def nothing(lines: pl.DataFrame, docs: pl.DataFrame) -> Stripped:
     return Stripped(
         STAGED.to_frame(), docs.select("doc", "title", "site", "authors", "published_at"), lines.select(LINES.names())
     )
+
+
+def _unshielded(marks: pl.DataFrame, shielded: pl.DataFrame) -> pl.DataFrame:
+    return marks.join(shielded, on=["doc", "line"], how="anti")
 
 
 def _stage(marks: pl.DataFrame, name: str) -> pl.DataFrame:

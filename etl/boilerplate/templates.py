@@ -29,11 +29,13 @@ UNKNOWN_SITE_RULE: Final = "corpus-template"
 
 def line_keys(lines: pl.DataFrame) -> pl.Series:
     """A 64-bit key for each line's text: same for lines that differ in case and spacing alone."""
-    folded = lines.select(pl.col("text").str.to_lowercase().str.replace_all(r"[\s\p{Z}]+", " ").str.strip_chars(" "))[
-        "text"
-    ]
+    text = lines["text"].str.to_lowercase().str.strip_chars()
+    spaced = (
+        text.str.contains("  ", literal=True) | text.str.contains(r"[^\S ]")
+    ).arg_true()  # few: repair tidied the rest
+    text = text.scatter(spaced, text.gather(spaced).str.replace_all(r"[\s\p{Z}]+", " "))
     digest = xxhash.xxh3_64_intdigest
-    return pl.Series("line", [digest(text) for text in folded.cast(pl.Binary).to_list()], dtype=pl.UInt64).reinterpret(
+    return pl.Series("line", [digest(one) for one in text.cast(pl.Binary).to_list()], dtype=pl.UInt64).reinterpret(
         signed=True
     )
 
