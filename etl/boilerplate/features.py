@@ -18,7 +18,7 @@ import numpy.typing as npt
 import polars as pl
 
 HEAD_CHARS: Final = 240  # a counter has 8 bits, so a head must stay below 256 characters
-LONG: Final = 100  # size of a line that is probably a paragraph; 150 and 80 gave the same F1 within 0.002
+LONG: Final = 100  # size of a line that is probably a paragraph
 STRETCH_COST: Final = 60.0  # what a line that isn't long takes from a stretch of long lines, in characters
 FAR: Final = 250  # distances in lines are capped here
 ROOM: Final = 8  # slots in a page's vocabulary for each word on the page, at least half of it after rounding down

@@ -215,6 +215,8 @@ def _decode(line: str) -> str:
     words = _by_words(line)
     if words == line and not is_bad(line):
         return line
+    if words != line and not _suspicion(words):
+        return words  # nothing is left to suspect, so ftfy, which costs more, could do no better
     whole = _by_ftfy(line)
     readings = [whole] if words in (line, whole) else [whole, _by_ftfy(words)]
     if _suspicion(whole) >= 1:
