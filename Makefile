@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 
+# Start-up is timed as users have it: with Python's compiled files kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo test check lint types contracts bench airflow lock clean
 
 help:  ## list the targets
