@@ -5,7 +5,7 @@
 
 The corpus generator (gen_corpus.py) and the floor (io_floor.py) are benchmark material outside this project: --material
 says where they lie. A corpus is made once a size and reused. Memory is the sum over all processes of the job of their
-proportional set sizes, sampled 20 times a second. Each run appends a JSON line to CACHE/results.jsonl.
+proportional set sizes, sampled four times a second: reading them costs the job time. Each run appends a JSON line to CACHE/results.jsonl.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SAMPLE_S = 0.05
+SAMPLE_S = 0.25
 
 
 def main() -> int:
