@@ -26,7 +26,8 @@ RUN_KEY: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,79}")
 T = TypeVar("T")
 
 
-def _at(default: Any, low: float, high: float, example: object = None) -> Any:
+def bounded(default: Any, low: float, high: float, example: object = None) -> Any:
+    """A section's numeric field: its default, its bounds, and the example that a fault gives (else the default)."""
     return field(
         default=default, metadata={"low": low, "high": high, "example": default if example is None else example}
     )
@@ -42,11 +43,11 @@ class Ingest:
     batch_chars: text that is in memory at once in one worker.
     """
 
-    max_record_bytes: int = _at(32 * 2**20, 1024, 2**30)
-    max_expansion: int = _at(250, 2, 100_000)
-    max_file_bytes: int = _at(2**40, 1024, 2**50)
-    shard_bytes: int = _at(32 * 2**20, 1, 2**40)
-    batch_chars: int = _at(8_000_000, 1, 200_000_000)
+    max_record_bytes: int = bounded(32 * 2**20, 1024, 2**30)
+    max_expansion: int = bounded(250, 2, 100_000)
+    max_file_bytes: int = bounded(2**40, 1024, 2**50)
+    shard_bytes: int = bounded(32 * 2**20, 1, 2**40)
+    batch_chars: int = bounded(8_000_000, 1, 200_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,12 @@ class Templates:
     """
 
     enabled: bool = True
-    min_pages: int = _at(2, 2, 1_000_000)
-    min_pages_long: int = _at(3, 2, 1_000_000)
-    min_pages_unknown_site: int = _at(30, 2, 1_000_000)
-    min_share_long: float = _at(0.1, 0.0, 1.0)
-    long_chars: int = _at(120, 20, 10_000)
-    copy_share: float = _at(0.4, 0.05, 1.0)
+    min_pages: int = bounded(2, 2, 1_000_000)
+    min_pages_long: int = bounded(3, 2, 1_000_000)
+    min_pages_unknown_site: int = bounded(30, 2, 1_000_000)
+    min_share_long: float = bounded(0.1, 0.0, 1.0)
+    long_chars: int = bounded(120, 20, 10_000)
+    copy_share: float = bounded(0.4, 0.05, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,8 @@ class Model:
     """
 
     enabled: bool = True
-    threshold: float = _at(0.4, 0.0, 1.0)
-    clean_threshold: float = _at(0.7, 0.0, 1.0)
+    threshold: float = bounded(0.4, 0.0, 1.0)
+    clean_threshold: float = bounded(0.7, 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,8 @@ class Boilerplate:
 class Publish:
     """How the Parquet is written. row_group_bytes: text of one row group, uncompressed."""
 
-    row_group_bytes: int = _at(64 * 2**20, 2**16, 100 * 2**20)
-    compression_level: int = _at(3, 1, 19)
+    row_group_bytes: int = bounded(64 * 2**20, 2**16, 100 * 2**20)
+    compression_level: int = bounded(3, 1, 19)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +110,11 @@ class Gate:
     Shares are judged only in runs of at least min_records records.
     """
 
-    max_reject_share: float = _at(0.5, 0.0, 1.0)
-    max_removed_share: float = _at(0.98, 0.0, 1.0)
-    max_duplicate_share: float = _at(1.0, 0.0, 1.0)
-    min_documents: int = _at(0, 0, 10**12, 1)
-    min_records: int = _at(100, 1, 10**12)
+    max_reject_share: float = bounded(0.5, 0.0, 1.0)
+    max_removed_share: float = bounded(0.98, 0.0, 1.0)
+    max_duplicate_share: float = bounded(1.0, 0.0, 1.0)
+    min_documents: int = bounded(0, 0, 10**12, 1)
+    min_records: int = bounded(100, 1, 10**12)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def strip_boilerplate(
     ruled, shielded = rules.judge_lines(lines, ruleset)
     certain: list[tuple[str, pl.DataFrame]] = [("metadata", title_marks), ("rules", ruled)]
     if options.captions:
-        certain += [("captions", rule(lines)) for rule in rules.CODE_RULES]
+        certain.append(("captions", rules.apply_code_rules(lines)))
     if options.templates.enabled:
         certain.append(("templates", _unshielded(templates.mark_templates(lines, options.templates), shielded)))
     staged = [_stage(marks, name) for name, marks in certain]

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 import polars as pl
 import pyarrow as pa
 
-from etl.config import read_section, read_yaml
+from etl.config import bounded, read_section, read_yaml
 
 FILE: Final = "dedup.yaml"
-
-
-def _at(default: Any, low: float, high: float) -> Any:
-    return field(default=default, metadata={"low": low, "high": high, "example": default})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +28,14 @@ class SentencePolicy:
 
     mode: Literal["remove", "annotate"] = "remove"
     scope: Literal["corpus", "document"] = "corpus"
-    min_words: int = _at(8, 1, 1000)
-    min_words_in_document: int = _at(5, 1, 1000)
+    min_words: int = bounded(8, 1, 1000)
+    min_words_in_document: int = bounded(5, 1, 1000)
     protect_quotes: bool = True
     protect_refrains: bool = True
-    refrain_max_words: int = _at(10, 1, 1000)
-    max_share: float = _at(0.5, 0.0, 1.0)
+    refrain_max_words: int = bounded(10, 1, 1000)
+    max_share: float = bounded(0.5, 0.0, 1.0)
     near: bool = True
-    near_similarity_min: float = _at(0.85, 0.5, 1.0)
+    near_similarity_min: float = bounded(0.85, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +52,17 @@ class DocumentPolicy:
 
     mode: Literal["remove", "annotate"] = "remove"
     near: bool = True
-    near_min_words: int = _at(20, 4, 100_000)
-    containment_min: float = _at(0.33, 0.1, 1.0)
-    containment_sure: float = _at(0.75, 0.1, 1.0)
-    common_sentence: int = _at(5, 2, 1_000_000)
-    rest_containment_min: float = _at(0.25, 0.0, 1.0)
-    numbers_min: float = _at(0.75, 0.0, 1.0)
-    short_words: int = _at(120, 0, 100_000)
-    names_min: float = _at(0.5, 0.0, 1.0)
-    length_ratio_min: float = _at(0.5, 0.1, 1.0)
+    near_min_words: int = bounded(20, 4, 100_000)
+    containment_min: float = bounded(0.33, 0.1, 1.0)
+    containment_sure: float = bounded(0.75, 0.1, 1.0)
+    common_sentence: int = bounded(5, 2, 1_000_000)
+    rest_containment_min: float = bounded(0.25, 0.0, 1.0)
+    numbers_min: float = bounded(0.75, 0.0, 1.0)
+    short_words: int = bounded(120, 0, 100_000)
+    names_min: float = bounded(0.5, 0.0, 1.0)
+    length_ratio_min: float = bounded(0.5, 0.1, 1.0)
     excerpts: Literal["keep", "remove"] = "keep"
-    excerpt_containment_min: float = _at(0.7, 0.1, 1.0)
+    excerpt_containment_min: float = bounded(0.7, 0.1, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
