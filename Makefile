@@ -15,12 +15,15 @@ help:  ## list the targets
 
 setup: $(READY)  ## make the environment
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml $(wildcard kernels/*.* kernels/etl_kernels/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name it with make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@if command -v $${CC:-cc} >/dev/null; then \
+	  VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --reinstall ./kernels; \
+	else echo "no C compiler: without the compiled kernels everything works, several times more slowly"; fi
 	touch $(READY)
 
 demo: $(READY)  ## clean the five sample pages; show three removals with their reasons, and where the Parquet is

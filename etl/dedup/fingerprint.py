@@ -10,19 +10,20 @@ deeper of their levels, where both samples are whole.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from etl.dedup.normalize import BLANK, DIGIT, UPPER, Indices, tables, wide_hashes
+from etl.dedup import native
+from etl.dedup.normalize import DIGIT, UPPER, Indices, slice_hashes, tables
 from etl.dedup.pairs import NEAR_SENTENCES, near_pairs
 from etl.dedup.policy import SentencePolicy
-from etl.dedup.sentences import SENTENCES, Batch, batches, sentence_table
+from etl.dedup.sentences import ORDERS, SENTENCES, Batch, Reading, chunks, read
 
 DEFAULT: Final = SentencePolicy()
+CHECK_SEED: Final = 0x9E3779B97F4A7C15
 NEVER: Final = 2**63 - 1  # seen_at of a document without a date: after all that have one
 SHINGLE_WORDS: Final = 4  # after one edit in seven words 44 % of the shingles of four are left, of five 35 %;
 #                           two articles that only share their subject have less than 10 % in common
@@ -48,7 +49,7 @@ FINGERPRINTS: Final = pl.Schema(
     }
 )
 """One row a document. seen_at: published_at, else fetched_at, in microseconds. n_chars: of its sentences. key_hash,
-key_check: xxh3_128 of the comparable text. The levels: see above."""
+key_check: XXH64 of the comparable text, with the seeds 0 and CHECK_SEED. The levels: see above."""
 
 SKETCHES: Final = pl.Schema({"doc_id": pl.String, "kind": pl.Int8, "h": pl.Int64, "depth": pl.Int32})
 """The sampled hashes; a document's shingles of depth band_level and more are its bands."""
@@ -69,8 +70,6 @@ HISTORY: Final = ("fingerprints", "sentences", "sketches")
 """Those of TABLES that the barrier reads of earlier runs too: as history_…, with a column run_key."""
 
 _NUMBER_CHARS: Final = 12  # of a word that tell whether it is a number
-_FACTOR: Final = 0x01000193  # odd, so it has an inverse modulo 2^32
-_POWERS: Final = 1 << 16
 _MIX: Final = tuple(
     np.uint64(c) for c in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
 )
@@ -89,19 +88,16 @@ class ShardTables:
 def shard_tables(docs: pl.DataFrame, segments: pl.DataFrame, policy: SentencePolicy = DEFAULT) -> ShardTables:
     """The tables of one shard. docs: doc u32, doc_id, published_at, fetched_at; segments: what boilerplate left of them."""
     prints, sentences, sketches, near = [], [], [], []
-    for batch in batches(segments):
+    for chunk in chunks(segments):
+        batch, whole, sampled = _read(chunk)
         if not len(batch.doc):
             continue
-        sentences.append(sentence_table(batch))
-        hashes = _word_hashes(batch)
-        whole, sampled = _fingerprints(batch, hashes)
+        sentences.append(batch.table())
         prints.append(whole)
         sketches.append(sampled)
         if policy.near:
             near.append(
-                near_pairs(
-                    batch, hashes, similarity_min=policy.near_similarity_min, min_words=policy.min_words_in_document
-                )
+                near_pairs(batch, similarity_min=policy.near_similarity_min, min_words=policy.min_words_in_document)
             )
     seen = pl.coalesce(pl.col("published_at"), pl.col("fetched_at")).dt.epoch("us").fill_null(NEVER)
     known = docs.select("doc", "doc_id", seen_at=seen)
@@ -123,19 +119,62 @@ def _identified(known: pl.DataFrame, parts: list[pl.DataFrame], schema: pl.Schem
     )
 
 
-def _fingerprints(batch: Batch, hashes: npt.NDArray[np.uint32]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Per document of a batch its row of FINGERPRINTS, and its rows of SKETCHES, both with `doc` for doc_id."""
+def _read(segments: pl.DataFrame) -> tuple[Batch, pl.DataFrame, pl.DataFrame]:
+    """The sentences of some whole documents, and per document its row of FINGERPRINTS and its rows of SKETCHES, with `doc`."""
+    if native.available():
+        return _read_native(segments)
+    reading = read(segments)
+    if not len(reading.batch.doc):
+        return reading.batch, pl.DataFrame(), pl.DataFrame()
+    return reading.batch, *_fingerprints(reading)
+
+
+def _read_native(segments: pl.DataFrame) -> tuple[Batch, pl.DataFrame, pl.DataFrame]:
+    found = native.analyse(segments, (_SAMPLE[SHINGLE], _SAMPLE[NUMBER], _SAMPLE[NAME]), _BANDS)
+    flags = found["flags"]
+    whole, ends_properly, quoted = ((flags & bit) != 0 for bit in native.FLAGS)
+    batch = Batch(
+        doc=found["doc"],
+        line=found["line"],
+        start=found["start"],
+        end=found["end"],
+        n_words=found["n_words"],
+        key_hash=found["key_hash"],
+        whole=whole,
+        ends_properly=ends_properly,
+        quoted=quoted,
+        first=found["first"],
+        past=found["past"],
+        segment=found["segment"],
+        from_char=found["seg_start"],
+        to_char=found["seg_end"],
+        least=found["least"].reshape(-1, len(ORDERS)),
+        folded=found["folded"],
+        texts=segments["text"],
+    )
+    printed = {"doc": found["print_doc"], "key_hash": found["print_key"], "key_check": found["print_check"]}
+    levels = ("n_chars", "n_tokens", "shingle_level", "number_level", "name_level", "band_level")
+    sampled = {"doc": "sketch_doc", "h": "sketch_hash", "depth": "sketch_depth", "kind": "sketch_kind"}
+    return (
+        batch,
+        pl.DataFrame(printed | {name: found[name] for name in levels}),
+        pl.DataFrame({name: found[held] for name, held in sampled.items()}),
+    )
+
+
+def _fingerprints(reading: Reading) -> tuple[pl.DataFrame, pl.DataFrame]:
+    batch = reading.batch
     sentence = np.flatnonzero(np.r_[True, batch.doc[1:] != batch.doc[:-1]])
     first, past = batch.first[sentence], batch.past[np.r_[sentence[1:], len(batch.doc)] - 1]
-    key_hash, key_check = wide_hashes(batch.folded.codes, first, past)
-    words = batch.word_starts
+    key_hash, key_check = (slice_hashes(batch.folded, first, past, seed=seed) for seed in (0, CHECK_SEED))
+    words, hashes = reading.word_starts, reading.word_hashes
     begin = np.searchsorted(words, first)  # of each document, in words
     n_tokens = np.searchsorted(words, past) - begin
     owner = np.repeat(np.arange(len(sentence)), np.diff(np.r_[begin, len(words)]))
     samples = {
         SHINGLE: _sample(*_shingles(hashes, owner), n_tokens, size=_SAMPLE[SHINGLE]),
-        NUMBER: _sample_few(hashes, owner, _numbers(batch), len(sentence), size=_SAMPLE[NUMBER]),
-        NAME: _sample_few(hashes, owner, _names(batch), len(sentence), size=_SAMPLE[NAME]),
+        NUMBER: _sample_few(hashes, owner, _numbers(reading), len(sentence), size=_SAMPLE[NUMBER]),
+        NAME: _sample_few(hashes, owner, _names(reading), len(sentence), size=_SAMPLE[NAME]),
     }
     whole = pl.DataFrame(
         {
@@ -220,33 +259,10 @@ def _mix(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return mixed
 
 
-def _word_hashes(batch: Batch) -> npt.NDArray[np.uint32]:
-    """A hash of each word: a polynomial in its characters, from running sums, so that no loop sees a word."""
-    codes, words = batch.folded.codes, batch.word_starts
-    powers, inverses = _powers(len(codes))
-    running = np.zeros(len(codes) + 1, dtype=np.uint32)
-    np.cumsum(np.where(codes == BLANK, np.uint32(0), codes * powers), dtype=np.uint32, out=running[1:])
-    ends = np.r_[words[1:], len(codes)]
-    return (running[ends] - running[words]) * inverses[words]
-
-
-@cache
-def _power_tables(size: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-    powers = np.full(size, _FACTOR, dtype=np.uint32)
-    inverses = np.full(size, pow(_FACTOR, -1, 1 << 32), dtype=np.uint32)
-    powers[0] = inverses[0] = 1
-    return np.cumprod(powers, dtype=np.uint32), np.cumprod(inverses, dtype=np.uint32)
-
-
-def _powers(count: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-    powers, inverses = _power_tables(max(_POWERS, 1 << count.bit_length()))
-    return powers[:count], inverses[:count]
-
-
-def _numbers(batch: Batch) -> Indices:
+def _numbers(reading: Reading) -> Indices:
     """The words that are numbers: they begin with a digit or a sign, and have fewer letters than digits."""
-    folded, words = batch.folded, batch.word_starts
-    at = folded.positions(np.flatnonzero(batch.kinds == DIGIT))
+    folded, words = reading.folded, reading.word_starts
+    at = folded.positions(np.flatnonzero(reading.kinds == DIGIT))
     word = np.unique(np.searchsorted(words, at, side="right") - 1)
     begin = words[word]
     length = np.append(words, len(folded.codes))[word + 1] - begin
@@ -260,11 +276,11 @@ def _numbers(batch: Batch) -> Indices:
     return np.asarray(word[numeric], dtype=np.intp)
 
 
-def _names(batch: Batch) -> Indices:
+def _names(reading: Reading) -> Indices:
     """The words with a capital letter that don't begin a sentence."""
-    words = batch.word_starts
-    kinds = batch.kinds[batch.folded.source[words]]
+    words = reading.word_starts
+    kinds = reading.kinds[reading.folded.source[words]]
     capital = kinds == UPPER
-    opening = np.searchsorted(words, batch.first)
+    opening = np.searchsorted(words, reading.batch.first)
     capital[opening[opening < len(words)]] = False
     return np.flatnonzero(capital)

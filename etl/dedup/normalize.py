@@ -144,27 +144,19 @@ def fold(text: str) -> str:
     return fold_codes(codes, kinds_of(codes)).codes.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass").strip()
 
 
-def slice_hashes(codes: Codes, starts: npt.NDArray[np.integer], ends: npt.NDArray[np.integer]) -> Hashes:
-    """xxh3_64 of each slice of folded code points (little-endian), as signed integers: SQL engines have no other."""
+def slice_hashes(
+    codes: Codes, starts: npt.NDArray[np.integer], ends: npt.NDArray[np.integer], *, seed: int = 0
+) -> Hashes:
+    """XXH64 of each slice of folded code points (little-endian), as signed integers: SQL engines have no other."""
     view = memoryview(np.ascontiguousarray(codes, dtype="<u4").tobytes())
-    digest = xxhash.xxh3_64_intdigest
+    digest = xxhash.xxh64_intdigest
     pairs: Iterable[tuple[int, int]] = zip((starts * 4).tolist(), (ends * 4).tolist(), strict=True)
-    # One call for each sentence, 0.4 µs: no vectorised hash is safe against text made to collide.
-    return np.fromiter((digest(view[a:b]) for a, b in pairs), dtype=np.uint64, count=len(starts)).view(np.int64)
-
-
-def wide_hashes(codes: Codes, starts: npt.NDArray[np.integer], ends: npt.NDArray[np.integer]) -> tuple[Hashes, Hashes]:
-    """xxh3_128 of each slice, as its low and its high half: for whole documents, where a collision would lose a text."""
-    view = memoryview(np.ascontiguousarray(codes, dtype="<u4").tobytes())
-    digest = xxhash.xxh3_128_digest
-    pairs: Iterable[tuple[int, int]] = zip((starts * 4).tolist(), (ends * 4).tolist(), strict=True)
-    halves = np.frombuffer(b"".join(digest(view[a:b]) for a, b in pairs), dtype=">i8").astype(np.int64).reshape(-1, 2)
-    return halves[:, 1], halves[:, 0]
+    return np.fromiter((digest(view[a:b], seed) for a, b in pairs), dtype=np.uint64, count=len(starts)).view(np.int64)
 
 
 def key_hash(text: str) -> int:
     """The key of one sentence or text, as the sentences and fingerprints tables hold it."""
-    return int.from_bytes(xxhash.xxh3_64_digest(fold(text).encode("utf-32-le", "surrogatepass")), "big", signed=True)
+    return int.from_bytes(xxhash.xxh64_digest(fold(text).encode("utf-32-le", "surrogatepass")), "big", signed=True)
 
 
 @cache

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA, Levenshtein
@@ -27,7 +26,6 @@ NEAR_SENTENCES: Final = pl.Schema(
 )
 """Sentences that nearly repeat the one at kept_start of the same document. score: 0 to 1."""
 
-_ORDERS: Final = tuple(np.uint32(factor) for factor in (0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1))
 _MAX_CHARS: Final = 1500
 _ALIKE_MIN: Final = 70  # of 100, labels and credits included: below it no alignment is tried
 _TRUNCATED_MIN: Final = 0.6  # of the words
@@ -83,14 +81,11 @@ class Likeness:
     poorer: int
 
 
-def near_pairs(batch: Batch, hashes: npt.NDArray[np.uint32], *, similarity_min: float, min_words: int) -> pl.DataFrame:
-    """The near-duplicate sentences of a batch's documents, with the schema NEAR_SENTENCES.
-
-    hashes: of each word of the batch.
-    """
+def near_pairs(batch: Batch, *, similarity_min: float, min_words: int) -> pl.DataFrame:
+    """The near-duplicate sentences of a batch's documents, with the schema NEAR_SENTENCES."""
     found: list[tuple[int, int, float]] = []  # dropped, kept, score
-    for first, second in _candidates(batch, hashes, min_words):  # a few in a thousand sentences
-        alike = likeness(_text(batch, first), _text(batch, second))
+    for first, second in _candidates(batch, min_words):  # a few in a thousand sentences
+        alike = likeness(batch.text(first), batch.text(second))
         if alike and alike.score >= similarity_min:
             found.append((first, second, alike.score) if alike.poorer == 0 else (second, first, alike.score))
     found = list(_settled(found))
@@ -263,31 +258,26 @@ def _misread(word: str) -> str:
     return word.translate(_MISREAD_MORE) if len(word) >= 5 else word
 
 
-def _candidates(batch: Batch, hashes: npt.NDArray[np.uint32], min_words: int) -> list[tuple[int, int]]:
+def _candidates(batch: Batch, min_words: int) -> list[tuple[int, int]]:
     """Pairs of sentences of one document that have a run of two words in common, the least by one of a few orders.
 
     Two sentences alike in two thirds of their runs meet with a chance of 99 %. Each meets the one before it with the
     same least run, so that pairs never outnumber sentences.
     """
-    sentence = np.flatnonzero(batch.words >= max(min_words, 3))
+    sentence = np.flatnonzero(batch.n_words >= max(min_words, 3))
     if len(sentence) < 2:
         return []
-    begin = np.searchsorted(batch.word_starts, batch.first[sentence])
-    edges = np.ravel(np.column_stack([begin, begin + batch.words[sentence] - 1]))
-    runs = (hashes[:-1] * np.uint32(0x9E3779B1)) ^ hashes[1:]
-    edges = np.minimum(edges, len(runs) - 1)
     doc = batch.doc[sentence].astype(np.uint64) << np.uint64(32)
     size = batch.past[sentence] - batch.first[sentence]
     found: set[tuple[int, int]] = set()
-    for factor in _ORDERS:
-        runs *= factor
-        key = doc | np.minimum.reduceat(runs ^ (runs >> np.uint32(15)), edges)[::2]
+    for least in batch.least[sentence].T:
+        key = doc | least
         order = np.argsort(key, kind="stable")
         meet = np.flatnonzero(key[order[1:]] == key[order[:-1]])
         one, two = order[meet], order[meet + 1]
         alike = np.minimum(size[one], size[two]) >= 0.5 * np.maximum(size[one], size[two])
         found.update(zip(sentence[one[alike]].tolist(), sentence[two[alike]].tolist(), strict=True))
-    pairs = ((i, j, _folded(batch, i), _folded(batch, j)) for i, j in sorted(found))
+    pairs = ((i, j, batch.comparable(i), batch.comparable(j)) for i, j in sorted(found))
     return [(i, j) for i, j, one, other in pairs if one != other and fuzz.ratio(one, other, score_cutoff=_ALIKE_MIN)]
 
 
@@ -300,21 +290,3 @@ def _settled(found: Sequence[tuple[int, int, float]]) -> Iterator[tuple[int, int
             gone.add(drop)
             stays.add(keep)
             yield drop, keep, score
-
-
-def _text(batch: Batch, sentence: int) -> str:
-    return (
-        batch.codes[batch.starts[sentence] : batch.ends[sentence]]
-        .astype("<u4")
-        .tobytes()
-        .decode("utf-32-le", "replace")
-    )
-
-
-def _folded(batch: Batch, sentence: int) -> str:
-    return (
-        batch.folded.codes[batch.first[sentence] : batch.past[sentence]]
-        .astype("<u4")
-        .tobytes()
-        .decode("utf-32-le", "replace")
-    )

@@ -38,6 +38,7 @@ from etl.dedup.normalize import (
     WIDE_STOP,
     Codes,
     Folded,
+    Hashes,
     Indices,
     Kinds,
     code_points,
@@ -45,6 +46,18 @@ from etl.dedup.normalize import (
     kinds_of,
     slice_hashes,
     tables,
+)
+from etl.dedup.vocabulary import (
+    CLOSING,
+    CONSONANTS,
+    DOUBLE_QUOTES,
+    FACTOR,
+    LOOK_AHEAD,
+    LOOK_BACK,
+    OPENING,
+    ROMAN,
+    codes_of,
+    word_sets,
 )
 
 Flags = npt.NDArray[np.bool_]
@@ -63,78 +76,89 @@ SENTENCES: Final = pl.Schema(
     }
 )
 """start_char, end_char: code points in the repaired text, end exclusive, no space at either end. n_words: words, a
-character of a script without spaces counting as one. key_hash: xxh3_64 of the comparable form. whole: quotes and
+character of a script without spaces counting as one. key_hash: XXH64 of the comparable form. whole: quotes and
 brackets are balanced, so removing it leaves no half pair. ends_properly: ends with a full stop or the like.
 quoted: holds a quotation."""
 
 _CITATION: Final = re.compile(r"\s{1,3}\[[^\[\]]{1,20}\]$")  # Felled in 1912. [1]
 _CITATION_CHARS: Final = 30
-_CHUNK_CHARS: Final = 1 << 19  # arrays of a million code points stay near the processor
-_PAD: Final = 16
+_CHUNK_CHARS: Final = 1 << 19
+_WORD_FACTOR: Final = 0x01000193  # odd, so it has an inverse modulo 2^32
+_POWERS: Final = 1 << 16
 
-_TITLES: Final = (
-    "dr mr mrs ms prof gen sen rep gov lt col sgt cpl maj capt cmdr adm st mt ft rev hon pres supt insp messrs mme mlle sr sra srta "
-    "dra drs ing dipl hr fr frl bzw vgl ca evtl ggf inkl zzgl sog bspw geb gest dott avv vs viz cf approx tel min max ed eds "
-    "г ул им д р см гр т е св проф акад тыс млн млрд np tzw tj m.in prof.dr dr.med ph al mgr inż ks jhr mevr dhr"
-)
-_NUMBERED: Final = (
-    "no nos nr nrs num núm n nº p pp pg pag pág vol vols art arts fig figs sec sect ch chap para abs kap tab bd nr s str op ex eq "
-    "jan feb mar apr jun jul aug sep sept oct nov dec okt dez ene abr ago dic janv févr avr juil déc gen mag giu lug set ott"
-)
-_WEAK: Final = (
-    "inc corp co ltd bros llc plc jr sr esq etc usw u.s u.k u.n e.u a.m p.m d.c ph.d m.d b.a m.a u.s.a n.y l.a v i.e e.g z.b d.h u.a o.ä "
-    "s.a s.p.a s.r.l b.v n.v a.g e.v ee.uu a.c d.c a.d b.c av blvd ave rd sq dept univ assn bldg est mio mrd mil mln tys int intl natl "
-    "jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri sat sun calif fla ill mass mich minn pa tex va wash"
-)
-_STARTERS: Final = (
-    "the he she it its in but and we they this that these those there his her their our your my you as at on for if when while after before "
-    "however although though since so then now not what why how who where which with by from to an or no yes some many most all one two "
-    "der die das ein eine es er sie wir ihr ich im am auf und aber doch auch dies diese dieser dieses für mit nach bei wenn als so dann nun "
-    "le la les il elle ils elles un une ce cette ces en dans mais et pour nous vous on au aux je si "
-    "el lo los las una pero y es se por para su sus no con al del esta este estos "
-    "o os as um uma mas e em na nas nos eu ele ela eles isso "
-    "gli i uno ma di nel nella è si per con che non "
-    "de het een hij zij wij ze we maar van voor niet dit dat deze er "
-    "в и но на он она они это мы я не как что по а с у для так w i na to nie ale jest z do że po się"
-)
-_MONTHS: Final = (
-    "januar februar märz april mai juni juli august september oktober november dezember jänner ledna února března dubna května června července "
-    "srpna září října listopadu prosince tammikuuta marraskuuta joulukuuta mars maj desember december februari januari jahrhundert jahrhunderts "
-    "klasse platz rang liga runde etage stock jh geburtstag bezirk"
-)
+ORDERS: Final = tuple(np.uint32(factor) for factor in (0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1))
+"""Orders in which runs of two words are laid; two sentences alike have the same least one by some of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some whole documents as one array of code points, lines apart by one newline, with their sentences.
+    """The sentences of some whole documents.
 
-    doc, line, start, end: of each sentence, as in SENTENCES. first, past: the sentence's slice of folded.codes.
-    starts, ends: its slice of codes. words: how many it has. word_starts: where each word begins in folded.codes.
+    One entry a sentence: doc, line, start, end, n_words, key_hash, whole, ends_properly, quoted as in SENTENCES; first,
+    past: its slice of `folded`, the comparable form of all the text; segment, from_char, to_char: where in `texts` it is.
+    least: shape (sentences, len(ORDERS)), the least run of two words by each order, for near-duplicates to meet by.
     """
 
-    codes: Codes
-    kinds: Kinds
-    folded: Folded
     doc: npt.NDArray[np.uint32]
     line: npt.NDArray[np.uint32]
     start: npt.NDArray[np.uint32]
     end: npt.NDArray[np.uint32]
+    n_words: npt.NDArray[np.uint32]
+    key_hash: Hashes
+    whole: Flags
+    ends_properly: Flags
+    quoted: Flags
     first: Indices
     past: Indices
+    segment: Indices
+    from_char: Indices
+    to_char: Indices
+    least: npt.NDArray[np.uint32]
+    folded: Codes
+    texts: pl.Series
+
+    def text(self, sentence: int) -> str:
+        """One sentence as it is."""
+        line: str = self.texts[int(self.segment[sentence])]
+        return line[self.from_char[sentence] : self.to_char[sentence]]
+
+    def comparable(self, sentence: int) -> str:
+        """One sentence as sentences are compared."""
+        codes = self.folded[self.first[sentence] : self.past[sentence]]
+        return codes.astype("<u4").tobytes().decode("utf-32-le", "replace")
+
+    def table(self) -> pl.DataFrame:
+        """The batch's part of the table of sentences."""
+        columns = (self.doc, self.line, self.start, self.end, self.n_words, self.key_hash)
+        flags = (self.whole, self.ends_properly, self.quoted)
+        return pl.DataFrame(dict(zip(SENTENCES, (*columns, *flags), strict=True)), schema=SENTENCES)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What numpy makes of a batch on the way, all documents as one array of code points, lines apart by one newline.
+
+    starts, ends: of each sentence in codes. word_starts: where each word begins in folded.codes; word_hashes: of each.
+    """
+
+    batch: Batch
+    codes: Codes
+    kinds: Kinds
+    folded: Folded
     starts: Indices
     ends: Indices
-    words: Indices
     word_starts: Indices
+    word_hashes: npt.NDArray[np.uint32]
 
 
 def split_sentences(segments: pl.DataFrame) -> pl.DataFrame:
     """The sentences of `segments` (doc, line, start, end, text; sorted by doc, line, start) with the schema SENTENCES."""
-    parts = [sentence_table(batch) for batch in batches(segments)]
+    parts = [read(chunk).batch.table() for chunk in chunks(segments)]
     return pl.concat(parts) if parts else pl.DataFrame(schema=SENTENCES)
 
 
-def batches(segments: pl.DataFrame) -> Iterator[Batch]:
-    """Whole documents at a time, about a million characters each: the arrays that sentences and fingerprints are made from."""
+def chunks(segments: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Whole documents at a time, about half a million characters each: arrays of them stay near the processor."""
     if not segments.height:
         return
     docs = segments["doc"].to_numpy()
@@ -146,32 +170,8 @@ def batches(segments: pl.DataFrame) -> Iterator[Batch]:
         doc = int(np.searchsorted(offset, done + _CHUNK_CHARS, side="right"))
         doc = max(doc, int(np.searchsorted(firsts, row, side="right")))
         past = int(firsts[doc]) if doc < len(firsts) else len(docs)
-        yield _batch(segments[row:past])
+        yield segments[row:past]
         done, row = int(offset[doc - 1]), past
-
-
-def sentence_table(batch: Batch) -> pl.DataFrame:
-    """One batch's part of the table of sentences."""
-    whole, quoted = _balance(batch)
-    last = batch.ends - 1
-    for _ in range(4):  # closing quotes and brackets after the stop
-        closing = (batch.kinds[last] == CLOSE) | (batch.kinds[last] == QUOTE)
-        last = np.where(closing, np.maximum(last - 1, batch.starts), last)
-    ends_properly = (batch.kinds[last] >= DOT) & (batch.kinds[last] <= WIDE_STOP)
-    return pl.DataFrame(
-        {
-            "doc": batch.doc,
-            "line": batch.line,
-            "start_char": batch.start,
-            "end_char": batch.end,
-            "n_words": batch.words.astype(np.uint32),
-            "key_hash": slice_hashes(batch.folded.codes, batch.first, batch.past),
-            "whole": whole,
-            "ends_properly": ends_properly,
-            "quoted": quoted,
-        },
-        schema=SENTENCES,
-    )
 
 
 def confirm_boundaries(text: str, start: int, end: int, *, lang: str = "en") -> bool:
@@ -197,42 +197,96 @@ def confirm_boundaries(text: str, start: int, end: int, *, lang: str = "en") -> 
     return (start in starts or not text[:start].strip()) and (end in ends or not text[end:].strip())
 
 
-def _batch(segments: pl.DataFrame) -> Batch:
+def read(segments: pl.DataFrame) -> Reading:
+    """The sentences of some whole documents, and the arrays that they were found with."""
     codes = code_points(str(segments["text"].str.join("\n").item()) + "\n")
     kinds = kinds_of(codes)
     sizes = (segments["end"] - segments["start"]).to_numpy().astype(np.intp) + 1
     edge = np.cumsum(sizes) - 1  # where each segment's newline stands
-    first = edge - sizes + 1
+    line_first = edge - sizes + 1
     folded = fold_codes(codes, kinds)
     solid = np.flatnonzero(kinds >= OTHER)
     ends, starts = _boundaries(codes, kinds, solid)
     # Trim each segment, then lay the boundaries between its ends: sorted, starts and ends pair up.
-    left = np.append(solid, len(codes))[np.searchsorted(solid, first)]
+    left = np.append(solid, len(codes))[np.searchsorted(solid, line_first)]
     right = np.append(solid, -1)[np.searchsorted(solid, edge) - 1] + 1
-    filled = (left >= first) & (right <= edge) & (left < right)
+    filled = (left >= line_first) & (right <= edge) & (left < right)
     starts = np.sort(np.concatenate([starts, left[filled]]))
     ends = np.sort(np.concatenate([ends, right[filled]]))
     segment = np.searchsorted(edge, starts)
-    shift = segments["start"].to_numpy().astype(np.intp)[segment] - first[segment]
-    begin, past = folded.positions(starts), folded.positions(ends)
-    filled = np.flatnonzero(past > begin)
+    shift = segments["start"].to_numpy().astype(np.intp)[segment] - line_first[segment]
+    first, past = folded.positions(starts), folded.positions(ends)
+    filled = np.flatnonzero(past > first)
     past[filled] -= folded.codes[past[filled] - 1] == BLANK
     words = _word_starts(folded, kinds)
-    return Batch(
-        codes=codes,
-        kinds=kinds,
-        folded=folded,
+    hashes = _word_hashes(folded.codes, words)
+    begin = np.searchsorted(words, first)
+    n_words = (np.searchsorted(words, past) - begin).astype(np.uint32)
+    whole, quoted = _balance(codes, kinds, starts)
+    last = ends - 1
+    for _ in range(4):  # closing quotes and brackets after the stop
+        closing = (kinds[last] == CLOSE) | (kinds[last] == QUOTE)
+        last = np.where(closing, np.maximum(last - 1, starts), last)
+    batch = Batch(
         doc=segments["doc"].to_numpy()[segment].astype(np.uint32),
         line=segments["line"].to_numpy()[segment].astype(np.uint32),
         start=(starts + shift).astype(np.uint32),
         end=(ends + shift).astype(np.uint32),
-        first=begin,
+        n_words=n_words,
+        key_hash=slice_hashes(folded.codes, first, past),
+        whole=whole,
+        ends_properly=(kinds[last] >= DOT) & (kinds[last] <= WIDE_STOP),
+        quoted=quoted,
+        first=first,
         past=past,
-        starts=starts,
-        ends=ends,
-        words=np.searchsorted(words, past) - np.searchsorted(words, begin),
-        word_starts=words,
+        segment=segment,
+        from_char=starts - line_first[segment],
+        to_char=ends - line_first[segment],
+        least=_least_runs(hashes, begin, n_words),
+        folded=folded.codes,
+        texts=segments["text"],
     )
+    return Reading(batch, codes, kinds, folded, starts, ends, words, hashes)
+
+
+def _word_hashes(codes: Codes, words: Indices) -> npt.NDArray[np.uint32]:
+    """A hash of each word: a polynomial in its characters, from running sums, so that no loop sees a word."""
+    powers, inverses = _powers(len(codes))
+    running = np.zeros(len(codes) + 1, dtype=np.uint32)
+    np.cumsum(np.where(codes == BLANK, np.uint32(0), codes * powers), dtype=np.uint32, out=running[1:])
+    ends = np.r_[words[1:], len(codes)].astype(np.intp)
+    hashes: npt.NDArray[np.uint32] = (running[ends] - running[words]) * inverses[words]
+    return hashes
+
+
+def _least_runs(
+    hashes: npt.NDArray[np.uint32], begin: Indices, n_words: npt.NDArray[np.uint32]
+) -> npt.NDArray[np.uint32]:
+    """The least run of two words of each sentence by each of ORDERS; the largest number for one without a run."""
+    least = np.full((len(begin), len(ORDERS)), 0xFFFFFFFF, dtype=np.uint32)
+    some = np.flatnonzero(n_words >= 2)
+    if not len(some):
+        return least
+    runs = (hashes[:-1] * np.uint32(0x9E3779B1)) ^ hashes[1:]
+    edges = np.ravel(np.column_stack([begin[some], begin[some] + n_words[some] - 1]))
+    for place, factor in enumerate(ORDERS):
+        runs *= factor
+        mixed = np.append(runs ^ (runs >> np.uint32(15)), np.uint32(0xFFFFFFFF))
+        least[some, place] = np.minimum.reduceat(mixed, edges)[::2]
+    return least
+
+
+@cache
+def _power_tables(size: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+    powers = np.full(size, _WORD_FACTOR, dtype=np.uint32)
+    inverses = np.full(size, pow(_WORD_FACTOR, -1, 1 << 32), dtype=np.uint32)
+    powers[0] = inverses[0] = 1
+    return np.cumprod(powers, dtype=np.uint32), np.cumprod(inverses, dtype=np.uint32)
+
+
+def _powers(count: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+    powers, inverses = _power_tables(max(_POWERS, 1 << count.bit_length()))
+    return powers[:count], inverses[:count]
 
 
 def _word_starts(folded: Folded, kinds: Kinds) -> Indices:
@@ -294,7 +348,7 @@ def _crosses_line(kinds: Kinds, past: Indices, begin: Indices) -> Flags:
 
 def _abbreviated(codes: Codes, kinds: Kinds, stop: Indices, follows: Indices) -> Flags:
     """Whether the full stop at `stop` belongs to an abbreviation, an initial or an ordinal rather than to the sentence."""
-    words = _word_sets()
+    words = word_sets()
     before, length, dots, digits, plain, roman = _word_before(codes, kinds, stop)
     last = kinds[np.maximum(stop - 1, 0)]
     initial = (length == 1) & ((last == UPPER) | (last == LOWER))
@@ -312,13 +366,11 @@ def _abbreviated(codes: Codes, kinds: Kinds, stop: Indices, follows: Indices) ->
     return abbreviated
 
 
-_CONSONANTS: Final = np.array(
-    [ord(char) for char in "bcdfghjklmnpqrstvwxzśźżćńłčšžřďťňбвгджзйклмнпрстфхцчшщ"], dtype=np.uint32
-)
-_ROMAN: Final = np.array([ord(char) for char in "IVX"], dtype=np.uint32)
-_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
-_LOOK: Final = 14
-_LOOK_BACK: Final = 8
+_CONSONANTS: Final = codes_of(CONSONANTS)
+_ROMAN: Final = codes_of(ROMAN)
+_DOUBLE: Final = codes_of(DOUBLE_QUOTES)
+_OPENING: Final = codes_of(OPENING)
+_CLOSING: Final = codes_of(CLOSING)
 
 
 def _word_before(
@@ -330,11 +382,11 @@ def _word_before(
     alive = np.ones(len(stop), dtype=np.bool_)
     value = np.zeros(len(stop), dtype=np.uint64)
     length, dots, digits, plain, roman = (np.zeros(len(stop), dtype=np.intp) for _ in range(5))
-    for back in range(1, _LOOK_BACK + 1):
+    for back in range(1, LOOK_BACK + 1):
         at = np.maximum(stop - back, 0)
         kind = kinds[at]
         alive &= (stop >= back) & ((kind > SYMBOL) | (kind == DOT))
-        value = np.where(alive, value * _FACTOR + fold_to[codes[at]], value)
+        value = np.where(alive, value * FACTOR + fold_to[codes[at]], value)
         length += alive
         dots += alive & (kind == DOT)
         digits += alive & (kind == DIGIT)
@@ -351,50 +403,25 @@ def _word_after(codes: Codes, kinds: Kinds, follows: Indices) -> npt.NDArray[np.
     alive = np.ones(len(follows), dtype=np.bool_)
     value = np.zeros(len(follows), dtype=np.uint64)
     limit = len(codes) - 1
-    for ahead in range(_LOOK):
+    for ahead in range(LOOK_AHEAD):
         at = np.minimum(follows + ahead, limit)
         alive &= kinds[at] > SYMBOL
         if not alive.any():
             break
-        value = np.where(alive, value * _FACTOR + fold_to[codes[at]], value)
+        value = np.where(alive, value * FACTOR + fold_to[codes[at]], value)
     return value
 
 
-@cache
-def _word_sets() -> dict[str, npt.NDArray[np.uint64]]:
-    def hashes(words: str, *, backwards: bool) -> npt.NDArray[np.uint64]:
-        values = []
-        for word in words.split():
-            value = 0
-            for char in reversed(word) if backwards else word[:_LOOK]:
-                value = (value * int(_FACTOR) + int(tables().fold[ord(char)])) & 0xFFFFFFFFFFFFFFFF
-            values.append(value)
-        return np.unique(np.array(values, dtype=np.uint64))
-
-    return {
-        "titles": hashes(_TITLES, backwards=True),
-        "numbered": hashes(_NUMBERED, backwards=True),
-        "weak": hashes(_WEAK, backwards=True),
-        "starters": hashes(_STARTERS, backwards=False),
-        "months": hashes(_MONTHS, backwards=False),
-    }
-
-
-def _balance(batch: Batch) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def _balance(codes: Codes, kinds: Kinds, starts: Indices) -> tuple[Flags, Flags]:
     """Whether each sentence's quotes and brackets pair up, and whether it holds a quotation."""
-    n = len(batch.starts)
-    at = np.flatnonzero((batch.kinds >= OPEN) & (batch.kinds <= QUOTE))
-    owner = np.searchsorted(batch.starts, at, side="right") - 1
+    n = len(starts)
+    at = np.flatnonzero((kinds >= OPEN) & (kinds <= QUOTE))
+    owner = np.searchsorted(starts, at, side="right") - 1
     at, owner = at[owner >= 0], owner[owner >= 0]
-    marks = batch.codes[at]
+    marks = codes[at]
     quote, straight = np.isin(marks, _DOUBLE), marks == ord('"')
     weight = np.isin(marks, _OPENING).astype(np.int64) - np.isin(marks, _CLOSING)
     brackets = np.bincount(owner, weights=weight, minlength=n)
     quotes = np.bincount(owner[quote], minlength=n)
     whole = (brackets == 0) & (quotes % 2 == 0) & (np.bincount(owner[straight], minlength=n) % 2 == 0)
     return whole, quotes > 0
-
-
-_DOUBLE: Final = np.array([ord(char) for char in '"“”„«»「」『』″＂'], dtype=np.uint32)
-_OPENING: Final = np.array([ord(char) for char in "([{（［｛【〔《〈"], dtype=np.uint32)
-_CLOSING: Final = np.array([ord(char) for char in ")]}）］｝】〕》〉"], dtype=np.uint32)

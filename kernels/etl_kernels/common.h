@@ -1,0 +1,136 @@
+/* What all kernels share: growing arrays, hashes, reading UTF-8. Input is UTF-8 that Arrow has checked. */
+#ifndef WINNOW_COMMON_H
+#define WINNOW_COMMON_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+typedef uint8_t u8;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int32_t i32;
+typedef int64_t i64;
+
+typedef struct {
+    char *data;
+    i64 size, room; /* bytes */
+    int failed;
+} Buffer;
+
+/* Room for `bytes` more. 0 when memory ran out; the buffer then stays as it was and remembers. */
+static inline int reserve(Buffer *b, i64 bytes) {
+    if (b->failed) return 0;
+    if (b->size + bytes <= b->room) return 1;
+    i64 room = b->room ? b->room : 4096;
+    while (room < b->size + bytes) room *= 2;
+    char *data = realloc(b->data, (size_t)room);
+    if (!data) {
+        b->failed = 1;
+        return 0;
+    }
+    b->data = data;
+    b->room = room;
+    return 1;
+}
+
+#define PUSH(buffer, type, value)                             \
+    do {                                                      \
+        if (reserve(&(buffer), (i64)sizeof(type))) {          \
+            *(type *)((buffer).data + (buffer).size) = (value); \
+            (buffer).size += (i64)sizeof(type);               \
+        }                                                     \
+    } while (0)
+
+#define COUNT(buffer, type) ((buffer).size / (i64)sizeof(type))
+#define AT(buffer, type) ((type *)(buffer).data)
+
+/* One code point; `*p` moves behind it. */
+static inline u32 read_char(const u8 **p) {
+    const u8 *s = *p;
+    u32 c = s[0];
+    if (c < 0x80) {
+        *p = s + 1;
+        return c;
+    }
+    if (c < 0xE0) {
+        *p = s + 2;
+        return (c & 0x1F) << 6 | (s[1] & 0x3F);
+    }
+    if (c < 0xF0) {
+        *p = s + 3;
+        return (c & 0x0F) << 12 | (u32)(s[1] & 0x3F) << 6 | (s[2] & 0x3F);
+    }
+    *p = s + 4;
+    return (c & 0x07) << 18 | (u32)(s[1] & 0x3F) << 12 | (u32)(s[2] & 0x3F) << 6 | (s[3] & 0x3F);
+}
+
+/* XXH64 (the published algorithm) of bytes, little-endian. */
+#define P1 0x9E3779B185EBCA87ULL
+#define P2 0xC2B2AE3D27D4EB4FULL
+#define P3 0x165667B19E3779F9ULL
+#define P4 0x85EBCA77C2B2AE63ULL
+#define P5 0x27D4EB2F165667C5ULL
+
+static inline u64 rotl(u64 x, int r) { return x << r | x >> (64 - r); }
+static inline u64 load64(const u8 *p) {
+    u64 x;
+    memcpy(&x, p, 8);
+    return x;
+}
+static inline u32 load32(const u8 *p) {
+    u32 x;
+    memcpy(&x, p, 4);
+    return x;
+}
+static inline u64 xround(u64 acc, u64 in) { return rotl(acc + in * P2, 31) * P1; }
+static inline u64 xmerge(u64 acc, u64 v) { return (acc ^ xround(0, v)) * P1 + P4; }
+
+static inline u64 xxh64(const u8 *p, i64 n, u64 seed) {
+    const u8 *end = p + n;
+    u64 h;
+    if (n >= 32) {
+        u64 a = seed + P1 + P2, b = seed + P2, c = seed, d = seed - P1;
+        do {
+            a = xround(a, load64(p));
+            b = xround(b, load64(p + 8));
+            c = xround(c, load64(p + 16));
+            d = xround(d, load64(p + 24));
+            p += 32;
+        } while (p + 32 <= end);
+        h = rotl(a, 1) + rotl(b, 7) + rotl(c, 12) + rotl(d, 18);
+        h = xmerge(xmerge(xmerge(xmerge(h, a), b), c), d);
+    } else {
+        h = seed + P5;
+    }
+    h += (u64)n;
+    for (; p + 8 <= end; p += 8) h = rotl(h ^ xround(0, load64(p)), 27) * P1 + P4;
+    if (p + 4 <= end) {
+        h = rotl(h ^ load32(p) * P1, 23) * P2 + P3;
+        p += 4;
+    }
+    for (; p < end; p++) h = rotl(h ^ *p * P5, 11) * P1;
+    h ^= h >> 33;
+    h *= P2;
+    h ^= h >> 29;
+    h *= P3;
+    return h ^ h >> 32;
+}
+
+/* The finaliser of MurmurHash3. */
+static inline u64 mix64(u64 h) {
+    h ^= h >> 33;
+    h *= 0xFF51AFD7ED558CCDULL;
+    h ^= h >> 33;
+    h *= 0xC4CEB9FE1A85EC53ULL;
+    return h ^ h >> 33;
+}
+
+#endif

@@ -1,0 +1,517 @@
+/* Sentences, their keys, and the samples of documents: what etl/dedup/sentences.py and fingerprint.py do with arrays,
+   in one pass over each line. Those modules say what each step means; results are the same, number for number. */
+#include "common.h"
+
+enum { NEWLINE, SPACE, INVISIBLE, OTHER, OPEN, CLOSE, QUOTE, DASH, COMMA, DOT, STOP, WIDE_STOP, SYMBOL, DIGIT, LOWER, UPPER, CASELESS, DENSE, ACCENT };
+enum { CONSONANT = 1, ROMAN = 2, DOUBLE_QUOTE = 4, OPENING = 8, CLOSING = 16, STRAIGHT = 32 };
+enum { BLANK = 32, MANY = 0x110000, LOOK = 14, LOOK_BACK = 8, SHINGLE_WORDS = 4, NUMBER_CHARS = 12, ORDERS = 4, PAD = 24 };
+enum { WHOLE = 1, ENDS_PROPERLY = 2, QUOTED = 4 };
+
+static const u64 FACTOR = 0x9E3779B97F4A7C15ULL;
+static const u32 WORD_FACTOR = 0x01000193;
+static const u64 MIX[4] = {0x9E3779B97F4A7C15ULL, 0xC2B2AE3D27D4EB4FULL, 0x165667B19E3779F9ULL, 0xD6E8FEB86659FD93ULL};
+static const u32 ORDER[ORDERS] = {0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1};
+static const u64 CHECK_SEED = 0x9E3779B97F4A7C15ULL;
+
+typedef struct {
+    const u64 *values;
+    i64 size;
+} Set;
+
+typedef struct {
+    const u8 *kind;   /* of each code point */
+    const u32 *fold;  /* folded code point, or MANY */
+    const u8 *marks;  /* CONSONANT … STRAIGHT of each code point */
+    const u32 *many_code, *many_first, *many_part; /* sorted code points; where each one's parts begin, and one more; parts */
+    i64 n_many;
+    const u64 *pair; /* base << 32 | mark, sorted */
+    const u32 *composed;
+    i64 n_pairs;
+    Set titles, numbered, weak, starters, months;
+} Tables;
+
+typedef struct {
+    /* one entry a sentence */
+    Buffer doc, line, start, end, first, past, n_words, flags, key, seg_start, seg_end, segment, least;
+    /* the folded text of all, and the words in it */
+    Buffer folded, okind, word_start, word_hash;
+    /* one entry a document */
+    Buffer f_doc, f_chars, f_tokens, f_key, f_check, f_shingle_level, f_number_level, f_name_level, f_band_level;
+    /* one entry a sampled hash */
+    Buffer s_doc, s_kind, s_hash, s_depth;
+    /* work */
+    Buffer codes, kinds, vcodes, vkinds, word, hashes, picked, table;
+} Result;
+
+static int in_set(Set s, u64 x) {
+    i64 low = 0, high = s.size;
+    while (low < high) {
+        i64 mid = (low + high) / 2;
+        if (s.values[mid] < x) low = mid + 1;
+        else high = mid;
+    }
+    return low < s.size && s.values[low] == x;
+}
+
+static inline int is_stop(u8 k) { return k >= DOT && k <= WIDE_STOP; }
+
+static int abbreviated(const Tables *t, const u32 *c, const u8 *k, i64 n, i64 stop, i64 follows) {
+    u64 before = 0;
+    int length = 0, dots = 0, digits = 0, plain = 0, roman = 0, alive = 1;
+    for (int back = 1; back <= LOOK_BACK; back++) {
+        i64 at = stop - back;
+        if (at < 0 || !(k[at] > SYMBOL || k[at] == DOT)) {
+            alive = 0;
+            break;
+        }
+        before = before * FACTOR + t->fold[c[at]];
+        length++;
+        dots += k[at] == DOT;
+        digits += k[at] == DIGIT;
+        plain += k[at] == LOWER && (t->marks[c[at]] & CONSONANT);
+        roman += (t->marks[c[at]] & ROMAN) != 0;
+    }
+    if (alive) before = 0, dots = 0; /* too long for an abbreviation */
+    u8 last = stop > 0 ? k[stop - 1] : NEWLINE;
+    int initial = length == 1 && (last == UPPER || last == LOWER);
+    int clipped = plain == length && length >= 2 && length <= 4;
+    int ordinal = length > 0 && ((digits == length && length <= 2) || (roman == length && length <= 5));
+    if (in_set(t->titles, before) || (k[follows] == DIGIT && in_set(t->numbered, before))) return 1;
+    if (!(dots || initial || clipped || ordinal || in_set(t->weak, before))) return 0;
+    u64 after = 0;
+    for (int ahead = 0; ahead < LOOK; ahead++) {
+        i64 at = follows + ahead;
+        if (at > n || k[at] <= SYMBOL) break; /* a newline stands at n */
+        after = after * FACTOR + t->fold[c[at]];
+    }
+    return !in_set(t->starters, after) || (ordinal && in_set(t->months, after));
+}
+
+static void sentence(const Tables *t, Result *r, const u32 *c, const u8 *k, i64 start, i64 end) {
+    i64 last = end - 1;
+    for (int i = 0; i < 4; i++)
+        if ((k[last] == CLOSE || k[last] == QUOTE) && last > start) last--;
+    int brackets = 0, quotes = 0, straight = 0;
+    for (i64 i = start; i < end; i++) {
+        if (k[i] < OPEN || k[i] > QUOTE) continue;
+        u8 m = t->marks[c[i]];
+        quotes += (m & DOUBLE_QUOTE) != 0;
+        straight += (m & STRAIGHT) != 0;
+        brackets += ((m & OPENING) != 0) - ((m & CLOSING) != 0);
+    }
+    u8 flags = (u8)((brackets == 0 && quotes % 2 == 0 && straight % 2 == 0 ? WHOLE : 0) | (is_stop(k[last]) ? ENDS_PROPERLY : 0) | (quotes ? QUOTED : 0));
+    PUSH(r->flags, u8, flags);
+    PUSH(r->seg_start, i64, start);
+    PUSH(r->seg_end, i64, end);
+}
+
+/* The sentences of a line: seg_start and seg_end of each, in code points of the line, and its flags. */
+static void boundaries(const Tables *t, Result *r, const u32 *c, const u8 *k, i64 n) {
+    i64 left = 0, right = n;
+    while (left < n && k[left] < OTHER) left++;
+    while (right > left && k[right - 1] < OTHER) right--;
+    if (left == right) return;
+    i64 start = left;
+    for (i64 i = 0; i < n; i++) {
+        if (!is_stop(k[i]) || is_stop(k[i + 1])) continue;
+        i64 past = i + 1;
+        for (int step = 0; step < 4; step++) past += k[past] == CLOSE || k[past] == QUOTE;
+        u8 kind = k[past];
+        int wide = k[i] == WIDE_STOP && past == i + 1 && kind != NEWLINE;
+        if (!(kind == SPACE || kind == INVISIBLE || wide)) continue;
+        i64 begin = past;
+        while (begin < n && k[begin] < OTHER) begin++;
+        if (begin >= n) continue;
+        i64 look = begin;
+        for (int step = 0; step < 4; step++) look += (k[look] >= OTHER && k[look] <= DASH && k[look] != CLOSE) || k[look] == SPACE;
+        kind = k[look];
+        if (!(kind == UPPER || kind == DIGIT || kind >= CASELESS || kind == SYMBOL || wide)) continue;
+        int single = k[i] == DOT && (i == 0 || k[i - 1] != DOT) && past == i + 1;
+        if (single && abbreviated(t, c, k, n, i, look)) continue;
+        sentence(t, r, c, k, start, past);
+        start = begin;
+    }
+    sentence(t, r, c, k, start, right);
+}
+
+static i64 find_many(const Tables *t, u32 code) {
+    i64 low = 0, high = t->n_many;
+    while (low < high) {
+        i64 mid = (low + high) / 2;
+        if (t->many_code[mid] < code) low = mid + 1;
+        else high = mid;
+    }
+    return low;
+}
+
+static u32 compose(const Tables *t, u64 pair) {
+    i64 low = 0, high = t->n_pairs;
+    while (low < high) {
+        i64 mid = (low + high) / 2;
+        if (t->pair[mid] < pair) low = mid + 1;
+        else high = mid;
+    }
+    return low < t->n_pairs && t->pair[low] == pair ? t->composed[low] : 0;
+}
+
+/* Appends the folded form of a line (codes[n] is its newline) to r->folded, and its words. from: for each sentence
+   boundary of the line, in order, where in r->folded the text from there on begins. */
+static int fold_line(const Tables *t, Result *r, i64 n, const i64 *bounds, i64 n_bounds, i64 *from, int special) {
+    const u32 *c = AT(r->codes, u32);
+    const u8 *k = AT(r->kinds, u8);
+    i64 m = n + 1;
+    Buffer *vc = &r->codes, *vk = &r->kinds;
+    i64 *place = NULL;
+    if (special & 1) { /* leave out what can't be seen; remember where the rest came from */
+        r->vcodes.size = r->vkinds.size = r->picked.size = 0;
+        if (!reserve(&r->vcodes, m * 4 + PAD) || !reserve(&r->vkinds, m + PAD) || !reserve(&r->picked, m * 8)) return 0;
+        place = AT(r->picked, i64);
+        i64 j = 0;
+        for (i64 i = 0; i < m; i++)
+            if (k[i] != INVISIBLE) {
+                AT(r->vcodes, u32)[j] = c[i];
+                AT(r->vkinds, u8)[j] = k[i];
+                place[j++] = i;
+            }
+        vc = &r->vcodes, vk = &r->vkinds;
+        m = j;
+    }
+    c = AT(*vc, u32);
+    k = AT(*vk, u8);
+    r->word.size = r->hashes.size = 0;
+    if (!reserve(&r->word, m + 8) || !reserve(&r->hashes, m * 4 + 8)) return 0;
+    u8 *word = AT(r->word, u8);
+    u32 *f = AT(r->hashes, u32);
+    for (i64 i = 0; i < m; i++) {
+        word[i] = k[i] >= SYMBOL;
+        f[i] = t->fold[c[i]];
+    }
+    for (i64 i = 0; i < m; i++) {
+        if (k[i] < QUOTE || k[i] > DOT) continue;
+        u8 before = i ? k[i - 1] : NEWLINE, after = i + 1 < m ? k[i + 1] : SPACE, beyond = i + 2 < m ? k[i + 2] : SPACE;
+        int minus = f[i] == '-', point = k[i] == DOT;
+        int between = before == DIGIT && after == DIGIT && (minus || point || k[i] == COMMA || f[i] == '\'');
+        int open = (before < DASH || before > DOT) && (before < DIGIT || before == DENSE);
+        int follows = after == DIGIT || ((after == SYMBOL || after == DOT) && beyond == DIGIT);
+        if (between || (minus && open && follows) || (point && (open || before == DASH) && after == DIGIT)) word[i] = 1;
+    }
+    if (special & 2) { /* accents join the letter before them; word[i] = 2 where one did */
+        for (int back = 1; back <= 2; back++)
+            for (i64 i = back; i < m; i++) {
+                if (k[i] != ACCENT || k[i - back] == ACCENT || (back == 2 && k[i - 1] != ACCENT)) continue;
+                u32 joined = compose(t, (u64)f[i - back] << 32 | f[i]);
+                if (joined) {
+                    f[i - back] = joined;
+                    word[i] = 2;
+                }
+            }
+    }
+    /* Each character gives one folded one at most, but for MANY, which ask for more room when they come. */
+    if (!reserve(&r->folded, m * 4) || !reserve(&r->okind, m) || !reserve(&r->word_start, m * 8)) return 0;
+    u32 *folded = AT(r->folded, u32);
+    u8 *okind = AT(r->okind, u8);
+    i64 *word_start = AT(r->word_start, i64);
+    i64 out = COUNT(r->folded, u32), words = COUNT(r->word_start, i64), bound = 0;
+    int after_word = 0, forced = 0; /* forced: the next character begins a word: this one is a word by itself */
+    for (i64 i = 0; i < m; i++) {
+        if (bound < n_bounds) {
+            i64 at = place ? place[i] : i;
+            while (bound < n_bounds && bounds[bound] <= at) from[bound++] = out;
+        }
+        if (word[i] == 2) {
+            after_word = 1;
+            continue;
+        }
+        if (!word[i]) {
+            if (after_word) {
+                folded[out] = BLANK;
+                okind[out++] = k[i];
+            }
+            after_word = forced = 0;
+            continue;
+        }
+        int dense = k[i] == DENSE;
+        if (!after_word || dense || forced) word_start[words++] = out;
+        forced = dense;
+        after_word = 1;
+        if (f[i] != MANY) {
+            folded[out] = f[i];
+            okind[out++] = k[i];
+            continue;
+        }
+        i64 entry = find_many(t, c[i]), parts = t->many_first[entry + 1] - t->many_first[entry];
+        r->folded.size = out * 4;
+        r->okind.size = out;
+        r->word_start.size = words * 8;
+        if (!reserve(&r->folded, (m + parts) * 4) || !reserve(&r->okind, m + parts) || !reserve(&r->word_start, (m + parts) * 8)) return 0;
+        folded = AT(r->folded, u32);
+        okind = AT(r->okind, u8);
+        word_start = AT(r->word_start, i64);
+        for (i64 p = 0; p < parts; p++) {
+            folded[out] = t->many_part[t->many_first[entry] + p];
+            okind[out] = k[i];
+            if (p == 1 && dense) word_start[words++] = out;
+            out++;
+        }
+        forced = dense && parts == 1;
+    }
+    while (bound < n_bounds) from[bound++] = out;
+    r->folded.size = out * 4;
+    r->okind.size = out;
+    r->word_start.size = words * 8;
+    return 1;
+}
+
+static int level(i64 count, int size) {
+    i64 q = count / size;
+    int l = 0;
+    while (q > 1) q >>= 1, l++;
+    return l;
+}
+
+static int depth(u64 h) {
+    h |= 1ULL << 62;
+    int d = 0;
+    while (!(h & 1)) h >>= 1, d++;
+    return d;
+}
+
+/* Keeps the first of equal hashes in r->picked (u64). */
+static int distinct(Result *r) {
+    i64 n = COUNT(r->picked, u64), room = 16;
+    u64 *h = AT(r->picked, u64);
+    while (room < 2 * n) room *= 2;
+    r->table.size = 0;
+    if (!reserve(&r->table, room * 8)) return 0;
+    i64 *slot = AT(r->table, i64);
+    for (i64 i = 0; i < room; i++) slot[i] = -1;
+    i64 kept = 0;
+    for (i64 i = 0; i < n; i++) {
+        i64 s = (i64)(mix64(h[i]) & (u64)(room - 1));
+        while (slot[s] >= 0 && h[slot[s]] != h[i]) s = (s + 1) & (room - 1);
+        if (slot[s] >= 0) continue;
+        slot[s] = kept;
+        h[kept++] = h[i];
+    }
+    r->picked.size = kept * 8;
+    return 1;
+}
+
+static void sample(Result *r, u32 doc, u8 kind, int at_level) {
+    u64 mask = (1ULL << at_level) - 1;
+    i64 n = COUNT(r->picked, u64);
+    for (i64 i = 0; i < n; i++) {
+        u64 h = AT(r->picked, u64)[i];
+        if (h & mask) continue;
+        PUSH(r->s_doc, u32, doc);
+        PUSH(r->s_kind, u8, kind);
+        PUSH(r->s_hash, u64, h);
+        PUSH(r->s_depth, i32, depth(h));
+    }
+}
+
+/* The fingerprint of the sentences from `low` to `high`, which are one document. */
+static int fingerprint(const Tables *t, Result *r, i64 low, i64 high, i64 word_low, const int *sizes, int bands) {
+    const u32 *folded = AT(r->folded, u32);
+    const i64 *starts = AT(r->word_start, i64), *firsts = AT(r->first, i64), *pasts = AT(r->past, i64);
+    const u32 *hashes = AT(r->word_hash, u32);
+    i64 word_high = COUNT(r->word_start, i64);
+    i64 first = firsts[low], past = pasts[high - 1], text_end = COUNT(r->folded, u32);
+    u32 doc = AT(r->doc, u32)[low];
+    i64 chars = 0;
+    for (i64 i = low; i < high; i++) chars += (i64)AT(r->end, u32)[i] - AT(r->start, u32)[i];
+    i64 tokens = 0;
+    while (word_low + tokens < word_high && starts[word_low + tokens] < past) tokens++;
+    PUSH(r->f_doc, u32, doc);
+    PUSH(r->f_chars, i64, chars);
+    PUSH(r->f_tokens, i64, tokens);
+    PUSH(r->f_key, u64, xxh64((const u8 *)(folded + first), (past - first) * 4, 0));
+    PUSH(r->f_check, u64, xxh64((const u8 *)(folded + first), (past - first) * 4, CHECK_SEED));
+    int shingle_level = level(tokens, sizes[0]);
+    PUSH(r->f_shingle_level, i32, shingle_level);
+    PUSH(r->f_band_level, i32, level(tokens, bands));
+    u64 mask = (1ULL << shingle_level) - 1;
+    r->picked.size = 0;
+    for (i64 w = word_low; w + SHINGLE_WORDS <= word_high; w++) {
+        u64 h = mix64(hashes[w] * MIX[0] + hashes[w + 1] * MIX[1] + hashes[w + 2] * MIX[2] + hashes[w + 3] * MIX[3]);
+        if (!(h & mask)) PUSH(r->picked, u64, h);
+    }
+    if (r->picked.failed || !distinct(r)) return 0;
+    sample(r, doc, 0, shingle_level);
+    for (int kind = 1; kind <= 2; kind++) {
+        r->picked.size = 0;
+        i64 s = low;
+        for (i64 w = word_low; w < word_high; w++) {
+            i64 begin = starts[w], end = w + 1 < word_high ? starts[w + 1] : text_end;
+            while (s < high && firsts[s] < begin) s++;
+            if (kind == 1) {
+                int has_digit = 0;
+                for (i64 i = begin; i < end; i++) has_digit |= AT(r->okind, u8)[i] == DIGIT;
+                if (!has_digit || t->kind[folded[begin]] > DIGIT) continue;
+                int digits = 0, letters = 0;
+                for (i64 i = begin; i < end && i < begin + NUMBER_CHARS; i++) {
+                    digits += t->kind[folded[i]] == DIGIT;
+                    letters += t->kind[folded[i]] > DIGIT;
+                }
+                if (digits <= letters) continue;
+            } else {
+                int opens = s < high && firsts[s] == begin;
+                if (AT(r->okind, u8)[begin] != UPPER || opens) continue;
+            }
+            PUSH(r->picked, u64, mix64((u64)hashes[w] + MIX[0]));
+        }
+        if (r->picked.failed || !distinct(r)) return 0;
+        int l = level(COUNT(r->picked, u64), sizes[kind]);
+        if (kind == 1) PUSH(r->f_number_level, i32, l);
+        else PUSH(r->f_name_level, i32, l);
+        sample(r, doc, (u8)kind, l);
+    }
+    return 1;
+}
+
+/* For each order, the least run of two words of each sentence: what near-duplicate sentences meet by. */
+static void least_runs(Result *r, i64 low, i64 high) {
+    const i64 *starts = AT(r->word_start, i64);
+    i64 n = COUNT(r->word_start, i64);
+    const u32 *hashes = AT(r->word_hash, u32);
+    i64 w = 0;
+    if (low < high) { /* words are in the order of the sentences */
+        i64 a = 0, b = n, first = AT(r->first, i64)[low];
+        while (a < b) {
+            i64 mid = (a + b) / 2;
+            if (starts[mid] < first) a = mid + 1;
+            else b = mid;
+        }
+        w = a;
+    }
+    for (i64 s = low; s < high; s++) {
+        u32 words = AT(r->n_words, u32)[s], least[ORDERS];
+        for (int o = 0; o < ORDERS; o++) least[o] = 0xFFFFFFFF;
+        for (u32 i = 0; i + 1 < words; i++) {
+            u32 run = (hashes[w + i] * 0x9E3779B1U) ^ hashes[w + i + 1];
+            for (int o = 0; o < ORDERS; o++) {
+                run *= ORDER[o];
+                u32 value = run ^ run >> 15;
+                if (value < least[o]) least[o] = value;
+            }
+        }
+        w += words;
+        for (int o = 0; o < ORDERS; o++) PUSH(r->least, u32, least[o]);
+    }
+}
+
+/* Everything about the lines of whole documents. offsets: of each line in `text`, and one more. doc, line, shift: number
+   of its document, of the line, and where it begins in the document, in code points. 0 when memory ran out. */
+EXPORT Result *winnow_sentences(const Tables *t, const u8 *text, const i64 *offsets, const u32 *doc, const u32 *line, const u32 *shift, i64 n_lines, const int *sizes, int bands) {
+    Result *r = calloc(1, sizeof(Result));
+    if (!r) return NULL;
+    i64 doc_first = 0, doc_words = 0;
+    i64 *from = NULL, *bounds = NULL, from_room = 0;
+    int ok = 1;
+    for (i64 l = 0; ok && l < n_lines; l++) {
+        const u8 *p = text + offsets[l], *end = text + offsets[l + 1];
+        i64 bytes = end - p, n = 0;
+        r->codes.size = r->kinds.size = 0;
+        if (!reserve(&r->codes, bytes * 4 + PAD * 4) || !reserve(&r->kinds, bytes + PAD)) {
+            ok = 0;
+            break;
+        }
+        u32 *c = AT(r->codes, u32);
+        u8 *k = AT(r->kinds, u8);
+        int special = 0;
+        while (p < end) {
+            u32 code = read_char(&p);
+            u8 kind = t->kind[code];
+            special |= (kind == INVISIBLE) | (kind == ACCENT) << 1;
+            c[n] = code;
+            k[n++] = kind;
+        }
+        for (i64 i = n; i < n + 8; i++) c[i] = '\n', k[i] = NEWLINE;
+        i64 before = COUNT(r->seg_start, i64);
+        boundaries(t, r, c, k, n);
+        i64 found = COUNT(r->seg_start, i64) - before;
+        if (r->seg_start.failed || r->seg_end.failed || r->flags.failed) {
+            ok = 0;
+            break;
+        }
+        if (found && before > doc_first && AT(r->doc, u32)[before - 1] != doc[l]) {
+            ok = fingerprint(t, r, doc_first, before, doc_words, sizes, bands);
+            doc_first = before;
+            doc_words = COUNT(r->word_start, i64);
+            if (!ok) break;
+        }
+        if (2 * found > from_room) {
+            from_room = 4 * found;
+            i64 *a = realloc(from, (size_t)from_room * 8), *b = realloc(bounds, (size_t)from_room * 8);
+            if (a) from = a;
+            if (b) bounds = b;
+            if (!a || !b) {
+                ok = 0;
+                break;
+            }
+        }
+        for (i64 s = 0; s < found; s++) {
+            bounds[2 * s] = AT(r->seg_start, i64)[before + s];
+            bounds[2 * s + 1] = AT(r->seg_end, i64)[before + s];
+        }
+        i64 words_before = COUNT(r->word_start, i64);
+        ok = fold_line(t, r, n, bounds, 2 * found, from, special);
+        if (!ok || r->word_start.failed) {
+            ok = 0;
+            break;
+        }
+        const u32 *folded = AT(r->folded, u32);
+        i64 text_end = COUNT(r->folded, u32), n_words = COUNT(r->word_start, i64);
+        for (i64 w = words_before; w < n_words; w++) {
+            i64 stop = w + 1 < n_words ? AT(r->word_start, i64)[w + 1] : text_end;
+            u32 h = 0, power = 1;
+            for (i64 i = AT(r->word_start, i64)[w]; i < stop && folded[i] != BLANK; i++) {
+                h += folded[i] * power;
+                power *= WORD_FACTOR;
+            }
+            PUSH(r->word_hash, u32, h);
+        }
+        i64 w = words_before;
+        for (i64 s = 0; s < found; s++) {
+            i64 first = from[2 * s], past = from[2 * s + 1];
+            if (past > first && folded[past - 1] == BLANK) past--;
+            while (w < n_words && AT(r->word_start, i64)[w] < first) w++;
+            i64 low = w;
+            while (w < n_words && AT(r->word_start, i64)[w] < past) w++;
+            PUSH(r->doc, u32, doc[l]);
+            PUSH(r->line, u32, line[l]);
+            PUSH(r->start, u32, (u32)(AT(r->seg_start, i64)[before + s] + shift[l]));
+            PUSH(r->end, u32, (u32)(AT(r->seg_end, i64)[before + s] + shift[l]));
+            PUSH(r->first, i64, first);
+            PUSH(r->past, i64, past);
+            PUSH(r->n_words, u32, (u32)(w - low));
+            PUSH(r->key, u64, xxh64((const u8 *)(folded + first), (past - first) * 4, 0));
+            PUSH(r->segment, i64, l);
+        }
+        if (r->word_hash.failed || r->doc.failed || r->line.failed || r->start.failed || r->end.failed || r->first.failed || r->past.failed || r->n_words.failed || r->key.failed || r->segment.failed) ok = 0;
+    }
+    i64 total = COUNT(r->doc, u32);
+    if (ok && total > doc_first) ok = fingerprint(t, r, doc_first, total, doc_words, sizes, bands);
+    if (ok) least_runs(r, 0, total);
+    free(from);
+    free(bounds);
+    if (ok && !(r->least.failed || r->f_doc.failed || r->f_chars.failed || r->f_tokens.failed || r->f_key.failed || r->f_check.failed || r->f_shingle_level.failed || r->f_number_level.failed || r->f_name_level.failed || r->f_band_level.failed || r->s_doc.failed || r->s_kind.failed || r->s_hash.failed || r->s_depth.failed))
+        return r;
+    Buffer *b = (Buffer *)r;
+    for (size_t i = 0; i < sizeof(Result) / sizeof(Buffer); i++) free(b[i].data);
+    free(r);
+    return NULL;
+}
+
+/* The bytes of the result's array number `which`, in the order of Result. */
+EXPORT i64 winnow_sentences_array(Result *r, int which, void **data) {
+    Buffer *b = (Buffer *)r + which;
+    *data = b->data;
+    return b->size;
+}
+
+EXPORT void winnow_sentences_free(Result *r) {
+    Buffer *b = (Buffer *)r;
+    for (size_t i = 0; i < sizeof(Result) / sizeof(Buffer); i++) free(b[i].data);
+    free(r);
+}

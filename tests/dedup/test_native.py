@@ -1,0 +1,101 @@
+"""The compiled kernel and its numpy twin give the same numbers, whatever the text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from etl import kernels
+from etl.boilerplate.lines import split_lines
+from etl.dedup import fingerprint, native
+from etl.dedup.sentences import read
+
+pytestmark = pytest.mark.skipif(
+    kernels.library() is None, reason="no C compiler was there when the environment was made, so there is no kernel"
+)
+
+AWKWARD = [
+    "Dr. Brown met Mr. Smith in the U.S. Senate. He left at 5 p.m. The day ended.",
+    "“Stop!” he said. “Go.” They went (home. soon) at last…",
+    "Am 3. Oktober kam er. III. Felipe ve 4. Carlos geldi. Straße, ﬁn, ½ and 10² are no 102.",
+    "この本は面白い。次の本は？「はい。」と言った。",
+    "e\u0301 is é; a\u0323\u0302 is ậ; \u0301 leads; x\u0301\u0302\u0323 has three",
+    "soft\u00adhyphen and zero\u200bwidth, 3,\u200b5 and -\u200b7",
+    "-3.5 .5 -.5 3-4 $5 -$5 5% 1,000.50 it's o'clock 'tis",
+    "! ! ? … 。。. .",
+    "\U0001f600 emoji. \U0001f600 Next one.",
+    "ﷺ ㍿ Ǆ ŉ İstanbul ΣΑΣ",
+    "A.",
+    ".",
+    "   ",
+    "word",
+]
+PIECES = st.sampled_from(
+    [*AWKWARD, " ", ". ", ".", "3", "A", "a", '"', "”", "ß", "\u0301", "\u200b", "。", "東", "-", ","]
+)
+TEXTS = st.lists(
+    st.lists(PIECES | st.text(max_size=30), max_size=8).map("".join).map(lambda text: text.replace("\r", " ")),
+    min_size=1,
+    max_size=5,
+)
+
+
+def both(texts: list[str]) -> tuple[list[pl.DataFrame], list[pl.DataFrame]]:
+    segments = split_lines(pl.Series("text", texts, dtype=pl.String))
+    if segments.is_empty():
+        return [], []
+    reading = read(segments)
+    batch, whole, sampled = fingerprint._read_native(segments)
+    mine = [batch.table(), pl.DataFrame(batch.least), pl.DataFrame({"folded": batch.folded})]
+    twin = [
+        reading.batch.table(),
+        pl.DataFrame(reading.batch.least),
+        pl.DataFrame({"folded": reading.folded.codes}),
+    ]
+    if len(batch.doc):
+        prints, sketches = fingerprint._fingerprints(reading)
+        order = ["doc", "kind", "h", "depth"]
+        mine += [whole.select(sorted(whole.columns)), sampled.select(order).sort(order)]
+        twin += [prints.select(sorted(prints.columns)), sketches.select(order).sort(order)]
+    texts_of = [[b.text(i) + "|" + b.comparable(i) for i in range(len(b.doc))] for b in (batch, reading.batch)]
+    mine.append(pl.DataFrame({"t": texts_of[0]}, schema={"t": pl.String}))
+    twin.append(pl.DataFrame({"t": texts_of[1]}, schema={"t": pl.String}))
+    return mine, twin
+
+
+def assert_same(texts: list[str]) -> None:
+    for mine, twin in zip(*both(texts), strict=True):
+        casts = {name: pl.Int64 for name, kind in twin.schema.items() if kind.is_integer()}
+        assert mine.cast(casts).equals(twin.cast(casts))
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_awkward_lines_are_read_alike(text: str) -> None:
+    assert_same([text, text + "\n" + text, "One more. " + text])
+
+
+@given(TEXTS)
+@settings(max_examples=400, deadline=None)
+def test_any_text_is_read_alike(texts: list[str]) -> None:
+    assert_same(texts)
+
+
+def test_long_documents_are_sampled_alike() -> None:
+    pages = sorted((Path(__file__).parents[1] / "pages" / "news").glob("*.txt"))
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    assert_same([*texts, "\n".join(texts * 5)])
+
+
+def test_the_switch_leaves_the_kernels_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(kernels.SWITCH, "off")
+    kernels.library.cache_clear()
+    try:
+        assert not native.available()
+    finally:
+        monkeypatch.undo()
+        kernels.library.cache_clear()
+    assert native.available()
