@@ -6,11 +6,11 @@ product's own; a family of the same name replaces the product's, one of another 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from etl.boilerplate import rules
 from etl.config import PipelineConfig, apply_overrides, read_section, read_yaml
@@ -22,6 +22,7 @@ PIPELINE_FILE: Final = "pipeline.yaml"
 DEDUP_FILE: Final = "dedup.yaml"
 FAMILIES: Final = "boilerplate"
 OVERRIDES_FILE: Final = "overrides.json"
+PASSES_FILE: Final = "passes.json"
 DEDUP_KEYS: Final = ("sentence_dedup", "document_dedup")
 """First words of `--set` keys that belong to dedup.yaml; all others belong to pipeline.yaml."""
 
@@ -60,10 +61,17 @@ def read_files(folder: Path | None) -> dict[str, str]:
     return files
 
 
-def parse(files: Mapping[str, str], overrides: Mapping[str, str], *, proven: Collection[str] | None = None) -> Settings:
+def parse(
+    files: Mapping[str, str],
+    overrides: Mapping[str, str],
+    *,
+    proven: Collection[str] | None = None,
+    passes: Sequence[Mapping[str, Any]] | None = None,
+) -> Settings:
     """The settings that `files` (as `read_files` gives them) and `--set` overrides make. Raises with every fault.
 
-    proven: rule families whose patterns need no trying; unless told, those that are the product's own.
+    proven: rule families whose patterns need no trying; unless told, those that are the product's own. passes: of the
+    same families, as `rules.packed_passes` gives them.
     """
     if proven is None:
         own = read_files(None)
@@ -99,7 +107,7 @@ def parse(files: Mapping[str, str], overrides: Mapping[str, str], *, proven: Col
     ]
     ruleset = None
     try:
-        ruleset = rules.compile_rules(families)
+        ruleset = rules.compile_rules(families, passes=passes)
     except ConfigError as error:
         faults += error.faults
     if faults or policy is None or ruleset is None:
@@ -107,11 +115,17 @@ def parse(files: Mapping[str, str], overrides: Mapping[str, str], *, proven: Col
     return Settings(pipeline, policy, ruleset)
 
 
-def freeze(target: Path, files: Mapping[str, str], overrides: Mapping[str, str]) -> None:
-    """Write what a run was told below `target`, from where `thaw` reads it in any process."""
+def freeze(
+    target: Path, files: Mapping[str, str], overrides: Mapping[str, str], ruleset: rules.RuleSet, *, large: bool
+) -> None:
+    """Write what a run was told below `target`, from where `thaw` reads it in any process.
+
+    ruleset: the rules of `files`. large: whether the run has lines enough to be worth knowing how matches begin.
+    """
     for name, text in files.items():
         write_text(target / name, text)
     write_json(target / OVERRIDES_FILE, dict(overrides))
+    write_json(target / PASSES_FILE, rules.packed_passes(ruleset, heads=large))
 
 
 @lru_cache(maxsize=4)
@@ -119,4 +133,4 @@ def thaw(target: Path) -> Settings:
     """The settings that `freeze` wrote."""
     overrides: dict[str, str] = read_json(target / OVERRIDES_FILE)
     files = {p.relative_to(target).as_posix(): p.read_text(encoding="utf-8") for p in sorted(target.rglob("*.yaml"))}
-    return parse(files, overrides, proven=set(files))
+    return parse(files, overrides, proven=set(files), passes=read_json(target / PASSES_FILE))

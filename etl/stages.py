@@ -64,6 +64,7 @@ log = logging.getLogger(__name__)
 
 PLAN: Final = "plan.json"
 COMPRESSED: Final = (".gz", ".zst", ".bz2", ".xz")
+LARGE_BYTES: Final = 32 << 20  # of text, from which on it pays to learn more of the rules before they run
 EXPANSION: Final = 4  # text out of a compressed byte, to make shards of like work; measured 3.5 to 5 on scraped news
 
 DOCS: Final = pa.schema([*schema.RAW, ("repairs", schema.STRINGS), ("site_key", pa.string())])
@@ -181,7 +182,9 @@ def discover(
     check_run_key(run_key)
     steps = check_steps(skip)
     files_of_config = settings.read_files(config)
-    told = settings.parse(files_of_config, overrides or {})
+    told = settings.parse(
+        files_of_config, overrides or {}, passes=()
+    )  # frozen below, once it is known how much there is
     listed = list_files(inputs)
     wanted = [(root, path) for root, path, named in listed if named or is_input(path.name)]
     found, skipped = plan_sources(wanted), len(listed) - len(wanted)
@@ -206,7 +209,8 @@ def discover(
         skipped=skipped,
     )
     remove_tree(plan.work)
-    settings.freeze(plan.work / "config", files_of_config, overrides or {})
+    large = sum(size * _expansion(source) for source, (_, size, _) in files.items()) > LARGE_BYTES
+    settings.freeze(plan.work / "config", files_of_config, overrides or {}, told.rules, large=large)
     write_json(plan.work / PLAN, asdict(plan))
     _report(
         plan,
@@ -424,13 +428,17 @@ def _pack(files: Mapping[str, tuple[str, int, str]], shard_bytes: int) -> tuple[
     shards: list[list[str]] = [[]]
     size = 0
     for source, (_, on_disk, _) in sorted(files.items()):
-        weight = on_disk * (EXPANSION if source.lower().endswith(COMPRESSED) else 1)
+        weight = on_disk * _expansion(source)
         if shards[-1] and size + weight > shard_bytes:
             shards.append([])
             size = 0
         shards[-1].append(source)
         size += weight
     return tuple(tuple(shard) for shard in shards)
+
+
+def _expansion(source: str) -> int:
+    return EXPANSION if source.lower().endswith(COMPRESSED) else 1
 
 
 def _batches(plan: Plan, shard: int, rejects: list[formats.Reject]) -> Iterator[pa.Table]:

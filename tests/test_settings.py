@@ -53,9 +53,13 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         settings.read_files(tmp_path / "none")
 
 
-def test_what_was_frozen_thaws_to_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("large", [False, True])
+def test_what_was_frozen_thaws_to_the_same(tmp_path: Path, large: bool) -> None:
     files = settings.read_files(None)
     overrides = {"gate.min_documents": "2"}
-    settings.freeze(tmp_path / "config", files, overrides)
-    thawed, parsed = settings.thaw(tmp_path / "config"), settings.parse(files, overrides)
+    parsed = settings.parse(files, overrides)
+    settings.freeze(tmp_path / "config", files, overrides, parsed.rules, large=large)
+    thawed = settings.thaw(tmp_path / "config")
+    assert large or thawed.rules.passes == parsed.rules.passes
+    assert large == any(one.heads for one in thawed.rules.passes)
     assert (thawed.pipeline, thawed.dedup, thawed.rules.rules) == (parsed.pipeline, parsed.dedup, parsed.rules.rules)

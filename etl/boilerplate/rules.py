@@ -22,14 +22,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import PurePath
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import polars as pl
 import yaml
 
 from etl.boilerplate.captions import repeated_captions
+from etl.boilerplate.heads import ANYTHING, HEAD, folded, heads_of
 from etl.boilerplate.lines import MARKS, split_lines
 from etl.errors import ConfigError
 
@@ -137,7 +140,8 @@ class Family:
 class Pass:
     """Rules that run as one alternation. at: "" for whole lines. rules: their places in RuleSet.rules.
 
-    other: only lines that hold a letter of OTHER_SCRIPTS can match.
+    other: only lines that hold a letter of OTHER_SCRIPTS can match. heads: how lines that match can begin (see heads.py);
+    None when that is not known.
     """
 
     at: str
@@ -145,6 +149,7 @@ class Pass:
     max_chars: int
     regex: str
     rules: tuple[int, ...]
+    heads: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +157,7 @@ class RuleSet:
     """Families made ready to run.
 
     table: rule_no, rule, family, reason, reach, action, where, max_chars. phrases: bare, rule_no. members: regex by rule_no.
-    needs: words one of which a line longer than LONG_CHARS holds, if any rule is for it.
+    needs: words one of which a line longer than LONG_CHARS holds, if any rule is for it. by_head: bits of `passes`.
     """
 
     rules: tuple[Rule, ...]
@@ -162,6 +167,7 @@ class RuleSet:
     phrase_chars: int
     needs: tuple[str, ...]
     members: Mapping[int, str]
+    by_head: Mapping[str, int]
 
 
 _THREAD: Final = ThreadPoolExecutor(1, thread_name_prefix="rules")
@@ -186,8 +192,11 @@ def parse_family(name: str, text: str, *, proven: bool = False) -> Family:
     return family
 
 
-def compile_rules(families: Iterable[Family]) -> RuleSet:
-    """The rules of all families, ready to run, in the order of the families' names and of their files."""
+def compile_rules(families: Iterable[Family], *, passes: Sequence[Mapping[str, Any]] | None = None) -> RuleSet:
+    """The rules of all families, ready to run, in the order of the families' names and of their files.
+
+    passes: what `packed_passes` made of the same families, which saves making them again.
+    """
     ordered = sorted(families, key=lambda family: family.name)
     files = {family.name: family.file for family in ordered}
     rules = tuple(rule for family in ordered for rule in family.rules)
@@ -215,9 +224,11 @@ def compile_rules(families: Iterable[Family]) -> RuleSet:
         },
         schema_overrides={"rule_no": pl.UInt32, "max_chars": pl.UInt32},
     )
+    made = tuple(_passes(rules, heads=False) if passes is None else map(_unpacked, passes))
     return RuleSet(
         rules=rules,
-        passes=tuple(_passes(rules)),
+        passes=made,
+        by_head=_by_head(made),
         table=table.cast(dict.fromkeys(table.columns[1:-1], pl.String)),
         phrases=pl.DataFrame(phrases, schema={"bare": pl.String, "rule_no": pl.UInt32}, orient="row")
         .with_columns(bare=_bare(_plain(pl.col("bare"))))
@@ -230,6 +241,22 @@ def compile_rules(families: Iterable[Family]) -> RuleSet:
             if rule.members
         },
     )
+
+
+def packed_passes(ruleset: RuleSet, *, heads: bool) -> list[dict[str, Any]]:
+    """The passes of a rule set as plain values, for `compile_rules` in another process.
+
+    heads: also how lines that match can begin: finding out takes most of a second, and saves more where lines are many.
+    """
+    return [
+        asdict(one) | {"rules": list(one.rules), "heads": None if one.heads is None else sorted(one.heads)}
+        for one in _passes(ruleset.rules, heads=heads)
+    ]
+
+
+def _unpacked(one: Mapping[str, Any]) -> Pass:
+    heads = None if one["heads"] is None else frozenset(one["heads"])
+    return Pass(**{**one, "rules": tuple(one["rules"]), "heads": heads})
 
 
 def apply_rules(lines: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
@@ -330,14 +357,14 @@ def _measured(lines: pl.DataFrame) -> pl.DataFrame:
 
 def _line_hits(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
     """Which rules name which lines: row, rule_no, reach, action, where. A line may have several, one of a pass."""
-    keys = _keys(table, ruleset)
+    keys = _with_heads(_keys(table, ruleset), ruleset)
     found = [
         keys.lazy()
         .filter(pl.col("bare").is_not_null())
         .join(ruleset.phrases.lazy(), on="bare")
         .select("text", "size", "rule_no")
         .collect(),
-        *(_pass_hits(keys, one) for one in ruleset.passes if not one.at),
+        *(_pass_hits(keys, one, bit) for bit, one in enumerate(ruleset.passes) if not one.at),
     ]
     hits = pl.concat(found).unique().join(ruleset.table, on="rule_no").filter(pl.col("size") <= pl.col("max_chars"))
     return (
@@ -387,11 +414,45 @@ def _where(table: pl.DataFrame, condition: pl.Expr, **columns: pl.Expr) -> pl.Da
     return pl.concat([table.filter(~met), table.filter(met).with_columns(**columns)])
 
 
-def _pass_hits(keys: pl.DataFrame, one: Pass) -> pl.DataFrame:
-    """text and rule_no of the keys that a pass matches. Only hits meet the groups that tell the rule."""
-    # Step by step, not lazily: the optimizer would join the two filters, and run the pattern on every key.
-    short = keys.filter((pl.col("size") <= one.max_chars) & (pl.col("other") | (not one.other)))
-    hits = short.filter(pl.col("key").str.contains(one.regex)) if len(short) else short
+def _with_heads(keys: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
+    """`keys` with `passes`: the bits of the passes that a line which begins like this can match."""
+    if all(one.heads is None for one in ruleset.passes):
+        return keys.with_columns(passes=pl.lit(-1, dtype=pl.Int64))
+    head = pl.col("key").str.extract(HEAD, 0).fill_null("")
+    keys = keys.with_columns(head=head)
+    distinct = keys["head"].unique()
+    # Dictionary look-ups for a batch's distinct heads: some thousands.
+    bits = pl.Series([_passes_of(text, ruleset.by_head) for text in distinct], dtype=pl.Int64)
+    return keys.join(pl.DataFrame({"head": distinct, "passes": bits}), on="head", how="left").drop("head")
+
+
+def _passes_of(head: str, by_head: Mapping[str, int]) -> int:
+    text = folded(head)
+    bits = by_head.get("", 0)
+    for size in range(1, len(text) + 1):
+        bits |= by_head.get(text[:size], 0)
+    return bits
+
+
+def _by_head(passes: Sequence[Pass]) -> dict[str, int]:
+    """For each head, or beginning of one, the bits of the passes that it can lead to; those of "" are always tried."""
+    by_head: dict[str, int] = {}
+    for bit, one in enumerate(passes):
+        for head in ANYTHING if one.heads is None else one.heads:
+            by_head[head] = by_head.get(head, 0) | 1 << bit
+    return by_head
+
+
+def _pass_hits(keys: pl.DataFrame, one: Pass, bit: int) -> pl.DataFrame:
+    """text, size and rule_no of the keys that a pass matches. Only hits meet the groups that tell the rule."""
+    short = keys["size"].to_numpy() <= one.max_chars
+    if one.other:
+        short &= keys["other"].to_numpy()
+    if one.heads is not None:
+        short &= (keys["passes"].to_numpy() >> bit & 1).astype(np.bool_)
+    asked = np.flatnonzero(short)
+    met = keys["key"].gather(asked).str.contains(one.regex).to_numpy() if len(asked) else short[:0]
+    hits = keys[asked[met]]
     if hits.is_empty():
         return hits.select("text", "size", rule_no=pl.lit(0, dtype=pl.UInt32))
     return hits.select("text", "size", rule_no=_which(pl.col("key"), one))
@@ -600,24 +661,34 @@ def _bare(key: pl.Expr) -> pl.Expr:
 # ---- compiling
 
 
-def _passes(rules: tuple[Rule, ...]) -> Iterator[Pass]:
+def _passes(rules: tuple[Rule, ...], *, heads: bool) -> Iterator[Pass]:
     """Passes of rules alike in where they match, script and length (but for other scripts, whose lines are few).
 
     Within a pass the first rule that matches names the line, so rules that ask least of the place come first. A kind
     with much pattern takes several passes; a rule may be in two.
     """
-    kinds: dict[tuple[str, bool, bool, int], list[tuple[int, str]]] = {}
+    kinds: dict[_Kind, list[tuple[int, str]]] = {}
     for number, rule in sorted(enumerate(rules), key=lambda entry: (_rank(entry[1]), entry[0])):
         at = rule.at if rule.reach == "match" else ""
         for language, pattern in rule.patterns:
             other = not at and language in OTHER_LANGUAGES
-            kind = (at, other, _floats(pattern), SPAN_CHARS if at else LENGTHS[-1] if other else rule.max_chars)
             # The engine's fast path gives up on a Unicode word boundary; other scripts have no ASCII words to bound.
-            pattern = pattern.replace(r"\b", "" if language in OTHER_LANGUAGES else r"(?-u:\b)")
-            kinds.setdefault(kind, []).append((number, pattern))
+            plain = pattern.replace(r"\b", "" if language in OTHER_LANGUAGES else r"(?-u:\b)")
+            known = not at and _heads(pattern) != ANYTHING if heads else not _floats(pattern)
+            kind = (at, other, known, SPAN_CHARS if at else LENGTHS[-1] if other else rule.max_chars)
+            kinds.setdefault(kind, []).append((number, plain))
     for kind, entries in sorted(kinds.items()):
         for part in _parts(entries):
-            yield from _pass(kind, part)
+            yield from _pass(kind, part, heads=heads and kind[2])
+
+
+_Kind = tuple[str, bool, bool, int]
+"""at, other, whether something is known of how a match begins, max_chars."""
+
+
+@lru_cache(maxsize=4096)
+def _heads(pattern: str) -> frozenset[str]:
+    return heads_of(pattern.translate(_AS_WRITTEN))
 
 
 def _rank(rule: Rule) -> int:
@@ -634,17 +705,18 @@ def _floats(pattern: str) -> bool:
     return pattern.lstrip("(?:").startswith((".", "[^"))
 
 
-def _pass(kind: tuple[str, bool, bool, int], part: list[tuple[int, str]]) -> Iterator[Pass]:
+def _pass(kind: _Kind, part: list[tuple[int, str]], *, heads: bool) -> Iterator[Pass]:
     """The pass for `part`, or two for its halves when the engine finds it too large."""
     by_rule = {number: [pattern for other, pattern in part if other == number] for number, _ in part}
     at, other, _, max_chars = kind
     branches = "|".join(f"(?P<r{number}>{_unit(patterns, folded=not at)})" for number, patterns in by_rule.items())
     regex = {"": _whole_line(branches), "start": rf"(?i)^(?:{branches})\s*", "end": rf"(?i)\s*(?:{branches})$"}[at]
     if len(part) > 1 and _refusal(regex):
-        yield from _pass(kind, part[: len(part) // 2])
-        yield from _pass(kind, part[len(part) // 2 :])
+        yield from _pass(kind, part[: len(part) // 2], heads=heads)
+        yield from _pass(kind, part[len(part) // 2 :], heads=heads)
     else:
-        yield Pass(at=at, other=other, max_chars=max_chars, regex=regex, rules=tuple(by_rule))
+        known = frozenset().union(*(_heads(pattern) for _, pattern in part)) if heads else None
+        yield Pass(at=at, other=other, max_chars=max_chars, regex=regex, rules=tuple(by_rule), heads=known)
 
 
 def _parts(entries: list[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
