@@ -9,12 +9,14 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -70,3 +72,54 @@ def copy_array(data: ctypes.c_void_p, size: int, dtype: npt.DTypeLike) -> Array:
         return np.zeros(0, dtype)
     held: Array = np.frombuffer(ctypes.string_at(data.value, size), dtype=np.dtype(dtype))
     return held
+
+
+def take_arrays(prefix: str, result: Any, arrays: Sequence[tuple[str, npt.DTypeLike]]) -> dict[str, Array]:
+    """The arrays of a result of the kernel `prefix`, in the order of its C structure; then the result is freed.
+
+    An array whose name begins with an underscore is left out. Raises MemoryError when there is no result.
+    """
+    if not result:
+        raise MemoryError(f"no memory left in {prefix}")
+    loaded = library()
+    assert loaded is not None
+    handle = ctypes.c_void_p(result)
+    size_of, free = loaded[f"{prefix}_array"], loaded[f"{prefix}_free"]
+    size_of.restype, free.restype = ctypes.c_int64, None
+    found: dict[str, Array] = {}
+    try:
+        for number, (name, dtype) in enumerate(arrays):
+            if not name.startswith("_"):
+                data = ctypes.c_void_p()
+                size = size_of(handle, number, ctypes.byref(data))
+                found[name] = copy_array(data, size, dtype)
+    finally:
+        free(handle)
+    return found
+
+
+def text_series(data: Array, offsets: Array) -> pl.Series:
+    """A string column of the texts that lie in `data` (valid UTF-8) between `offsets`."""
+    array = pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
+    series = pl.from_arrow(array)
+    assert isinstance(series, pl.Series)
+    return series
+
+
+@cache
+def character_table(*patterns: str) -> Array:
+    """For each code point the number of the last of `patterns`, from 1, that matches it alone; 0 for none.
+
+    Told by Polars' own engine, so that kernels and patterns agree about every character. Surrogates, private planes and
+    unassigned ones beyond U+3FFFF (variation selectors and tags aside) are told like U+10FFFF.
+    """
+    table = np.zeros(0x110000, np.uint8)
+    asked = [*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xE1000), 0x10FFFF]
+    chars = pl.Series(list(map(chr, asked)))
+    for number, pattern in enumerate(patterns, 1):
+        met = chars.str.contains(pattern).to_numpy()
+        if met[-1]:
+            table[0x40000:] = number
+        table[np.array(asked)[met]] = number
+    table.flags.writeable = False
+    return table

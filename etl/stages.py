@@ -545,15 +545,21 @@ def _with_reason(rows: pl.DataFrame, stage: str) -> pl.DataFrame:
 
 def _confirmed(docs: pl.DataFrame, repeated: pl.DataFrame) -> pl.DataFrame:
     """`repeated` without the rows that an exact splitter doesn't see as whole sentences: nothing is left half a sentence."""
-    texts, langs = docs["text"], docs["lang"].fill_null("en")
+    told = docs.select("text", pl.col("lang").fill_null("en"))[repeated["doc"]]
     good = []
-    for doc, start, end in repeated.select("doc", "start", "end").iter_rows():  # the few sentences about to go
-        text = texts[doc]
+    places = zip(
+        told["text"].to_list(),
+        told["lang"].to_list(),
+        repeated["start"].to_list(),
+        repeated["end"].to_list(),
+        strict=True,
+    )
+    for text, lang, start, end in places:  # the few sentences about to go
         begin = text.rfind("\n", 0, start) + 1
         stop = text.find("\n", end)
         good.append(
             sentences.confirm_boundaries(
-                text[begin : stop if stop >= 0 else len(text)], start - begin, end - begin, lang=langs[doc]
+                text[begin : stop if stop >= 0 else len(text)], start - begin, end - begin, lang=lang
             )
         )
     return repeated.filter(pl.Series(good, dtype=pl.Boolean))

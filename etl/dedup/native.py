@@ -33,9 +33,9 @@ _ARRAYS: Final[tuple[tuple[str, type], ...]] = (
     ("segment", np.int64),
     ("least", np.uint32),
     ("folded", np.uint32),
-    ("okind", np.uint8),
-    ("word_start", np.int64),
-    ("word_hash", np.uint32),
+    ("_okind", np.uint8),
+    ("_word_start", np.int64),
+    ("_word_hash", np.uint32),
     ("print_doc", np.uint32),
     ("n_chars", np.int64),
     ("n_tokens", np.int64),
@@ -52,8 +52,6 @@ _ARRAYS: Final[tuple[tuple[str, type], ...]] = (
 )
 FLAGS: Final = (1, 2, 4)
 """Bits of `flags`: whole, ends_properly, quoted."""
-
-_UNUSED: Final = frozenset({"okind", "word_start", "word_hash"})
 
 
 class _Set(ctypes.Structure):
@@ -81,8 +79,6 @@ class _Bound:
     """The kernel's functions and its tables. keep: what the tables point into."""
 
     run: Any
-    array: Any
-    free: Any
     tables: _Tables
     keep: tuple[Array, ...]
 
@@ -109,19 +105,7 @@ def analyse(segments: pl.DataFrame, sizes: tuple[int, int, int], bands: int) -> 
         (ctypes.c_int * 3)(*sizes),
         ctypes.c_int(bands),
     )
-    if not result:
-        raise MemoryError("no memory left to split sentences")
-    handle = ctypes.c_void_p(result)
-    try:
-        found: dict[str, Array] = {}
-        for number, (name, kind) in enumerate(_ARRAYS):
-            if name not in _UNUSED:
-                data = ctypes.c_void_p()
-                size = bound.array(handle, number, ctypes.byref(data))
-                found[name] = kernels.copy_array(data, size, kind)
-        return found
-    finally:
-        bound.free(handle)
+    return kernels.take_arrays("winnow_sentences", result, _ARRAYS)
 
 
 @cache
@@ -129,8 +113,6 @@ def _bound() -> _Bound:
     library = kernels.library()
     assert library is not None
     library.winnow_sentences.restype = ctypes.c_void_p
-    library.winnow_sentences_array.restype = ctypes.c_int64
-    library.winnow_sentences_free.restype = None
     characters = tables()
     codes = sorted(characters.many)
     lengths = [len(characters.many[code]) for code in codes]
@@ -154,8 +136,6 @@ def _bound() -> _Bound:
     )
     return _Bound(
         library.winnow_sentences,
-        library.winnow_sentences_array,
-        library.winnow_sentences_free,
         made,
         (*held.values(), *sets.values()),
     )

@@ -9,13 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from etl.errors import StageError
+import numpy as np
+import numpy.typing as npt
+import polars as pl
 
 Span = tuple[int, int]
 
 _GAP: Final = re.compile(r"\s*")
+
+_CJK: Final = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+WORD: Final = rf"[\p{{L}}\p{{N}}\p{{M}}&&[^{_CJK}]]"
+"""A character of a word, in the syntax of Polars' engine."""
+
+WORD_ALONE: Final = rf"[{_CJK}]"
+"""A character that is a word by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +33,47 @@ class Cut:
 
     kept: str
     spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """What became of a batch of texts. starts, ends: of the spans that go, one a mark, in code points; pieces: their texts."""
+
+    kept: pl.Series
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    pieces: pl.Series
+
+
+def cut_all(
+    texts: pl.Series, bounds: npt.NDArray[Any], starts: npt.NDArray[Any], ends: npt.NDArray[Any]
+) -> tuple[Cuts, int]:
+    """`texts` without their marks, and the number of the first that would lose or gain a character; -1 when none does.
+
+    bounds: where each text's marks begin in starts and ends (code points, in order, no overlap), and one more.
+    """
+    kept: list[str] = texts.to_list()
+    pieces: list[str] = []
+    spans: list[Span] = []
+    wrong = -1
+    for number in np.flatnonzero(np.diff(bounds)).tolist():  # texts with a mark; measured 4 µs a mark
+        low, high = int(bounds[number]), int(bounds[number + 1])
+        text = kept[number]
+        done = cut(text, list(zip(starts[low:high].tolist(), ends[low:high].tolist(), strict=True)))
+        gone = [text[start:end] for start, end in done.spans]
+        if wrong < 0 and not is_whole(text, done.kept, list(zip(done.spans, gone, strict=True))):
+            wrong = number
+        kept[number] = done.kept
+        spans += done.spans
+        pieces += gone
+    edges = np.array(spans, dtype=np.int64).reshape(-1, 2)
+    made = pl.Series(kept, dtype=pl.String), pl.Series(pieces, dtype=pl.String)
+    return Cuts(made[0], edges[:, 0], edges[:, 1], made[1]), wrong
+
+
+def count_words(texts: pl.Series) -> pl.Series:
+    """How many words each text has: runs of letters, marks and digits, but each character of Chinese and Japanese."""
+    return texts.str.count_matches(rf"{WORD_ALONE}|{WORD}+").cast(pl.Int64).alias("n_words")
 
 
 def cut(text: str, marks: Sequence[Span]) -> Cut:
@@ -52,20 +102,19 @@ def cut(text: str, marks: Sequence[Span]) -> Cut:
     return Cut("".join(pieces), tuple(spans))
 
 
-def check(text: str, kept: str, removed: Sequence[tuple[int, int, str]], *, doc_id: str) -> None:
-    """Raises StageError unless `kept` with `removed` (start, end, text) put back is `text`, character for character."""
+def is_whole(text: str, kept: str, removed: Sequence[tuple[Span, str]]) -> bool:
+    """Whether `kept` with `removed` put back is `text`, character for character."""
     pieces: list[str] = []
     whole = taken = 0
-    for start, end, piece in removed:
+    for (start, end), piece in removed:
         if start < whole or end - start != len(piece):
-            raise StageError(f"document {doc_id}: the removal at {start} overlaps another or has the wrong length")
+            return False
         pieces.append(kept[taken : taken + start - whole])
         pieces.append(piece)
         taken += start - whole
         whole = end
     pieces.append(kept[taken:])
-    if "".join(pieces) != text:
-        raise StageError(f"document {doc_id}: kept and removed text together are not the repaired text")
+    return "".join(pieces) == text
 
 
 def _spans(text: str, marks: Sequence[Span], gaps: Sequence[Span]) -> list[Span]:

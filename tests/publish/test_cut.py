@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.errors import StageError
-from etl.publish.cut import check, cut
+from etl.publish import assemble as assembling
+from etl.publish import cut as plain
+from etl.publish import native
+from etl.publish.cut import Cuts, cut, is_whole
+from etl.schema import RAW
 
 
 def cut_words(text: str, *words: str) -> str:
@@ -18,7 +24,7 @@ def cut_words(text: str, *words: str) -> str:
         at = start + len(word)
         marks.append((start, at))
     done = cut(text, marks)
-    check(text, done.kept, [(start, end, text[start:end]) for start, end in done.spans], doc_id="d")
+    assert is_whole(text, done.kept, [(span, text[slice(*span)]) for span in done.spans])
     return done.kept
 
 
@@ -55,21 +61,53 @@ def test_kept_and_removed_are_the_whole_text(case: tuple[str, list[tuple[int, in
     done = cut(text, marks)
     assert len(done.spans) == len(marks)
     assert all(wide[0] <= mark[0] and wide[1] >= mark[1] for wide, mark in zip(done.spans, marks, strict=True))
-    check(text, done.kept, [(start, end, text[start:end]) for start, end in done.spans], doc_id="d")
+    assert is_whole(text, done.kept, [(span, text[slice(*span)]) for span in done.spans])
     taken = "".join(text[start:end] for start, end in marks)
     wide = "".join(text[start:end] for start, end in done.spans)
     assert "".join(wide.split()) == "".join(taken.split()), "a removal takes no more than white space beside its mark"
 
 
-@pytest.mark.parametrize(
-    "removed",
-    [
-        [(1, 2, "x")],
-        [(1, 3, "b")],
-        [(1, 2, "b"), (1, 2, "b")],
-        [],
-    ],
-)
-def test_a_lost_or_changed_character_is_an_error(removed: list[tuple[int, int, str]]) -> None:
+def bounds_of(cases: list[tuple[str, list[tuple[int, int]]]]) -> tuple[pl.Series, np.ndarray, np.ndarray]:
+    marks = [mark for _, marks in cases for mark in marks]
+    bounds = np.cumsum([0, *(len(marks) for _, marks in cases)])
+    return pl.Series([text for text, _ in cases], dtype=pl.String), bounds, np.array(marks, np.uint32).reshape(-1, 2)
+
+
+@pytest.mark.skipif(not native.available(), reason="no C compiler was there when the environment was made")
+@given(st.lists(marked_texts(), min_size=1, max_size=4))
+@settings(max_examples=400, deadline=None)
+def test_the_compiled_kernel_cuts_alike(cases: list[tuple[str, list[tuple[int, int]]]]) -> None:
+    texts, bounds, marks = bounds_of(cases)
+    starts, ends = np.ascontiguousarray(marks[:, 0]), np.ascontiguousarray(marks[:, 1])
+    (mine, wrong), (twin, also) = (way.cut_all(texts, bounds, starts, ends) for way in (native, plain))
+    assert wrong == also == -1
+    assert mine.kept.to_list() == twin.kept.to_list()
+    assert mine.pieces.to_list() == twin.pieces.to_list()
+    assert mine.starts.tolist() == twin.starts.tolist()
+    assert mine.ends.tolist() == twin.ends.tolist()
+    assert native.count_words(texts).to_list() == plain.count_words(texts).to_list()
+
+
+@pytest.mark.skipif(not native.available(), reason="no C compiler was there when the environment was made")
+@given(st.lists(st.text(max_size=40), min_size=1, max_size=4))
+def test_the_compiled_kernel_counts_the_same_words(texts: list[str]) -> None:
+    series = pl.Series(texts, dtype=pl.String)
+    assert native.count_words(series).to_list() == plain.count_words(series).to_list()
+
+
+@pytest.mark.parametrize("removed", [[((1, 2), "x")], [((1, 3), "b")], [((1, 2), "b"), ((1, 2), "b")], []])
+def test_a_lost_or_changed_character_is_seen(removed: list[tuple[tuple[int, int], str]]) -> None:
+    assert not is_whole("abc", "ac", removed)
+
+
+def test_a_document_that_lost_a_character_is_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    def careless(texts: pl.Series, bounds: object, starts: object, ends: object) -> tuple[Cuts, int]:
+        return Cuts(texts, np.zeros(0, np.int64), np.zeros(0, np.int64), pl.Series([], dtype=pl.String)), 0
+
+    monkeypatch.setattr(assembling.native, "cut_all", careless)
+    monkeypatch.setattr(assembling.cut, "cut_all", careless)
+    docs = pl.from_arrow(RAW.empty_table()).clear(1)
+    assert isinstance(docs, pl.DataFrame)
+    docs = docs.with_columns(doc_id=pl.lit("doc-7"), text=pl.lit("abc"))
     with pytest.raises(StageError, match="doc-7"):
-        check("abc", "ac", removed, doc_id="doc-7")
+        assembling.assemble(docs, pl.DataFrame(schema=assembling.MARKS), pl.DataFrame(schema=assembling.DROPPED))

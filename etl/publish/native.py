@@ -1,0 +1,79 @@
+"""Cutting, checking and counting words of a whole batch by the compiled kernels: what cut.py does a text at a time."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from etl import kernels
+from etl.publish.cut import WORD, WORD_ALONE, Cuts
+
+Array = npt.NDArray[Any]
+
+_ARRAYS: Final = (
+    ("kept", np.uint8),
+    ("kept_offsets", np.int64),
+    ("starts", np.int64),
+    ("ends", np.int64),
+    ("cut", np.uint8),
+    ("cut_offsets", np.int64),
+)
+_WORD_KINDS: Final = (WORD, WORD_ALONE)
+
+
+def available() -> bool:
+    """Whether the kernels can be used."""
+    return kernels.library() is not None
+
+
+def cut_all(texts: pl.Series, bounds: Array, starts: Array, ends: Array) -> tuple[Cuts, int]:
+    """`texts` without their marks, and the number of the first that would lose or gain a character; -1 when none does.
+
+    bounds: where each text's marks begin in starts and ends (code points, in order, no overlap), and one more.
+    """
+    library = kernels.library()
+    assert library is not None
+    text, offsets = kernels.text_buffers(texts)
+    bounds, starts, ends = (
+        np.ascontiguousarray(values, kind)
+        for values, kind in ((bounds, np.int64), (starts, np.uint32), (ends, np.uint32))
+    )
+    library.winnow_cut.restype = ctypes.c_void_p
+    space = _spaces()
+    made = library.winnow_cut(
+        *map(kernels.pointer, (space, text, offsets)),
+        ctypes.c_int64(len(texts)),
+        *map(kernels.pointer, (bounds, starts, ends)),
+    )
+    found = kernels.take_arrays("winnow_cut", made, _ARRAYS)
+    cuts = [np.ascontiguousarray(found[name]) for name, _ in _ARRAYS]
+    kept, kept_offsets, first, last, pieces, piece_offsets = cuts
+    library.winnow_check.restype = ctypes.c_int64
+    wrong: int = library.winnow_check(
+        *map(kernels.pointer, (text, offsets)),
+        ctypes.c_int64(len(texts)),
+        *map(kernels.pointer, (bounds, kept, kept_offsets, first, last, pieces, piece_offsets)),
+    )
+    return Cuts(kernels.text_series(kept, kept_offsets), first, last, kernels.text_series(pieces, piece_offsets)), wrong
+
+
+def count_words(texts: pl.Series) -> pl.Series:
+    """How many words each text has."""
+    library = kernels.library()
+    assert library is not None
+    text, offsets = kernels.text_buffers(texts)
+    counts = np.zeros(len(texts), np.int64)
+    library.winnow_count_words.restype = None
+    kinds = kernels.character_table(*_WORD_KINDS)
+    library.winnow_count_words(
+        *map(kernels.pointer, (kinds, text, offsets)), ctypes.c_int64(len(texts)), kernels.pointer(counts)
+    )
+    return pl.Series("n_words", counts)
+
+
+def _spaces() -> Array:
+    return kernels.character_table(r"\s|[\x1c-\x1f]")  # what Python's re takes for white space
