@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from etl import kernels
-from etl.dedup import vocabulary
+from etl.dedup import normalize, vocabulary
 from etl.dedup.normalize import tables
 
 Array = npt.NDArray[Any]
@@ -33,9 +33,9 @@ _ARRAYS: Final[tuple[tuple[str, type], ...]] = (
     ("segment", np.int64),
     ("least", np.uint32),
     ("folded", np.uint32),
-    ("_okind", np.uint8),
     ("_word_start", np.int64),
     ("_word_hash", np.uint32),
+    ("_word_flags", np.uint8),
     ("print_doc", np.uint32),
     ("n_chars", np.int64),
     ("n_tokens", np.int64),
@@ -50,6 +50,8 @@ _ARRAYS: Final[tuple[tuple[str, type], ...]] = (
     ("sketch_hash", np.int64),
     ("sketch_depth", np.int32),
 )
+_MOST_PARTS: Final = 18  # that one character folds to: an Arabic ligature
+
 FLAGS: Final = (1, 2, 4)
 """Bits of `flags`: whole, ends_properly, quoted."""
 
@@ -60,8 +62,7 @@ class _Set(ctypes.Structure):
 
 class _Tables(ctypes.Structure):
     _fields_ = (
-        ("kind", ctypes.c_void_p),
-        ("fold", ctypes.c_void_p),
+        ("chars", ctypes.c_void_p),
         ("marks", ctypes.c_void_p),
         ("many_code", ctypes.c_void_p),
         ("many_first", ctypes.c_void_p),
@@ -79,6 +80,7 @@ class _Bound:
     """The kernel's functions and its tables. keep: what the tables point into."""
 
     run: Any
+    fold: Any
     tables: _Tables
     keep: tuple[Array, ...]
 
@@ -108,17 +110,31 @@ def analyse(segments: pl.DataFrame, sizes: tuple[int, int, int], bands: int) -> 
     return kernels.take_arrays("winnow_sentences", result, _ARRAYS)
 
 
+def fold(text: str) -> str:
+    """What `normalize.fold` gives, by the kernel where it can be used: a hundredth of the time."""
+    if not available():
+        return normalize.fold(text)
+    bound = _bound()
+    data = text.encode("utf-8", "replace")
+    room = _MOST_PARTS * len(text) + 1
+    out = ctypes.create_string_buffer(4 * room)
+    size = bound.fold(ctypes.byref(bound.tables), data, ctypes.c_int64(len(data)), out, ctypes.c_int64(room))
+    if size < 0:
+        raise MemoryError("no memory left to fold a text")
+    return out.raw[: 4 * size].decode("utf-32-le", "surrogatepass").strip()
+
+
 @cache
 def _bound() -> _Bound:
     library = kernels.library()
     assert library is not None
     library.winnow_sentences.restype = ctypes.c_void_p
+    library.winnow_fold.restype = ctypes.c_int64
     characters = tables()
     codes = sorted(characters.many)
     lengths = [len(characters.many[code]) for code in codes]
     arrays = {
-        "kind": characters.kind,
-        "fold": characters.fold,
+        "chars": characters.fold | characters.kind.astype(np.uint32) << np.uint32(24),
         "marks": vocabulary.character_marks(),
         "many_code": np.array(codes, np.uint32),
         "many_first": np.concatenate(([0], np.cumsum(lengths))).astype(np.uint32),
@@ -136,6 +152,7 @@ def _bound() -> _Bound:
     )
     return _Bound(
         library.winnow_sentences,
+        library.winnow_fold,
         made,
         (*held.values(), *sets.values()),
     )

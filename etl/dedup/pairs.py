@@ -18,7 +18,7 @@ import polars as pl
 from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA, Levenshtein
 
-from etl.dedup.normalize import fold
+from etl.dedup.native import fold
 from etl.dedup.sentences import Batch
 
 NEAR_SENTENCES: Final = pl.Schema(

@@ -5,6 +5,7 @@
 enum { NEWLINE, SPACE, INVISIBLE, OTHER, OPEN, CLOSE, QUOTE, DASH, COMMA, DOT, STOP, WIDE_STOP, SYMBOL, DIGIT, LOWER, UPPER, CASELESS, DENSE, ACCENT };
 enum { CONSONANT = 1, ROMAN = 2, DOUBLE_QUOTE = 4, OPENING = 8, CLOSING = 16, STRAIGHT = 32 };
 enum { BLANK = 32, MANY = 0x110000, LOOK = 14, LOOK_BACK = 8, SHINGLE_WORDS = 4, NUMBER_CHARS = 12, ORDERS = 4, PAD = 24 };
+enum { HAS_DIGIT = 1, CAPITAL = 2 };
 enum { WHOLE = 1, ENDS_PROPERLY = 2, QUOTED = 4 };
 
 static const u64 FACTOR = 0x9E3779B97F4A7C15ULL;
@@ -19,8 +20,7 @@ typedef struct {
 } Set;
 
 typedef struct {
-    const u8 *kind;   /* of each code point */
-    const u32 *fold;  /* folded code point, or MANY */
+    const u32 *chars; /* of each code point: folded code point, or MANY; above it, from bit 24 on, its kind */
     const u8 *marks;  /* CONSONANT … STRAIGHT of each code point */
     const u32 *many_code, *many_first, *many_part; /* sorted code points; where each one's parts begin, and one more; parts */
     i64 n_many;
@@ -34,13 +34,13 @@ typedef struct {
     /* one entry a sentence */
     Buffer doc, line, start, end, first, past, n_words, flags, key, seg_start, seg_end, segment, least;
     /* the folded text of all, and the words in it */
-    Buffer folded, okind, word_start, word_hash;
+    Buffer folded, word_start, word_hash, word_flags;
     /* one entry a document */
     Buffer f_doc, f_chars, f_tokens, f_key, f_check, f_shingle_level, f_number_level, f_name_level, f_band_level;
     /* one entry a sampled hash */
     Buffer s_doc, s_kind, s_hash, s_depth;
     /* work */
-    Buffer codes, kinds, vcodes, vkinds, word, hashes, picked, table;
+    Buffer codes, kinds, folds, vcodes, vkinds, vfolds, joined, picked, table;
 } Result;
 
 static int in_set(Set s, u64 x) {
@@ -53,6 +53,9 @@ static int in_set(Set s, u64 x) {
     return low < s.size && s.values[low] == x;
 }
 
+static inline u32 fold_of(const Tables *t, u32 code) { return t->chars[code] & 0xFFFFFF; }
+static inline u8 kind_of(const Tables *t, u32 code) { return (u8)(t->chars[code] >> 24); }
+
 static inline int is_stop(u8 k) { return k >= DOT && k <= WIDE_STOP; }
 
 static int abbreviated(const Tables *t, const u32 *c, const u8 *k, i64 n, i64 stop, i64 follows) {
@@ -64,7 +67,7 @@ static int abbreviated(const Tables *t, const u32 *c, const u8 *k, i64 n, i64 st
             alive = 0;
             break;
         }
-        before = before * FACTOR + t->fold[c[at]];
+        before = before * FACTOR + fold_of(t, c[at]);
         length++;
         dots += k[at] == DOT;
         digits += k[at] == DIGIT;
@@ -82,27 +85,30 @@ static int abbreviated(const Tables *t, const u32 *c, const u8 *k, i64 n, i64 st
     for (int ahead = 0; ahead < LOOK; ahead++) {
         i64 at = follows + ahead;
         if (at > n || k[at] <= SYMBOL) break; /* a newline stands at n */
-        after = after * FACTOR + t->fold[c[at]];
+        after = after * FACTOR + fold_of(t, c[at]);
     }
     return !in_set(t->starters, after) || (ordinal && in_set(t->months, after));
 }
 
-static void sentence(const Tables *t, Result *r, const u32 *c, const u8 *k, i64 start, i64 end) {
+typedef struct {
+    int brackets, quotes, straight;
+} Balance;
+
+static void sentence(Result *r, const u8 *k, i64 start, i64 end, Balance b) {
     i64 last = end - 1;
     for (int i = 0; i < 4; i++)
         if ((k[last] == CLOSE || k[last] == QUOTE) && last > start) last--;
-    int brackets = 0, quotes = 0, straight = 0;
-    for (i64 i = start; i < end; i++) {
-        if (k[i] < OPEN || k[i] > QUOTE) continue;
-        u8 m = t->marks[c[i]];
-        quotes += (m & DOUBLE_QUOTE) != 0;
-        straight += (m & STRAIGHT) != 0;
-        brackets += ((m & OPENING) != 0) - ((m & CLOSING) != 0);
-    }
-    u8 flags = (u8)((brackets == 0 && quotes % 2 == 0 && straight % 2 == 0 ? WHOLE : 0) | (is_stop(k[last]) ? ENDS_PROPERLY : 0) | (quotes ? QUOTED : 0));
-    PUSH(r->flags, u8, flags);
+    int whole = b.brackets == 0 && b.quotes % 2 == 0 && b.straight % 2 == 0;
+    PUSH(r->flags, u8, (u8)((whole ? WHOLE : 0) | (is_stop(k[last]) ? ENDS_PROPERLY : 0) | (b.quotes ? QUOTED : 0)));
     PUSH(r->seg_start, i64, start);
     PUSH(r->seg_end, i64, end);
+}
+
+static inline void weigh(const Tables *t, Balance *b, u32 code) {
+    u8 m = t->marks[code];
+    b->quotes += (m & DOUBLE_QUOTE) != 0;
+    b->straight += (m & STRAIGHT) != 0;
+    b->brackets += ((m & OPENING) != 0) - ((m & CLOSING) != 0);
 }
 
 /* The sentences of a line: seg_start and seg_end of each, in code points of the line, and its flags. */
@@ -111,8 +117,14 @@ static void boundaries(const Tables *t, Result *r, const u32 *c, const u8 *k, i6
     while (left < n && k[left] < OTHER) left++;
     while (right > left && k[right - 1] < OTHER) right--;
     if (left == right) return;
-    i64 start = left;
-    for (i64 i = 0; i < n; i++) {
+    i64 start = left, weighed = left;
+    Balance b = {0, 0, 0};
+    for (i64 i = left; i < right; i++) {
+        if (k[i] < OPEN || k[i] > WIDE_STOP) continue;
+        if (k[i] <= QUOTE) {
+            if (i >= weighed) weigh(t, &b, c[i]);
+            continue;
+        }
         if (!is_stop(k[i]) || is_stop(k[i + 1])) continue;
         i64 past = i + 1;
         for (int step = 0; step < 4; step++) past += k[past] == CLOSE || k[past] == QUOTE;
@@ -128,10 +140,12 @@ static void boundaries(const Tables *t, Result *r, const u32 *c, const u8 *k, i6
         if (!(kind == UPPER || kind == DIGIT || kind >= CASELESS || kind == SYMBOL || wide)) continue;
         int single = k[i] == DOT && (i == 0 || k[i - 1] != DOT) && past == i + 1;
         if (single && abbreviated(t, c, k, n, i, look)) continue;
-        sentence(t, r, c, k, start, past);
-        start = begin;
+        for (i64 a = i + 1; a < past; a++) weigh(t, &b, c[a]);
+        sentence(r, k, start, past, b);
+        b = (Balance){0, 0, 0};
+        start = weighed = begin;
     }
-    sentence(t, r, c, k, start, right);
+    sentence(r, k, start, right, b);
 }
 
 static i64 find_many(const Tables *t, u32 code) {
@@ -154,112 +168,148 @@ static u32 compose(const Tables *t, u64 pair) {
     return low < t->n_pairs && t->pair[low] == pair ? t->composed[low] : 0;
 }
 
-/* Appends the folded form of a line (codes[n] is its newline) to r->folded, and its words. from: for each sentence
-   boundary of the line, in order, where in r->folded the text from there on begins. */
+/* Whether the mark at i belongs to a number: a decimal point, a comma between digits, a minus. */
+static inline int is_number_sign(const u8 *k, const u32 *f, i64 i, i64 m) {
+    u8 before = i ? k[i - 1] : NEWLINE, after = i + 1 < m ? k[i + 1] : SPACE, beyond = i + 2 < m ? k[i + 2] : SPACE;
+    int minus = f[i] == '-', point = k[i] == DOT;
+    int between = before == DIGIT && after == DIGIT && (minus || point || k[i] == COMMA || f[i] == '\'');
+    int open = (before < DASH || before > DOT) && (before < DIGIT || before == DENSE);
+    int follows = after == DIGIT || ((after == SYMBOL || after == DOT) && beyond == DIGIT);
+    return between || (minus && open && follows) || (point && (open || before == DASH) && after == DIGIT);
+}
+
+/* Appends the folded form of a line of n characters and its newline to r->folded, and its words. from: for each sentence
+   boundary of the line, in order, where in r->folded the text from there on begins. special: 1 when there are characters
+   that can't be seen, 2 when there are accents. */
 static int fold_line(const Tables *t, Result *r, i64 n, const i64 *bounds, i64 n_bounds, i64 *from, int special) {
     const u32 *c = AT(r->codes, u32);
     const u8 *k = AT(r->kinds, u8);
+    u32 *f = AT(r->folds, u32);
     i64 m = n + 1;
-    Buffer *vc = &r->codes, *vk = &r->kinds;
-    i64 *place = NULL;
+    const i64 *place = NULL;
+    const u8 *joined = NULL;
     if (special & 1) { /* leave out what can't be seen; remember where the rest came from */
-        r->vcodes.size = r->vkinds.size = r->picked.size = 0;
-        if (!reserve(&r->vcodes, m * 4 + PAD) || !reserve(&r->vkinds, m + PAD) || !reserve(&r->picked, m * 8)) return 0;
-        place = AT(r->picked, i64);
+        r->vcodes.size = r->vkinds.size = r->vfolds.size = r->picked.size = 0;
+        if (!reserve(&r->vcodes, m * 4) || !reserve(&r->vkinds, m) || !reserve(&r->vfolds, m * 4) || !reserve(&r->picked, m * 8)) return 0;
         i64 j = 0;
         for (i64 i = 0; i < m; i++)
             if (k[i] != INVISIBLE) {
                 AT(r->vcodes, u32)[j] = c[i];
                 AT(r->vkinds, u8)[j] = k[i];
-                place[j++] = i;
+                AT(r->vfolds, u32)[j] = f[i];
+                AT(r->picked, i64)[j++] = i;
             }
-        vc = &r->vcodes, vk = &r->vkinds;
+        place = AT(r->picked, i64);
+        c = AT(r->vcodes, u32);
+        k = AT(r->vkinds, u8);
+        f = AT(r->vfolds, u32);
         m = j;
     }
-    c = AT(*vc, u32);
-    k = AT(*vk, u8);
-    r->word.size = r->hashes.size = 0;
-    if (!reserve(&r->word, m + 8) || !reserve(&r->hashes, m * 4 + 8)) return 0;
-    u8 *word = AT(r->word, u8);
-    u32 *f = AT(r->hashes, u32);
-    for (i64 i = 0; i < m; i++) {
-        word[i] = k[i] >= SYMBOL;
-        f[i] = t->fold[c[i]];
-    }
-    for (i64 i = 0; i < m; i++) {
-        if (k[i] < QUOTE || k[i] > DOT) continue;
-        u8 before = i ? k[i - 1] : NEWLINE, after = i + 1 < m ? k[i + 1] : SPACE, beyond = i + 2 < m ? k[i + 2] : SPACE;
-        int minus = f[i] == '-', point = k[i] == DOT;
-        int between = before == DIGIT && after == DIGIT && (minus || point || k[i] == COMMA || f[i] == '\'');
-        int open = (before < DASH || before > DOT) && (before < DIGIT || before == DENSE);
-        int follows = after == DIGIT || ((after == SYMBOL || after == DOT) && beyond == DIGIT);
-        if (between || (minus && open && follows) || (point && (open || before == DASH) && after == DIGIT)) word[i] = 1;
-    }
-    if (special & 2) { /* accents join the letter before them; word[i] = 2 where one did */
+    if (special & 2) { /* accents join the letter before them */
+        r->joined.size = 0;
+        if (!reserve(&r->joined, m)) return 0;
+        u8 *gone = AT(r->joined, u8);
+        memset(gone, 0, (size_t)m);
         for (int back = 1; back <= 2; back++)
             for (i64 i = back; i < m; i++) {
                 if (k[i] != ACCENT || k[i - back] == ACCENT || (back == 2 && k[i - 1] != ACCENT)) continue;
-                u32 joined = compose(t, (u64)f[i - back] << 32 | f[i]);
-                if (joined) {
-                    f[i - back] = joined;
-                    word[i] = 2;
+                u32 one = compose(t, (u64)f[i - back] << 32 | f[i]);
+                if (one) {
+                    f[i - back] = one;
+                    gone[i] = 1;
                 }
             }
+        joined = gone;
     }
     /* Each character gives one folded one at most, but for MANY, which ask for more room when they come. */
-    if (!reserve(&r->folded, m * 4) || !reserve(&r->okind, m) || !reserve(&r->word_start, m * 8)) return 0;
-    u32 *folded = AT(r->folded, u32);
-    u8 *okind = AT(r->okind, u8);
+    if (!reserve(&r->folded, m * 4) || !reserve(&r->word_start, m * 8) || !reserve(&r->word_hash, m * 4) || !reserve(&r->word_flags, m)) return 0;
+    u32 *folded = AT(r->folded, u32), *word_hash = AT(r->word_hash, u32);
     i64 *word_start = AT(r->word_start, i64);
-    i64 out = COUNT(r->folded, u32), words = COUNT(r->word_start, i64), bound = 0;
+    u8 *word_flags = AT(r->word_flags, u8);
+    i64 out = COUNT(r->folded, u32), words = COUNT(r->word_start, i64) - 1, bound = 0, next = n_bounds ? bounds[0] : INT64_MAX;
+    u32 power = 1;
     int after_word = 0, forced = 0; /* forced: the next character begins a word: this one is a word by itself */
     for (i64 i = 0; i < m; i++) {
-        if (bound < n_bounds) {
-            i64 at = place ? place[i] : i;
-            while (bound < n_bounds && bounds[bound] <= at) from[bound++] = out;
+        i64 at = place ? place[i] : i;
+        while (next <= at) {
+            from[bound++] = out;
+            next = bound < n_bounds ? bounds[bound] : INT64_MAX;
         }
-        if (word[i] == 2) {
-            after_word = 1;
-            continue;
-        }
-        if (!word[i]) {
-            if (after_word) {
-                folded[out] = BLANK;
-                okind[out++] = k[i];
-            }
+        u8 kind = k[i];
+        if (kind < SYMBOL && !(kind >= QUOTE && kind <= DOT && is_number_sign(k, f, i, m))) {
+            if (after_word) folded[out++] = BLANK;
             after_word = forced = 0;
             continue;
         }
-        int dense = k[i] == DENSE;
-        if (!after_word || dense || forced) word_start[words++] = out;
+        if (joined && joined[i]) {
+            after_word = 1;
+            continue;
+        }
+        int dense = kind == DENSE;
+        if (!after_word || dense || forced) {
+            word_start[++words] = out;
+            word_hash[words] = 0;
+            word_flags[words] = kind == UPPER ? CAPITAL : 0;
+            power = 1;
+        }
         forced = dense;
         after_word = 1;
+        word_flags[words] |= kind == DIGIT ? HAS_DIGIT : 0;
         if (f[i] != MANY) {
-            folded[out] = f[i];
-            okind[out++] = k[i];
+            word_hash[words] += f[i] * power;
+            power *= WORD_FACTOR;
+            folded[out++] = f[i];
             continue;
         }
         i64 entry = find_many(t, c[i]), parts = t->many_first[entry + 1] - t->many_first[entry];
         r->folded.size = out * 4;
-        r->okind.size = out;
-        r->word_start.size = words * 8;
-        if (!reserve(&r->folded, (m + parts) * 4) || !reserve(&r->okind, m + parts) || !reserve(&r->word_start, (m + parts) * 8)) return 0;
+        r->word_start.size = (words + 1) * 8;
+        r->word_hash.size = (words + 1) * 4;
+        r->word_flags.size = words + 1;
+        if (!reserve(&r->folded, (m + parts) * 4) || !reserve(&r->word_start, (m + parts) * 8) || !reserve(&r->word_hash, (m + parts) * 4) || !reserve(&r->word_flags, m + parts)) return 0;
         folded = AT(r->folded, u32);
-        okind = AT(r->okind, u8);
         word_start = AT(r->word_start, i64);
+        word_hash = AT(r->word_hash, u32);
+        word_flags = AT(r->word_flags, u8);
         for (i64 p = 0; p < parts; p++) {
-            folded[out] = t->many_part[t->many_first[entry] + p];
-            okind[out] = k[i];
-            if (p == 1 && dense) word_start[words++] = out;
-            out++;
+            u32 part = t->many_part[t->many_first[entry] + p];
+            if (p == 1 && dense) {
+                word_start[++words] = out;
+                word_hash[words] = 0;
+                word_flags[words] = 0;
+                power = 1;
+            }
+            word_hash[words] += part * power;
+            power *= WORD_FACTOR;
+            folded[out++] = part;
         }
         forced = dense && parts == 1;
     }
     while (bound < n_bounds) from[bound++] = out;
     r->folded.size = out * 4;
-    r->okind.size = out;
-    r->word_start.size = words * 8;
+    r->word_start.size = (words + 1) * 8;
+    r->word_hash.size = (words + 1) * 4;
+    r->word_flags.size = words + 1;
     return 1;
+}
+
+/* Fills codes, kinds and folds with a line, and a newline behind it; how many characters it has, -1 without memory. */
+static i64 read_line(const Tables *t, Result *r, const u8 *p, const u8 *end, int *special) {
+    i64 bytes = end - p, n = 0;
+    r->codes.size = r->kinds.size = r->folds.size = 0;
+    if (!reserve(&r->codes, (bytes + PAD) * 4) || !reserve(&r->kinds, bytes + PAD) || !reserve(&r->folds, (bytes + PAD) * 4)) return -1;
+    u32 *c = AT(r->codes, u32), *f = AT(r->folds, u32);
+    u8 *k = AT(r->kinds, u8);
+    while (p < end) {
+        u32 code = read_char(&p), entry = t->chars[code];
+        u8 kind = (u8)(entry >> 24);
+        *special |= (kind == INVISIBLE) | (kind == ACCENT) << 1;
+        c[n] = code;
+        f[n] = entry & 0xFFFFFF;
+        k[n++] = kind;
+    }
+    for (i64 i = n; i < n + 8; i++) c[i] = f[i] = '\n', k[i] = NEWLINE;
+    return n;
 }
 
 static int level(i64 count, int size) {
@@ -315,6 +365,7 @@ static int fingerprint(const Tables *t, Result *r, i64 low, i64 high, i64 word_l
     const u32 *folded = AT(r->folded, u32);
     const i64 *starts = AT(r->word_start, i64), *firsts = AT(r->first, i64), *pasts = AT(r->past, i64);
     const u32 *hashes = AT(r->word_hash, u32);
+    const u8 *word_flags = AT(r->word_flags, u8);
     i64 word_high = COUNT(r->word_start, i64);
     i64 first = firsts[low], past = pasts[high - 1], text_end = COUNT(r->folded, u32);
     u32 doc = AT(r->doc, u32)[low];
@@ -345,18 +396,16 @@ static int fingerprint(const Tables *t, Result *r, i64 low, i64 high, i64 word_l
             i64 begin = starts[w], end = w + 1 < word_high ? starts[w + 1] : text_end;
             while (s < high && firsts[s] < begin) s++;
             if (kind == 1) {
-                int has_digit = 0;
-                for (i64 i = begin; i < end; i++) has_digit |= AT(r->okind, u8)[i] == DIGIT;
-                if (!has_digit || t->kind[folded[begin]] > DIGIT) continue;
+                if (!(word_flags[w] & HAS_DIGIT) || kind_of(t, folded[begin]) > DIGIT) continue;
                 int digits = 0, letters = 0;
                 for (i64 i = begin; i < end && i < begin + NUMBER_CHARS; i++) {
-                    digits += t->kind[folded[i]] == DIGIT;
-                    letters += t->kind[folded[i]] > DIGIT;
+                    digits += kind_of(t, folded[i]) == DIGIT;
+                    letters += kind_of(t, folded[i]) > DIGIT;
                 }
                 if (digits <= letters) continue;
             } else {
                 int opens = s < high && firsts[s] == begin;
-                if (AT(r->okind, u8)[begin] != UPPER || opens) continue;
+                if (!(word_flags[w] & CAPITAL) || opens) continue;
             }
             PUSH(r->picked, u64, mix64((u64)hashes[w] + MIX[0]));
         }
@@ -400,6 +449,12 @@ static void least_runs(Result *r, i64 low, i64 high) {
     }
 }
 
+EXPORT void winnow_sentences_free(Result *r) {
+    Buffer *b = (Buffer *)r;
+    for (size_t i = 0; i < sizeof(Result) / sizeof(Buffer); i++) free(b[i].data);
+    free(r);
+}
+
 /* Everything about the lines of whole documents. offsets: of each line in `text`, and one more. doc, line, shift: number
    of its document, of the line, and where it begins in the document, in code points. 0 when memory ran out. */
 EXPORT Result *winnow_sentences(const Tables *t, const u8 *text, const i64 *offsets, const u32 *doc, const u32 *line, const u32 *shift, i64 n_lines, const int *sizes, int bands) {
@@ -410,23 +465,14 @@ EXPORT Result *winnow_sentences(const Tables *t, const u8 *text, const i64 *offs
     int ok = 1;
     for (i64 l = 0; ok && l < n_lines; l++) {
         const u8 *p = text + offsets[l], *end = text + offsets[l + 1];
-        i64 bytes = end - p, n = 0;
-        r->codes.size = r->kinds.size = 0;
-        if (!reserve(&r->codes, bytes * 4 + PAD * 4) || !reserve(&r->kinds, bytes + PAD)) {
+        int special = 0;
+        i64 n = read_line(t, r, p, end, &special);
+        if (n < 0) {
             ok = 0;
             break;
         }
-        u32 *c = AT(r->codes, u32);
-        u8 *k = AT(r->kinds, u8);
-        int special = 0;
-        while (p < end) {
-            u32 code = read_char(&p);
-            u8 kind = t->kind[code];
-            special |= (kind == INVISIBLE) | (kind == ACCENT) << 1;
-            c[n] = code;
-            k[n++] = kind;
-        }
-        for (i64 i = n; i < n + 8; i++) c[i] = '\n', k[i] = NEWLINE;
+        const u32 *c = AT(r->codes, u32);
+        const u8 *k = AT(r->kinds, u8);
         i64 before = COUNT(r->seg_start, i64);
         boundaries(t, r, c, k, n);
         i64 found = COUNT(r->seg_start, i64) - before;
@@ -461,16 +507,7 @@ EXPORT Result *winnow_sentences(const Tables *t, const u8 *text, const i64 *offs
             break;
         }
         const u32 *folded = AT(r->folded, u32);
-        i64 text_end = COUNT(r->folded, u32), n_words = COUNT(r->word_start, i64);
-        for (i64 w = words_before; w < n_words; w++) {
-            i64 stop = w + 1 < n_words ? AT(r->word_start, i64)[w + 1] : text_end;
-            u32 h = 0, power = 1;
-            for (i64 i = AT(r->word_start, i64)[w]; i < stop && folded[i] != BLANK; i++) {
-                h += folded[i] * power;
-                power *= WORD_FACTOR;
-            }
-            PUSH(r->word_hash, u32, h);
-        }
+        i64 n_words = COUNT(r->word_start, i64);
         i64 w = words_before;
         for (i64 s = 0; s < found; s++) {
             i64 first = from[2 * s], past = from[2 * s + 1];
@@ -488,7 +525,7 @@ EXPORT Result *winnow_sentences(const Tables *t, const u8 *text, const i64 *offs
             PUSH(r->key, u64, xxh64((const u8 *)(folded + first), (past - first) * 4, 0));
             PUSH(r->segment, i64, l);
         }
-        if (r->word_hash.failed || r->doc.failed || r->line.failed || r->start.failed || r->end.failed || r->first.failed || r->past.failed || r->n_words.failed || r->key.failed || r->segment.failed) ok = 0;
+        if (r->doc.failed || r->line.failed || r->start.failed || r->end.failed || r->first.failed || r->past.failed || r->n_words.failed || r->key.failed || r->segment.failed) ok = 0;
     }
     i64 total = COUNT(r->doc, u32);
     if (ok && total > doc_first) ok = fingerprint(t, r, doc_first, total, doc_words, sizes, bands);
@@ -497,9 +534,7 @@ EXPORT Result *winnow_sentences(const Tables *t, const u8 *text, const i64 *offs
     free(bounds);
     if (ok && !(r->least.failed || r->f_doc.failed || r->f_chars.failed || r->f_tokens.failed || r->f_key.failed || r->f_check.failed || r->f_shingle_level.failed || r->f_number_level.failed || r->f_name_level.failed || r->f_band_level.failed || r->s_doc.failed || r->s_kind.failed || r->s_hash.failed || r->s_depth.failed))
         return r;
-    Buffer *b = (Buffer *)r;
-    for (size_t i = 0; i < sizeof(Result) / sizeof(Buffer); i++) free(b[i].data);
-    free(r);
+    winnow_sentences_free(r);
     return NULL;
 }
 
@@ -510,8 +545,16 @@ EXPORT i64 winnow_sentences_array(Result *r, int which, void **data) {
     return b->size;
 }
 
-EXPORT void winnow_sentences_free(Result *r) {
-    Buffer *b = (Buffer *)r;
-    for (size_t i = 0; i < sizeof(Result) / sizeof(Buffer); i++) free(b[i].data);
-    free(r);
+/* The folded form of one text, into `out`, which has room for `room`; how much of it there is, -1 without memory or room. */
+EXPORT i64 winnow_fold(const Tables *t, const u8 *text, i64 bytes, u32 *out, i64 room) {
+    Result *r = calloc(1, sizeof(Result));
+    if (!r) return -1;
+    int special = 0;
+    i64 n = read_line(t, r, text, text + bytes, &special), size = -1;
+    if (n >= 0 && fold_line(t, r, n, NULL, 0, NULL, special) && COUNT(r->folded, u32) <= room) {
+        size = COUNT(r->folded, u32);
+        memcpy(out, r->folded.data, (size_t)size * 4);
+    }
+    winnow_sentences_free(r);
+    return size;
 }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from etl import kernels
 from etl.boilerplate.lines import split_lines
-from etl.dedup import fingerprint, native
+from etl.dedup import fingerprint, native, normalize
 from etl.dedup.sentences import read
 
 pytestmark = pytest.mark.skipif(
@@ -82,6 +82,12 @@ def test_awkward_lines_are_read_alike(text: str) -> None:
 @settings(max_examples=400, deadline=None)
 def test_any_text_is_read_alike(texts: list[str]) -> None:
     assert_same(texts)
+
+
+@given(st.lists(PIECES | st.text(max_size=30), max_size=8).map("".join))
+@settings(max_examples=300, deadline=None)
+def test_one_text_is_folded_alike(text: str) -> None:
+    assert native.fold(text) == normalize.fold(text)
 
 
 def test_long_documents_are_sampled_alike() -> None:
