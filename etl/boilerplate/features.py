@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from etl.boilerplate import native
+
 HEAD_CHARS: Final = 240  # a counter has 8 bits, so a head must stay below 256 characters
 LONG: Final = 100  # size of a line that is probably a paragraph
 STRETCH_COST: Final = 60.0  # what a line that isn't long takes from a stretch of long lines, in characters
@@ -432,6 +434,10 @@ def shared_words(measured: Measured, which: Bools) -> tuple[Doubles, Doubles]:
     """Share of each line's words that also stand in another line of its page among `which`; and how many it compared."""
     words = measured.words
     n = len(measured.size)
+    if native.available():
+        compared = np.bincount(words.line, minlength=n).astype(np.float64)
+        shared = native.shared_words(words.slot, words.line, words.slots, which)
+        return shared / np.maximum(compared, 1), compared
     chosen = which[words.line]
     slot, line = words.slot[chosen], words.line[chosen]
     earliest = np.full(words.slots, -1, np.int32)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from etl.boilerplate import features
+from etl.boilerplate import features, native
 from etl.boilerplate.lines import MARKS
 
 RULE: Final = "line-model"
@@ -208,6 +208,9 @@ def log_odds(forest: Forest, matrix: Floats) -> Doubles:
     columns = matrix.T
     n = columns.shape[1]
     total = np.full(n, forest.bias)
+    if native.available():
+        native.add_leaves(columns, forest.feature, forest.border, forest.leaf, total)
+        return total
     levels = forest.feature.shape[1]
     index = np.empty(BLOCK, np.uint8)
     bit = np.empty(BLOCK, np.bool_)
@@ -266,6 +269,9 @@ def _contributions(forest: Forest, matrix: Floats, groups: Ints, n_groups: int) 
     n = columns.shape[1]
     levels = forest.feature.shape[1]
     moved = np.zeros((n_groups, n))
+    if native.available():
+        native.add_contributions(columns, forest.feature, forest.border, forest.means, groups, moved)
+        return moved
     for tree, (feature, border) in enumerate(zip(forest.feature.tolist(), forest.border, strict=True)):
         index = np.zeros(n, np.intp)
         above = forest.means[0][tree][index]
