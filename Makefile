@@ -8,7 +8,7 @@ UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 # Start-up is timed as users have it: with Python's compiled files kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check lint types contracts bench airflow lock clean
+.PHONY: help setup demo test check lint types contracts bench heads airflow lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -48,6 +48,9 @@ contracts: $(READY)
 
 bench: $(READY)  ## time the whole job and the I/O floor on a generated corpus (DOCS=20000)
 	$(BIN)/python benchmarks/run.py
+
+heads: $(READY)  ## write anew what is kept of the rules' patterns (a minute; after a pattern changed)
+	$(BIN)/python benchmarks/pack_heads.py
 
 airflow: $(READY)  ## start a local Airflow with the DAG on 127.0.0.1
 	$(BIN)/python -m etl.airflow.standalone

@@ -1,20 +1,36 @@
 """How the lines that a pattern matches can begin: a cheap test that most lines fail before any pattern sees them.
 
-A line's head is its first letter and the two characters after it, case folded. `heads_of` reads a pattern in the syntax
+A line's head is its first letter and the few characters after it, case folded. `heads_of` reads a pattern in the syntax
 of Rust's engine and returns every head, or beginning of one, of a line that the whole pattern can match. It may return
-too many; what it does not understand it takes for anything.
+too many; what it does not understand it takes for anything. Heads are as long as their number stays small.
+
+Reading all of the product's own patterns takes some seconds, so what comes out is kept beside the model's weights:
+`make heads` writes it anew, and a test says when that is due.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+import json
+import lzma
+from collections.abc import Collection, Iterable
+from functools import cache, lru_cache
+from importlib import resources
 from typing import Final, NamedTuple
 
-HEAD_CHARS: Final = 3
-HEAD: Final = r"\p{L}[\s\S]{0,2}"  # of a line, for Polars
-_MOST_HEADS: Final = 4000  # of one pattern; more, and it counts as one that can begin with anything
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+HEAD_CHARS: Final = 6
+HEAD: Final = rf"\p{{L}}[\s\S]{{0,{HEAD_CHARS - 1}}}"  # of a line, for Polars
+KNOWN: Final = "heads.json.xz"
+_FEW_CHARS: Final = 3
+_MANY_HEADS: Final = 400  # longer heads are only worth while when there are no more of them than this,
+_MOST_HEADS: Final = 4000  # and with more than this even of short ones, a line may begin with anything
 _MOST_MEMBERS: Final = 40  # letters of a class that are spelled out
 _MOST_ROUNDS: Final = 8  # of a repetition: each letter lengthens a head, so later ones add nothing
+_CASED: Final = ((0x41, 0x3400), (0xA640, 0xAC00), (0xFB00, 0x10000), (0x10400, 0x11000), (0x11800, 0x11900))
+_CASED_BEYOND: Final = ((0x16E00, 0x16F00), (0x1E000, 0x1EA00))
 ANYTHING: Final = frozenset([""])
 _LETTERS: Final = "L"
 
@@ -24,11 +40,38 @@ _Heads = frozenset[str]
 
 def heads_of(pattern: str) -> frozenset[str]:
     """The heads of the lines that `pattern` matches from end to end; one shorter than HEAD_CHARS stands for all that begin so."""
-    try:
-        heads = _Parser(pattern).parse()
-    except (_Unknown, IndexError, ValueError, OverflowError):
-        return ANYTHING
-    return ANYTHING if "" in heads else heads
+    for chars in range(HEAD_CHARS, _FEW_CHARS - 1, -1):
+        try:
+            heads = _Parser(pattern, chars, _MOST_HEADS if chars == _FEW_CHARS else _MANY_HEADS).parse()
+        except _TooMany:
+            continue
+        except (_Unknown, IndexError, ValueError, OverflowError):
+            break
+        return ANYTHING if "" in heads else heads
+    return ANYTHING
+
+
+def known_heads(pattern: str) -> frozenset[str]:
+    """`heads_of(pattern)`, looked up when the pattern is the product's own."""
+    found = _known().get(_name(pattern))
+    return heads_of(pattern) if found is None else found
+
+
+def pack(patterns: Iterable[str]) -> bytes:
+    """The heads of `patterns` as the file KNOWN holds them."""
+    heads = {_name(pattern): sorted(heads_of(pattern)) for pattern in patterns}
+    text = json.dumps(dict(sorted(heads.items())), ensure_ascii=False, separators=(",", ":"))
+    return lzma.compress(text.encode(), format=lzma.FORMAT_XZ, preset=9)
+
+
+def _name(pattern: str) -> str:
+    return xxhash.xxh3_64_hexdigest(pattern.encode())
+
+
+@cache
+def _known() -> dict[str, frozenset[str]]:
+    packed = resources.files("etl.boilerplate").joinpath("weights", KNOWN).read_bytes()
+    return {name: frozenset(heads) for name, heads in json.loads(lzma.decompress(packed)).items()}
 
 
 @lru_cache(maxsize=1 << 16)
@@ -45,8 +88,22 @@ def _fold(char: str) -> str:
     return char
 
 
+@cache
+def fold_table() -> npt.NDArray[np.uint32]:
+    """What `folded` makes of each code point."""
+    table = np.arange(0x110000, dtype=np.uint32)
+    for first, last in _CASED + _CASED_BEYOND:
+        table[first:last] = [ord(_fold(chr(code))) for code in range(first, last)]
+    table.flags.writeable = False
+    return table
+
+
 class _Unknown(Exception):
-    """Syntax that isn't read here."""
+    """Syntax that isn't read here, or a pattern that can begin with anything."""
+
+
+class _TooMany(Exception):
+    """More heads than are worth while."""
 
 
 class _Class(NamedTuple):
@@ -65,8 +122,10 @@ _DOT: Final = _Class(frozenset(), True, False, False, False)
 class _Parser:
     """Walks a pattern once, carrying the heads that can still grow; those that are done are in `full`."""
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, chars: int, most: int) -> None:
         self.text = pattern
+        self.chars = chars
+        self.most = most
         self.at = 0
         self.full: set[str] = set()
 
@@ -80,8 +139,7 @@ class _Parser:
         found: set[str] = set()
         while True:
             found |= self.sequence(heads)
-            if len(found) + len(self.full) > _MOST_HEADS or "" in self.full:
-                raise _Unknown
+            self.check(found)
             if not self.accept("|"):
                 return frozenset(found)
 
@@ -95,6 +153,7 @@ class _Parser:
             for done in range(1, _MOST_ROUNDS if high is None else min(high, _MOST_ROUNDS)):
                 if not after:
                     break
+                self.check(after)
                 self.at = begin
                 more = self.atom(after)
                 if more == after:
@@ -103,8 +162,7 @@ class _Parser:
                 found = after if done < low else found | after
             self.at = end
             heads = found
-            if len(heads) > _MOST_HEADS:
-                raise _Unknown
+            self.check(heads)
         return heads
 
     def quantifier(self) -> tuple[int, int | None]:
@@ -245,6 +303,12 @@ class _Parser:
         self.at += 1
         return _Class(frozenset(members), negated, letters, others, all_letters)
 
+    def check(self, heads: Collection[str]) -> None:
+        if "" in self.full:
+            raise _Unknown
+        if len(heads) + len(self.full) > self.most:
+            raise _TooMany
+
     def accept(self, text: str) -> bool:
         if self.text.startswith(text, self.at):
             self.at += len(text)
@@ -266,7 +330,7 @@ class _Parser:
                 if chars.negated:
                     continue
             for char in {_fold(char) for char in chars.members if head or char.isalpha()}:
-                (self.full if len(head) + 1 == HEAD_CHARS else found).add(head + char)
+                (self.full if len(head) + 1 == self.chars else found).add(head + char)
         return frozenset(found)
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
+import xxhash
 
 from etl import kernels
+from etl.boilerplate import heads
 
 Array = npt.NDArray[Any]
 
@@ -71,6 +75,47 @@ def shared_words(slot: Array, line: Array, slots: int, which: Array) -> Array:
         kernels.pointer(shared),
     )
     return shared
+
+
+@dataclass(frozen=True, slots=True)
+class HeadTable:
+    """Heads and their bits, hashed: names (0 for an empty slot) and bits, a power of two of slots; always: bits of ""."""
+
+    names: Array
+    bits: Array
+    always: int
+
+
+def head_table(by_head: Mapping[str, int]) -> HeadTable:
+    """The table for `bits_of`. by_head: folded head -> bits."""
+    room = 1 << max(4, (2 * len(by_head)).bit_length())
+    names, bits = np.zeros(room, np.uint64), np.zeros(room, np.uint64)
+    for head, held in by_head.items():
+        if head:
+            name = xxhash.xxh64_intdigest(head.encode("utf-32-le", "surrogatepass")) or 1
+            slot = name & (room - 1)
+            while names[slot]:
+                slot = (slot + 1) & (room - 1)
+            names[slot], bits[slot] = name, held
+    return HeadTable(names, bits, by_head.get("", 0))
+
+
+def bits_of(texts: pl.Series, table: HeadTable) -> Array:
+    """For each text the bits of all heads of the table that it begins with, as signed 64-bit integers."""
+    library = _library()
+    text, offsets = kernels.text_buffers(texts)
+    found = np.zeros(len(texts), np.uint64)
+    library.winnow_heads.restype = None
+    library.winnow_heads(
+        *map(kernels.pointer, (kernels.character_table(r"\p{L}"), heads.fold_table(), text, offsets)),
+        ctypes.c_int64(len(texts)),
+        *map(kernels.pointer, (table.names, table.bits)),
+        ctypes.c_int64(len(table.names)),
+        ctypes.c_int64(heads.HEAD_CHARS),
+        ctypes.c_uint64(table.always),
+        kernels.pointer(found),
+    )
+    return found.view(np.int64)
 
 
 def _library() -> ctypes.CDLL:

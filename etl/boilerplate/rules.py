@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -31,8 +31,9 @@ import numpy as np
 import polars as pl
 import yaml
 
+from etl.boilerplate import native
 from etl.boilerplate.captions import repeated_captions
-from etl.boilerplate.heads import ANYTHING, HEAD, folded, heads_of
+from etl.boilerplate.heads import ANYTHING, HEAD, folded, known_heads, pack
 from etl.boilerplate.lines import MARKS, split_lines
 from etl.errors import ConfigError
 
@@ -152,7 +153,7 @@ class Pass:
     heads: frozenset[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: the head table is made when it is first asked for
 class RuleSet:
     """Families made ready to run.
 
@@ -168,6 +169,11 @@ class RuleSet:
     needs: tuple[str, ...]
     members: Mapping[int, str]
     by_head: Mapping[str, int]
+
+    @cached_property
+    def head_table(self) -> native.HeadTable:
+        """`by_head` as the kernel takes it."""
+        return native.head_table(self.by_head)
 
 
 _THREAD: Final = ThreadPoolExecutor(1, thread_name_prefix="rules")
@@ -418,12 +424,10 @@ def _with_heads(keys: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
     """`keys` with `passes`: the bits of the passes that a line which begins like this can match."""
     if all(one.heads is None for one in ruleset.passes):
         return keys.with_columns(passes=pl.lit(-1, dtype=pl.Int64))
-    head = pl.col("key").str.extract(HEAD, 0).fill_null("")
-    keys = keys.with_columns(head=head)
-    distinct = keys["head"].unique()
-    # Dictionary look-ups for a batch's distinct heads: some thousands.
-    bits = pl.Series([_passes_of(text, ruleset.by_head) for text in distinct], dtype=pl.Int64)
-    return keys.join(pl.DataFrame({"head": distinct, "passes": bits}), on="head", how="left").drop("head")
+    if native.available():
+        return keys.with_columns(passes=pl.Series(native.bits_of(keys["key"], ruleset.head_table)))
+    heads = keys["key"].str.extract(HEAD, 0).fill_null("").to_list()
+    return keys.with_columns(passes=pl.Series([_passes_of(head, ruleset.by_head) for head in heads], dtype=pl.Int64))
 
 
 def _passes_of(head: str, by_head: Mapping[str, int]) -> int:
@@ -686,9 +690,14 @@ _Kind = tuple[str, bool, bool, int]
 """at, other, whether something is known of how a match begins, max_chars."""
 
 
-@lru_cache(maxsize=4096)
 def _heads(pattern: str) -> frozenset[str]:
-    return heads_of(pattern.translate(_AS_WRITTEN))
+    return known_heads(pattern.translate(_AS_WRITTEN))
+
+
+def pack_heads(ruleset: RuleSet) -> bytes:
+    """How the matches of the rule set's patterns can begin, as the package keeps it for its own rules (see heads.py)."""
+    patterns = (pattern for rule in ruleset.rules if rule.reach != "match" for _, pattern in rule.patterns)
+    return pack(pattern.translate(_AS_WRITTEN) for pattern in patterns)
 
 
 def _rank(rule: Rule) -> int:
