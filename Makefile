@@ -8,7 +8,9 @@ UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 # Start-up is timed as users have it: with Python's compiled files kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check lint types contracts bench airflow lock clean
+DATA ?= ../shared/data
+
+.PHONY: help setup demo test check lint types contracts bench quality airflow lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -48,6 +50,9 @@ contracts: $(READY)
 
 bench: $(READY)  ## time the whole job and the I/O floor on a generated corpus (DOCS=20000)
 	$(BIN)/python benchmarks/run.py
+
+quality: $(READY)  ## score every track on the labelled pages, where they are there (DATA=../shared/data)
+	@$(BIN)/python benchmarks/quality.py --data $(DATA)
 
 airflow: $(READY)  ## start a local Airflow with the DAG on 127.0.0.1
 	$(BIN)/python -m etl.airflow.standalone
