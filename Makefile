@@ -8,7 +8,9 @@ UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 # Start-up is timed as users have it: with Python's compiled files kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check lint types contracts bench heads airflow lock clean
+DATA ?= ../shared/data
+
+.PHONY: help setup demo test check lint types contracts bench heads quality airflow lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -51,6 +53,9 @@ bench: $(READY)  ## time the whole job and the I/O floor on a generated corpus (
 
 heads: $(READY)  ## write anew what is kept of the rules' patterns (a minute; after a pattern changed)
 	$(BIN)/python benchmarks/pack_heads.py
+
+quality: $(READY)  ## score every track on the labelled pages, where they are there (DATA=../shared/data)
+	@$(BIN)/python benchmarks/quality.py --data $(DATA)
 
 airflow: $(READY)  ## start a local Airflow with the DAG on 127.0.0.1
 	$(BIN)/python -m etl.airflow.standalone

@@ -1,11 +1,14 @@
 """Rebuild the line model's weights from the labelled pages, and print what unseen sites get.
 
-    train_line_model.py --data ../shared/data [--out FILE] [--no-cross-validation]
+    train_line_model.py --data ../shared/data [--more FOLDER]... [--out FILE] [--folds FOLDER] [--no-cross-validation]
 
 DATA holds text_track.dev.jsonl.gz (pages with labelled lines) and html_weak.dev/ (pages without; their labels are made
-here, from what three settings of trafilatura agree on). Pages of the source `wad` are never trained on. Every page is
-trained on several times: as it is, as a careful scraper saved it, with a random part of its chrome, and its article
-alone, whole and cut short. The same data gives the same bytes.
+here, from what three settings of trafilatura agree on). A FOLDER of `--more` holds other HTML pages, labelled in the same
+way. Pages of the source `wad` are never trained on. Every page is trained on several times: as it is, as a careful
+scraper saved it, with a random part of its chrome, its article alone, whole and cut short, and with strange chrome
+between its lines; besides pages of unrelated sentences, so that prose counts even where it has no thread. What a site's
+other pages say, and what rules and metadata say, is computed as the product computes it. The same data gives the same
+bytes. With --folds, the weights that never saw a fold's sites are kept for benchmarks/cross_validate.py.
 
 Needs catboost besides the project's own dependencies; the product needs neither it nor this script.
 """
@@ -22,8 +25,9 @@ import re
 import tempfile
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +35,16 @@ import numpy.typing as npt
 import polars as pl
 import xxhash
 
-from etl.boilerplate import features, model
+from etl import config, settings
+from etl.boilerplate import features, model, strip, templates
+from etl.boilerplate.lines import LINES
+from etl.engine.local import LocalEngine
 
 PACKAGED = Path(model.__file__).with_name("weights") / model.WEIGHTS
 UNSEEN = "wad"  # the source that is for evaluation alone
 FOLDS = 5
 THREADS = 2  # fixed: the order of CatBoost's sums, and so the last bits, may depend on it
-FIRST = {"iterations": 100, "learning_rate": 0.12}
+FIRST = {"iterations": 100, "learning_rate": 0.13}
 SECOND = {"iterations": 150, "learning_rate": 0.1}
 DEPTH = 6
 L2 = 8.0
@@ -46,11 +53,36 @@ BORDERS = 64
 OTHER_SCRIPT = 0.3  # share of pages trained on a second time in a made-up script: a third without case, the rest also
 # without spaces; scripts that the labelled pages lack
 SITE_DROPPED = 0.5  # share of pages trained on without what the site's other pages say
-WEIGHT_OF_KIND = {"full": 1.0, "light": 1.0, "thin": 1.0, "article": 4.0, "part": 2.0}
+URL_DROPPED = 0.3  # and without their address, which tells the title
+WEIGHT_OF_KIND = {
+    "full": 1.0,
+    "light": 1.0,
+    "thin": 1.0,
+    "article": 4.0,
+    "part": 2.0,
+    "mixed": 1.6,
+    "strewn": 1.6,
+}
+WEIGHT_AS_SCORED = {
+    "full": 1.0,
+    "light": 1.0,
+    "thin": 0.6,
+    "article": 0.6,
+    "part": 0.4,
+    "mixed": 0.2,
+    "strewn": 0.2,
+}
 WEIGHT_OF_SILVER = 0.7
 BY_LENGTH = 0.8  # part of a page's weight that goes by the length of its lines; 0.5 is 0.003 of F1 worse
+MOST_CHROME = 3.0  # a page's boilerplate weighs at most this many times its article
+FAR_FROM_TEXT = 8  # boilerplate lines farther than this from the article are thinned out, the rest weigh for them
+FAR_KEPT = 0.25
+MADE_PAGES = 500  # pages of unrelated prose, and as many articles strewn with chrome
 SILVER_TEXT = 200  # characters of agreed main text that a page must have for its silver labels to count
+SMALLEST_PAGE = 3000  # characters of HTML; less is no real page
 AGREED_SHORT = 25  # a shorter line must be a whole line of an extractor's output, not just occur in it
+LEXICON_SIZE = 130  # only lines shorter than this teach what words say
+LEXICON_SITES = 4  # a word on fewer sites says nothing; and this many sites of the mean are added to each word
 
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
@@ -60,8 +92,9 @@ Floats = npt.NDArray[np.float32]
 class Page:
     """One page as one scraper saved it. labels: m main, b boilerplate, t title, d second copy, ? unknown.
 
-    kind: full, light, thin (part of the chrome), article (its main lines alone), part (a part of those).
-    gold: the article as labelled, empty where there is none. seen: other pages of the site with the same line.
+    kind: full, light, thin (part of the chrome), article (its main lines alone), part (a part of those), strewn (those
+    with strange chrome between), mixed (main lines of many pages). gold: the article as labelled, empty where there is
+    none. seen: other pages of the site with the same line. fold: the fold of the site.
     """
 
     kind: str
@@ -74,11 +107,15 @@ class Page:
     titles: tuple[str, ...] = ()
     seen: tuple[int, ...] = ()
     site_pages: int = 0
+    url: str = ""
+    fold: int = 0
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data", type=Path, default=Path("../shared/data"))
+    arguments.add_argument("--more", type=Path, action="append", default=[], help="a folder of HTML pages")
+    arguments.add_argument("--folds", type=Path, help="keep the weights of each fold in this folder")
     arguments.add_argument("--out", type=Path, default=PACKAGED, help="where the weights go (the package)")
     arguments.add_argument("--no-cross-validation", action="store_true", help="only make the weights: half the time")
     arguments.add_argument(
@@ -87,10 +124,11 @@ def main() -> None:
     options = arguments.parse_args()
     logging.disable(logging.WARNING)
     pages = read_pages(options.data)
-    training = training_pages(pages, silver_pages(options.data))
+    silver = evidence([*silver_pages(options.data), *(page for folder in options.more for page in more_pages(folder))])
+    training = training_pages(pages, silver)
     print(f"{len(pages)} pages read, {len(training)} to train on", flush=True)
     held_out = [] if options.no_cross_validation else pages
-    weights_file, scores = train(training, held_out)
+    weights_file, scores = train(training, held_out, folds=options.folds)
     options.out.write_bytes(weights_file)
     print(f"{options.out}: {len(weights_file)} bytes, xxh3_128 {xxhash.xxh3_128_hexdigest(weights_file)}")
     if held_out:
@@ -106,28 +144,15 @@ def read_pages(data: Path) -> list[Page]:
     with gzip.open(data / "text_track.dev.jsonl.gz", "rt", encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
     for kind, lines, labels in (("full", "lines", "labels"), ("light", "light_lines", "light_labels")):
-        made = [
-            _page(
-                kind,
-                r["src"],
-                r["site"],
-                r["lang"],
-                r[lines],
-                r[labels],
-                gold=r["gold_body"],
-                titles=tuple(r["titles"]),
-            )
-            for r in records
-        ]
-        pages += with_site(made)
+        pages += evidence([_labelled(kind, r, r[lines], r[labels], r["gold_body"]) for r in records])
     articles = [(r, r["gold"].split("\n")) for r in records]
-    pages += with_site(
-        [
-            _page("article", r["src"], r["site"], r["lang"], lines, "m" * len(lines), gold=r["gold"])
-            for r, lines in articles
-        ]
-    )  # with a site like the others, lest an unknown site come to mean a clean page
-    return pages
+    # with a site like the others, lest an unknown site come to mean a clean page
+    return pages + evidence([_labelled("article", r, lines, "m" * len(lines), r["gold"]) for r, lines in articles])
+
+
+def _labelled(kind: str, r: dict[str, object], lines: Sequence[str], labels: Sequence[str], gold: str) -> Page:
+    about = {"gold": gold, "titles": tuple(r["titles"]), "url": r["url"] or ""}
+    return _page(kind, r["src"], r["site"], r["lang"], lines, labels, **about)
 
 
 def _page(
@@ -135,40 +160,83 @@ def _page(
 ) -> Page:
     visible = [n for n, line in enumerate(lines) if line.strip("\u200b\ufeff\u200e\u200f\xad \t\r\xa0\u3000")]
     return replace(
-        Page(kind, source, site, lang, tuple(lines[n] for n in visible), "".join(labels[n] for n in visible)), **more
+        Page(kind, source, site, lang, tuple(lines[n] for n in visible), "".join(labels[n] for n in visible)),
+        fold=fold_of(site),
+        **more,
     )
 
 
-def with_site(pages: list[Page]) -> list[Page]:
-    """`pages` with what the other pages of each site say of their lines."""
-    holding: dict[str, Counter[str]] = defaultdict(Counter)
-    number = Counter(page.site for page in pages)
+def evidence(pages: list[Page]) -> list[Page]:
+    """`pages` with what the other pages of each site say of their lines, counted as the product counts."""
+    lines = table(pages)
+    docs = pl.DataFrame(
+        {"doc": range(len(pages)), "key": range(len(pages)), "site": [page.site for page in pages]}
+    ).cast({"doc": pl.UInt32, "key": pl.Int64})
+    seen, held = templates.page_evidence(lines, docs, run_key="")
+    script = resources.files("etl.boilerplate").joinpath("templates.sql").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        views = {"pages": seen.to_arrow(), "page_lines": held.to_arrow()}
+        views["params"] = templates.params(config.Templates(), run_key="").to_arrow()
+        made = {name: Path(folder) / name for name in ("site_lines", "site_pages")}
+        LocalEngine().sql(script, views=views, outputs=made, temp=Path(folder))
+        told = templates.add_evidence(
+            lines.select(LINES.names()), docs, *(pl.read_parquet(path) for path in made.values())
+        )
+    result, at = [], 0
     for page in pages:
-        holding[page.site].update({line.strip() for line in page.lines})
-    return [
-        replace(p, seen=tuple(holding[p.site][line.strip()] - 1 for line in p.lines), site_pages=number[p.site])
-        for p in pages
-    ]
+        rows = told[at : at + len(page.lines)]
+        at += len(page.lines)
+        known = int(rows["site_pages"][0]) if len(rows) else 0
+        result.append(replace(page, seen=tuple(rows["site_near"].to_list()), site_pages=known))
+    return result
 
 
 def silver_pages(data: Path) -> list[Page]:
     """Pages of html_weak.dev with labels that three settings of trafilatura agree on, checked against known segments."""
-    import trafilatura
-
     made = []
     with (data / "html_weak.dev" / "index.jsonl").open(encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
     for r in records:
         raw = gzip.decompress((data / "html_weak.dev" / r["html"]).read_bytes()).decode("utf-8", "replace")
         lines = list(visible_lines(raw))
-        texts = [
-            trafilatura.extract(raw, include_comments=False, favor_precision=precise, favor_recall=generous) or ""
-            for precise, generous in ((True, False), (False, False), (False, True))
-        ]
-        labels = silver_labels(lines, texts, present=r["present"], absent=r["absent"])
+        labels = silver_labels(lines, _extracted(raw), present=r["present"], absent=r["absent"])
         if labels:
             made.append(_page("full", "silver", r["site"], "", lines, labels))
-    return with_site(made)
+    return made
+
+
+def more_pages(folder: Path) -> list[Page]:
+    """HTML pages below `folder`, labelled by what three settings of trafilatura agree on.
+
+    A page's site is its name, up to "--"; of pages named source.html the name of their folder, without a number at its
+    end, and an article in expected.html beside it must agree too.
+    """
+    made = []
+    for path in sorted(folder.rglob("*.html")):
+        raw = path.read_text(encoding="utf-8", errors="replace")
+        if path.name == "expected.html" or len(raw) < SMALLEST_PAGE:
+            continue
+        by_folder = path.name == "source.html"
+        site = path.parent.name.rstrip("-0123456789") if by_folder else path.stem.split("--")[0].removeprefix("www.")
+        texts = _extracted(raw)
+        beside = path.with_name("expected.html")
+        if by_folder and beside.exists():
+            texts.append("\n".join(visible_lines(beside.read_text(encoding="utf-8"))))
+        lines = list(visible_lines(raw))
+        labels = silver_labels(lines, texts, present=(), absent=())
+        if labels:
+            made.append(_page("full", "silver", site, "", lines, labels))
+    return made
+
+
+def _extracted(raw: str) -> list[str]:
+    """The main text of a page by three settings of trafilatura."""
+    import trafilatura
+
+    return [
+        trafilatura.extract(raw, include_comments=False, favor_precision=precise, favor_recall=generous) or ""
+        for precise, generous in ((True, False), (False, False), (False, True))
+    ]
 
 
 def silver_labels(lines: Sequence[str], texts: Sequence[str], *, present: Sequence[str], absent: Sequence[str]) -> str:
@@ -314,12 +382,54 @@ def training_pages(pages: Sequence[Page], silver: Sequence[Page]) -> list[Page]:
         if page.kind == "article" and len(page.lines) >= 4:
             low = rng.randint(0, len(page.lines) // 2)
             made.append(_rows(page, range(low, rng.randint(low + 2, len(page.lines))), "part"))
+    made += _made_pages(known, rng)
     for page in tuple(made):
         chance = rng.random()
         if chance < OTHER_SCRIPT:
             written = _without_case if chance < OTHER_SCRIPT / 3 else _without_spaces
-            made.append(replace(page, lines=tuple(written(line) for line in page.lines)))
-    return [replace(p, seen=(), site_pages=0) if rng.random() < SITE_DROPPED else p for p in made if p.lines]
+            made.append(replace(page, lines=tuple(written(line) for line in page.lines), url="", lang="made"))
+    made = [replace(p, seen=(), site_pages=0) if rng.random() < SITE_DROPPED else p for p in made if p.lines]
+    return [replace(p, url="") if rng.random() < URL_DROPPED else p for p in made]
+
+
+def _made_pages(known: Sequence[Page], rng: random.Random) -> list[Page]:
+    """Pages of unrelated prose with a few lines of chrome, and articles strewn with chrome; each from one fold's pages."""
+    prose: dict[int, list[str]] = defaultdict(list)
+    chrome: dict[int, list[str]] = defaultdict(list)
+    for page in known:
+        if page.kind in ("full", "article"):
+            for line, label in zip(page.lines, page.labels, strict=True):
+                if label == "m" and len(line) >= 50 and line.rstrip()[-1:] in '.!?"”’)':
+                    prose[page.fold].append(line)
+                elif label == "b" and len(line) < 70 and page.source != "silver":
+                    chrome[page.fold].append(line)
+    made = []
+    for number in range(MADE_PAGES):
+        fold = number % FOLDS
+        size = min(60, max(3, int(rng.lognormvariate(2.6, 0.8))))
+        rows = [(rng.choice(prose[fold]), "m") for _ in range(size)]
+        _strew(rows, chrome[fold], rng, rng.randint(1, 4) if rng.random() < 0.7 else 0)
+        rows += [(rng.choice(chrome[fold]), "b") for _ in range(rng.randint(1, 7) if rng.random() < 0.3 else 0)]
+        made.append(_of_rows(Page("mixed", "made", f"made {fold}", "", (), "", fold=fold), rows))
+    articles = [page for page in known if page.kind == "article" and len(page.lines) >= 3]
+    for _ in range(MADE_PAGES):
+        page = rng.choice(articles)
+        rows = list(zip(page.lines, page.labels, strict=True))
+        if rng.random() < 0.5:
+            low = rng.randint(0, len(rows) // 2)
+            rows = rows[low : low + max(3, rng.randint(2, 40))]
+        _strew(rows, chrome[page.fold], rng, rng.randint(1, 8))
+        made.append(_of_rows(replace(page, kind="strewn", seen=(), site_pages=0), rows))
+    return made
+
+
+def _strew(rows: list[tuple[str, str]], chrome: Sequence[str], rng: random.Random, number: int) -> None:
+    for _ in range(number):
+        rows.insert(rng.choice((0, len(rows), rng.randint(0, len(rows)))), (rng.choice(chrome), "b"))
+
+
+def _of_rows(page: Page, rows: Sequence[tuple[str, str]]) -> Page:
+    return replace(page, lines=tuple(line for line, _ in rows), labels="".join(label for _, label in rows))
 
 
 def _without_case(line: str) -> str:
@@ -371,87 +481,189 @@ def _thinned(labels: str, rng: random.Random) -> list[int]:
 
 
 def table(pages: Sequence[Page]) -> pl.DataFrame:
-    """The lines of `pages`, as the model takes them."""
+    """The lines of `pages`, as the product's steps take them."""
     sizes = np.array([len(page.lines) for page in pages], np.int64)
     seen = [n for page in pages for n in (page.seen or (0,) * len(page.lines))]
-    return pl.DataFrame(
+    lines = pl.DataFrame(
         {
             "doc": np.repeat(np.arange(len(pages), dtype=np.uint32), sizes),
             "line": np.concatenate([np.arange(size, dtype=np.uint32) for size in (*sizes.tolist(), 0)]),
             "text": [line for page in pages for line in page.lines],
-            "site_seen": np.array(seen, np.uint32),
+            "site": [page.site for page in pages for _ in page.lines],
+            "site_near": np.array(seen, np.uint32),
             "site_pages": np.repeat(np.array([page.site_pages for page in pages], np.uint32), sizes),
         }
     )
+    chars = pl.col("text").str.len_chars()
+    return lines.with_columns(end=((chars + 1).cum_sum().over("doc") - 1).cast(pl.UInt32)).with_columns(
+        start=(pl.col("end") - chars).cast(pl.UInt32)
+    )
+
+
+def with_hits(lines: pl.DataFrame, pages: Sequence[Page]) -> pl.DataFrame:
+    """`lines` with the column `hit`: what rules, captions and metadata say of each, as in the product."""
+    ruleset = settings.parse(settings.read_files(None), {}).rules
+    hits = [pl.Series([], dtype=pl.UInt8)]
+    for low in range(0, len(pages), BATCH_PAGES):
+        part = pages[low : low + BATCH_PAGES]
+        batch = lines.filter(pl.col("doc").is_between(low, low + len(part) - 1)).with_columns(pl.col("doc") - low)
+        docs = pl.DataFrame(
+            {"doc": range(len(part)), "url": [page.url or None for page in part], "site": [page.site for page in part]}
+        )
+        docs = docs.with_columns(pl.lit(None, kind).alias(name) for name, kind in UNTOLD.items())
+        certain, _, _ = strip.certain_marks(
+            batch, docs.cast({"doc": pl.UInt32, "url": pl.String}), ruleset, config.Boilerplate()
+        )
+        hits.append(strip.hits(batch, certain, ruleset))
+    return lines.with_columns(hit=pl.concat(hits))
+
+
+BATCH_PAGES = 500
+UNTOLD = {"title": pl.String(), "authors": pl.List(pl.String()), "published_at": pl.Datetime("us", "UTC")}
 
 
 def weights(pages: Sequence[Page], size: Doubles) -> Doubles:
-    """How much each line counts: a page as the root of its number of lines, shared out by length and by line."""
+    """How much each line counts: the mean of two views.
+
+    In one a page counts as the root of its number of lines, shared out by length and by line. In the other all pages
+    count alike and a line by its share of the article's length, as the shingle scores have it.
+    """
     page = np.repeat(np.arange(len(pages)), [len(p.lines) for p in pages])
+    label = np.frombuffer("".join(p.labels for p in pages).encode(), np.uint8)
+    counted, chrome = np.isin(label, list(b"mbd")), np.isin(label, list(b"bd"))
     lines = np.bincount(page, minlength=len(pages)).astype(np.float64)
     length = np.minimum(size, 1500.0) + 10
+    silver = np.array([WEIGHT_OF_SILVER if p.source == "silver" else 1.0 for p in pages])
+    of_page = silver * np.array([WEIGHT_OF_KIND[p.kind] for p in pages])
     share = BY_LENGTH * length / np.bincount(page, weights=length)[page] + (1 - BY_LENGTH) / lines[page]
-    of_page = np.array([WEIGHT_OF_KIND[p.kind] * (WEIGHT_OF_SILVER if p.source == "silver" else 1.0) for p in pages])
-    counted = np.array([label not in "t?" for p in pages for label in p.labels])
-    return 10 * share * (of_page * np.sqrt(lines))[page] * counted
+    by_page = share * (of_page * np.sqrt(lines))[page] * counted
+    article = np.maximum(np.bincount(page, weights=length * (counted & ~chrome), minlength=len(pages)), 400.0)
+    around = np.bincount(page, weights=length * chrome, minlength=len(pages))
+    cap = np.minimum(1.0, MOST_CHROME * article / np.maximum(around, 1))
+    made = np.array([0.7 if p.lang == "made" else 1.0 for p in pages])
+    of_page = silver * made * np.array([WEIGHT_AS_SCORED[p.kind] for p in pages])
+    as_scored = length / article[page] * np.where(chrome, cap[page], 1.0) * of_page[page] * counted
+    return by_page / by_page.mean() + as_scored / as_scored.mean()
 
 
-def train(training: Sequence[Page], held_out: Sequence[Page]) -> tuple[bytes, npt.NDArray[np.float32]]:
+def train(
+    training: Sequence[Page], held_out: Sequence[Page], *, folds: Path | None = None
+) -> tuple[bytes, npt.NDArray[np.float32]]:
     """The weights file; and the scores of `held_out` by models that were trained on no page of the same site.
 
-    The second forest learns from first scores of sites that the first forest hadn't seen, as it will meet them. Those
-    scores are made once: a fold's second forest never sees the fold's pages, but first scores that they had a part in.
+    The second forest learns from first scores of sites that the first forest hadn't seen, and all learn from words as
+    sites that had no part in the lexicon show them, for so they will meet them. The scores of the first pass are made
+    once: a fold's second forest never sees the fold's pages, but first scores that they had a part in.
     """
     taught, asked = _Table(training), _Table(held_out)
     seen = np.array([p.source != UNSEEN for p in held_out], bool)[asked.page]
+    lexicons = {fold: taught.lexicon(without=fold) for fold in range(-1, FOLDS)}
     names = features.FEATURE_NAMES
-    whole = _forest(taught.first, taught.target, taught.weight, names, FIRST)
-    once, asked_once = np.zeros(len(taught.fold)), _scores(whole, names, asked.first)
+    taught_first, asked_first = taught.first(lexicons), asked.first(lexicons, lambda: ~seen)
+    whole = _forest(taught_first, taught.target, taught.weight, names, FIRST)
+    once, asked_once = np.zeros(len(taught.fold)), _scores(whole, names, asked_first)
+    firsts = []
     for fold in range(FOLDS):
         out, asked_out = taught.fold == fold, seen & (asked.fold == fold)
-        forest = _forest(taught.first[~out], taught.target[~out], taught.weight[~out], names, FIRST)
-        once[out] = _scores(forest, names, taught.first[out])
-        asked_once[asked_out] = _scores(forest, names, asked.first[asked_out])
+        forest = _forest(taught_first[~out], taught.target[~out], taught.weight[~out], names, FIRST)
+        once[out] = _scores(forest, names, taught_first[out])
+        asked_once[asked_out] = _scores(forest, names, asked_first[asked_out])
+        firsts.append(forest)
     names = features.FEATURE_NAMES + features.SECOND_NAMES
-    both, asked_both = taught.both(once), asked.both(asked_once)
+    both, asked_both = taught.both(taught_first, once), asked.both(asked_first, asked_once)
     last = _forest(both, taught.target, taught.weight, names, SECOND)
     twice = _scores(last, names, asked_both)
     for fold in range(FOLDS if held_out else 0):
         out, asked_out = taught.fold == fold, seen & (asked.fold == fold)
         forest = _forest(both[~out], taught.target[~out], taught.weight[~out], names, SECOND)
         twice[asked_out] = _scores(forest, names, asked_both[asked_out])
-    return packed(whole, last), twice.astype(np.float32)
+        if folds is not None:
+            folds.mkdir(parents=True, exist_ok=True)
+            (folds / f"{fold}.xz").write_bytes(packed(firsts[fold], forest, lexicons[fold]))
+    return packed(whole, last, lexicons[-1]), twice.astype(np.float32)
 
 
 class _Table:
-    """The lines of some pages as the forests take them: features of the first pass, targets, weights, folds."""
+    """The lines of some pages as the forests take them: targets, weights, folds, and features on demand."""
 
     def __init__(self, pages: Sequence[Page]) -> None:
         sizes = np.array([len(p.lines) for p in pages], np.int64)
-        self.batches = [features.measure(batch) for batch in model.batches(table(pages))]
-        self.first = np.concatenate(
-            [features.first_features(batch) for batch in self.batches]
-            or [np.zeros((0, len(features.FEATURE_NAMES)), np.float32)]
-        )
+        self.pages = pages
+        self.batches = [features.measure(batch) for batch in model.batches(with_hits(table(pages), pages))]
         self.page = np.repeat(np.arange(len(pages)), sizes)
-        self.fold = np.array([fold_of(p.site) for p in pages], np.int64)[self.page]
-        self.target = np.array([label in "bd" for p in pages for label in p.labels], np.float64)
-        self.weight = weights(pages, np.concatenate([batch.size for batch in self.batches] or [np.zeros(0)]))
+        self.fold = np.array([p.fold for p in pages], np.int64)[self.page]
+        self.label = np.frombuffer("".join(p.labels for p in pages).encode(), np.uint8)
+        self.target = np.isin(self.label, list(b"bd")).astype(np.float64)
+        self.size = np.concatenate([batch.size for batch in self.batches] or [np.zeros(0)])
+        self.weight = weights(pages, self.size) * self._thinned() if pages else np.zeros(0)
 
-    def both(self, scores: Doubles) -> Floats:
+    def _spans(self) -> Iterator[tuple[slice, features.Measured]]:
+        at = 0
+        for batch in self.batches:
+            yield slice(at, at + len(batch.size)), batch
+            at += len(batch.size)
+
+    def _thinned(self) -> Doubles:
+        """What each line weighs when only some of those far from the article do."""
+        near = np.zeros(len(self.label), bool)
+        for span, batch in self._spans():
+            text = np.isin(self.label[span], list(b"mt"))
+            back, ahead = features._distances(text, batch.first, batch.last)
+            near[span] = text | (np.minimum(back, ahead) <= FAR_FROM_TEXT)
+        chosen = np.random.default_rng(3).random(len(near)) < FAR_KEPT
+        return np.where(near, 1.0, np.where(chosen, 1 / FAR_KEPT, 0.0))
+
+    def lexicon(self, *, without: int) -> features.Lexicon:
+        """What each word says: how much of a site's short lines with it are boilerplate, over the sites that have it."""
+        entries, sites, chrome = [], [], []
+        number = {site: n for n, site in enumerate(sorted({p.site for p in self.pages}))}
+        site_of = np.array([number[p.site] for p in self.pages])
+        real = np.array([p.kind in ("full", "light") and p.lang != "made" and p.fold != without for p in self.pages])
+        for span, batch in self._spans():
+            label, page = self.label[span], self.page[span]
+            line = batch.words.entry_line
+            asked = ((batch.size < LEXICON_SIZE) & np.isin(label, list(b"mbd")) & real[page])[line]
+            entries.append(batch.words.entry[asked].astype(np.int64))
+            sites.append(site_of[page[line[asked]]])
+            chrome.append(label[line[asked]] != ord("m"))
+        pair, back = np.unique(np.concatenate(entries) * len(number) + np.concatenate(sites), return_inverse=True)
+        share = np.bincount(back, weights=np.concatenate(chrome)) / np.bincount(back)
+        entry = pair // len(number)
+        slots = 1 << features.LEXICON_BITS
+        on_sites = np.bincount(entry, minlength=slots)
+        total = np.bincount(entry, weights=share, minlength=slots)
+        mean = total.sum() / max(1, on_sites.sum())
+        odds = np.clip((total + LEXICON_SITES * mean) / (on_sites + LEXICON_SITES), 0.005, 0.995)
+        says = np.log(odds / (1 - odds)) - np.log(mean / (1 - mean))
+        return np.where(on_sites >= LEXICON_SITES, np.clip(np.round(says * 16), -60, 60), 0).astype(np.int8)
+
+    def first(
+        self, lexicons: dict[int, features.Lexicon], whole: Callable[[], npt.NDArray[np.bool_]] | None = None
+    ) -> Floats:
+        """Features of the first pass, each line's words read by the lexicon without its fold (or by the `whole` one)."""
+        parts = [np.zeros((0, len(features.FEATURE_NAMES)), np.float32)]
+        by_whole = whole() if whole else np.zeros(len(self.fold), bool)
+        for span, batch in self._spans():
+            fold = np.where(by_whole[span], -1, self.fold[span])
+            words = batch.words
+            says = np.stack([lexicons[n] for n in range(-1, FOLDS)])[fold[words.entry_line] + 1, words.entry]
+            own = np.arange(len(says), dtype=np.int32)  # each word as an entry of its own
+            parts.append(features.first_features(replace(batch, words=replace(words, entry=own)), says))
+        return np.concatenate(parts)
+
+    def both(self, first: Floats, scores: Doubles) -> Floats:
         """Features of the second pass, given the first one's scores."""
-        ends = np.cumsum([len(batch.size) for batch in self.batches]).tolist()
-        parts = [
-            features.second_features(b, scores[e - len(b.size) : e]) for b, e in zip(self.batches, ends, strict=True)
-        ]
+        parts = [features.second_features(batch, scores[span]) for span, batch in self._spans()]
         return np.concatenate(
-            (self.first, np.concatenate(parts or [np.zeros((0, len(features.SECOND_NAMES)), np.float32)])), axis=1
+            (first, np.concatenate(parts or [np.zeros((0, len(features.SECOND_NAMES)), np.float32)])), axis=1
         )
 
 
-def packed(first: dict[str, object], second: dict[str, object]) -> bytes:
-    """Both forests as the file that the package holds."""
-    text = json.dumps({"first": first, "second": second}, separators=(",", ":"), ensure_ascii=True)
+def packed(first: dict[str, object], second: dict[str, object], lexicon: features.Lexicon) -> bytes:
+    """Both forests and the lexicon as the file that the package holds."""
+    known = np.flatnonzero(lexicon)
+    words = {"step": np.diff(known, prepend=0).tolist(), "says": lexicon[known].tolist()}
+    text = json.dumps({"first": first, "second": second, "lexicon": words}, separators=(",", ":"), ensure_ascii=True)
     return lzma.compress(text.encode(), preset=9)
 
 

@@ -57,16 +57,21 @@ class Templates:
     min_pages: distinct pages of one site a line must be on. min_pages_unknown_site: the same where no site is known.
     min_pages_long, min_share_long: the same for a line of long_chars or more, which looks like prose, and the share of
     the pages seen of its site it must be on: index pages repeat the first paragraph of an article.
+    min_pages_near, min_share_near: the same for a line that those pages show with other numbers.
     copy_share: two pages of a site that share this much of their long lines are copies of one article.
+    half_life_runs: a page counts half once so many later runs have seen pages.
     """
 
     enabled: bool = True
     min_pages: int = bounded(2, 2, 1_000_000)
     min_pages_long: int = bounded(3, 2, 1_000_000)
     min_pages_unknown_site: int = bounded(30, 2, 1_000_000)
+    min_pages_near: int = bounded(4, 2, 1_000_000)
+    min_share_near: float = bounded(0.2, 0.0, 1.0)
     min_share_long: float = bounded(0.1, 0.0, 1.0)
     long_chars: int = bounded(120, 20, 10_000)
     copy_share: float = bounded(0.4, 0.05, 1.0)
+    half_life_runs: int = bounded(60, 1, 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)

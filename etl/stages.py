@@ -81,6 +81,8 @@ FOUND: Final = pa.schema(
 DEDUP_TABLES: Final = fingerprint.TABLES
 """What `clean` leaves for barrier 2, a file a shard."""
 
+NAMED_SITES: Final = 20  # of those whose template has changed, in the log
+
 REASONS: Final = {
     "exact-document": "the same text as the document that stays",
     "excerpt": "part of the document that stays",
@@ -243,7 +245,7 @@ def prepare(work: str, shard: int) -> StageReport:
             docs = docs.with_columns(sites(docs).alias("site_key"))
             if "boilerplate" not in plan.skip and options.boilerplate.templates.enabled:
                 lines = split_lines(docs["text"])
-                seen, held = templates.page_evidence(lines, templates.line_keys(lines), _pages_of(docs))
+                seen, held = templates.page_evidence(lines, _pages_of(docs), run_key=plan.run_key)
                 pages.append(seen.to_arrow())
                 page_lines.append(held.to_arrow())
             write_batch(writer, docs.to_arrow().select(DOCS.names).cast(DOCS))
@@ -264,18 +266,24 @@ def count_templates(work: str, engine: LocalEngine) -> StageReport:
     """Barrier 1: which lines recur on the pages of a site, earlier runs included."""
     plan, started = load_plan(work), _clock()
     history = History(Path(plan.out), dataset.read_manifest(Path(plan.out))["runs"])
-    share = plan.settings.pipeline.boilerplate.templates.copy_share
+    limits = plan.settings.pipeline.boilerplate.templates
     rows = engine.sql(
         _sql("etl.boilerplate", "templates.sql"),
         views={
             "pages": plan.shard_files("pages") + history.state_files(plan.history, "pages"),
             "page_lines": plan.shard_files("page_lines") + history.state_files(plan.history, "page_lines"),
-            "params": pl.DataFrame({"copy_share": [share]}).to_arrow(),
+            "params": templates.params(limits, run_key=plan.run_key).to_arrow(),
         },
-        outputs={"site_lines": plan.work / "site_lines.parquet", "site_pages": plan.work / "site_pages.parquet"},
+        outputs={name: plan.work / f"{name}.parquet" for name in ("site_lines", "site_pages", "drifted_sites")},
         temp=plan.work,
     )
-    return _report(plan, _done("templates", {"site_lines": rows["site_lines"], "sites": rows["site_pages"]}, started))
+    counts = {"site_lines": rows["site_lines"], "sites": rows["site_pages"], "drifted_sites": rows["drifted_sites"]}
+    if counts["drifted_sites"]:
+        drifted = pl.read_parquet(plan.work / "drifted_sites.parquet")["site"].head(NAMED_SITES).to_list()
+        log.warning(
+            "templates: %d sites show few of their habitual lines: %s", counts["drifted_sites"], ", ".join(drifted)
+        )
+    return _report(plan, _done("templates", counts, started))
 
 
 def clean(work: str, shard: int) -> StageReport:
@@ -295,9 +303,7 @@ def clean(work: str, shard: int) -> StageReport:
             if "boilerplate" in plan.skip:
                 stripped = strip.nothing(lines, _described(docs))
             else:
-                lines = templates.add_evidence(
-                    lines, templates.line_keys(lines), _pages_of(docs), site_lines, site_pages
-                )
+                lines = templates.add_evidence(lines, _pages_of(docs), site_lines, site_pages)
                 stripped = strip.strip_boilerplate(lines, _described(docs), told.rules, told.pipeline.boilerplate)
             counts["lines"] += lines.height
             counts.update(stripped.marks["stage"].to_list())

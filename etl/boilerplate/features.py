@@ -25,9 +25,24 @@ STRETCH_COST: Final = 60.0  # what a line that isn't long takes from a stretch o
 FAR: Final = 250  # distances in lines are capped here
 ROOM: Final = 8  # slots in a page's vocabulary for each word on the page, at least half of it after rounding down
 MOST_SLOT_BITS: Final = 17
+LEXICON_BITS: Final = 17
+BLOCK_SIZE: Final = 40  # lines of this size or more that follow one another are a block
+MOST_WORDING: Final = 400.0
 BATCH_BYTES: Final = 1 << 17  # bytes of text looked up at a time, to stay in the cache: half the time of 1 << 21
 
+NO_HIT, RULED, TITLE, BYLINE, COMMENTS, RELATED, SHARING = range(7)
+"""What the column `hit` says of a line: no rule names it; or one does, or metadata, or a rule of a telling family."""
+
+HIT_OF_FAMILY: Final = {
+    "comments": COMMENTS,
+    "related": RELATED,
+    "share": SHARING,
+    "follow": SHARING,
+    "newsletter": SHARING,
+}
+
 Floats = npt.NDArray[np.float32]
+Lexicon = npt.NDArray[np.int8]
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -136,6 +151,40 @@ FEATURE_NAMES: Final[tuple[str, ...]] = (
     "share of the site's pages with this line",
     "other pages of the site seen",
     "lines around seen on the site",
+    "marked by a rule",
+    "kind of metadata",
+    "marked lines within 3",
+    "marked lines within 10",
+    "marked lines on the page",
+    "marked lines before",
+    "lines since a ruled line",
+    "lines to the next ruled line",
+    "lines since the title",
+    "lines to the title",
+    "lines since a byline or date",
+    "lines to the next byline or date",
+    "lines since a rule on comments",
+    "lines since a rule on related pages",
+    "lines since a rule on sharing",
+    "lines to the next rule on sharing",
+    "text of the block",
+    "text of the block against the largest",
+    "lines past the largest block",
+    "lines to the sentence stretch",
+    "lines past the sentence stretch",
+    "lines of the sentence stretch",
+    "wording",
+    "mean wording",
+    "wording most like boilerplate",
+    "wording most like text",
+    "share of words known",
+    "mean wording 2 above",
+    "mean wording 1 above",
+    "mean wording 1 below",
+    "mean wording 2 below",
+    "wording within 3",
+    "wording within 10",
+    "mean wording of the page",
 )
 
 SECOND_NAMES: Final[tuple[str, ...]] = (
@@ -188,10 +237,15 @@ SECOND_NAMES: Final[tuple[str, ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The words of all heads worth comparing: `slot` in the page's vocabulary, and the `line` (row) each stands in."""
+    """The words of all heads. Those worth comparing: `slot` in the page's vocabulary, and the `line` (row) each stands in.
+
+    entry, entry_line: for every word, its place in a lexicon and the line it stands in, in order of lines.
+    """
 
     slot: npt.NDArray[np.int64]
     line: npt.NDArray[np.int32]
+    entry: npt.NDArray[np.int32]
+    entry_line: npt.NDArray[np.int32]
     slots: int
 
 
@@ -209,17 +263,18 @@ class Measured:
     start: Doubles
     own: dict[str, npt.NDArray[np.float64]]
     words: Words
-    site_seen: Doubles
+    site_near: Doubles
     site_pages: Doubles
+    hit: npt.NDArray[np.uint8]
 
 
-def featurize(lines: pl.DataFrame) -> Floats:
+def featurize(lines: pl.DataFrame, lexicon: Lexicon) -> Floats:
     """Features of each line before any score is known, one column for each of FEATURE_NAMES.
 
-    lines: sorted by doc and line; site_seen and site_pages may be missing, which means nothing is known of the site; so
-    does an empty `site`.
+    lines: sorted by doc and line; site_near and site_pages may be missing, which means nothing is known of the site; so
+    does an empty `site`. `hit` may be missing: no rule names any line.
     """
-    return first_features(measure(lines))
+    return first_features(measure(lines), lexicon)
 
 
 def measure(lines: pl.DataFrame) -> Measured:
@@ -276,13 +331,17 @@ def measure(lines: pl.DataFrame) -> Measured:
         start=counts.pop("start"),
         own=own,
         words=words,
-        site_seen=seen,
+        site_near=seen,
         site_pages=pages,
+        hit=lines["hit"].to_numpy() if "hit" in lines.columns else np.zeros(n, np.uint8),
     )
 
 
-def first_features(measured: Measured) -> Floats:
-    """Features of the first pass, shape (lines, len(FEATURE_NAMES)), column by column in memory."""
+def first_features(measured: Measured, lexicon: Lexicon) -> Floats:
+    """Features of the first pass, shape (lines, len(FEATURE_NAMES)), column by column in memory.
+
+    lexicon: for each of 1 << LEXICON_BITS entries, how much a word speaks for boilerplate, in 1/16 of log odds; 0 unknown.
+    """
     columns = dict(measured.own)
     first, last, size, ends = measured.first, measured.last, measured.size, measured.ends
     n = len(size)
@@ -365,12 +424,102 @@ def first_features(measured: Measured) -> Floats:
     mean = _window(first, last, 4)
     columns["shared words within 4"] = mean(np.floor(shared * 64))
 
-    columns["pages of the site with this line"] = measured.site_seen
-    columns["share of the site's pages with this line"] = measured.site_seen / np.maximum(measured.site_pages, 1)
+    columns["pages of the site with this line"] = measured.site_near
+    columns["share of the site's pages with this line"] = measured.site_near / np.maximum(measured.site_pages, 1)
     columns["other pages of the site seen"] = np.clip(measured.site_pages - 1, 0, 3)
-    seen = np.where(measured.site_pages > 0, np.minimum(measured.site_seen, 2), 0)
+    seen = np.where(measured.site_pages > 0, np.minimum(measured.site_near, 2), 0)
     columns["lines around seen on the site"] = _window(first, last, 4)(seen)
+    columns.update(_around_hits(measured.hit, first, last))
+    columns.update(_blocks(size, first, last))
+    columns.update(
+        _stretch("sentence stretch", np.where((size >= 60) & ends, np.minimum(size, 400.0), -25.0), first, last)
+    )
+    columns.update(_wording(measured, lexicon))
     return _matrix(columns, FEATURE_NAMES)
+
+
+def _around_hits(hit: npt.NDArray[np.uint8], first: Ints, last: Ints) -> dict[str, Doubles]:
+    """Where a line stands to the lines that rules and metadata name."""
+    columns: dict[str, Doubles] = {}
+    marked = (hit != NO_HIT).astype(np.float64)
+    columns["marked by a rule"] = marked
+    columns["kind of metadata"] = np.where(hit == TITLE, 1.0, np.where(hit == BYLINE, 2.0, 0.0))
+    columns["marked lines within 3"] = _window(first, last, 3)(marked)
+    columns["marked lines within 10"] = _window(first, last, 10)(marked)
+    total, through = sums(marked, first, last)
+    columns["marked lines on the page"] = total
+    columns["marked lines before"] = through - marked
+    for since, ahead, which in (
+        ("lines since a ruled line", "lines to the next ruled line", (hit == RULED) | (hit >= COMMENTS)),
+        ("lines since the title", "lines to the title", hit == TITLE),
+        ("lines since a byline or date", "lines to the next byline or date", hit == BYLINE),
+        ("lines since a rule on comments", "", hit == COMMENTS),
+        ("lines since a rule on related pages", "", hit == RELATED),
+        ("lines since a rule on sharing", "lines to the next rule on sharing", hit == SHARING),
+    ):
+        back, to = _distances(which, first, last)
+        columns[since] = back
+        if ahead:
+            columns[ahead] = to
+    return columns
+
+
+def _blocks(size: Doubles, first: Ints, last: Ints) -> dict[str, Doubles]:
+    """How large the block is that a line is in, and where the line stands to the largest block of its page."""
+    n = len(size)
+    in_block = size >= BLOCK_SIZE
+    at = np.arange(n)
+    if not n:
+        return dict.fromkeys(
+            ("text of the block", "text of the block against the largest", "lines past the largest block"), np.zeros(0)
+        )
+    starts = np.flatnonzero(np.concatenate(([True], (in_block[1:] != in_block[:-1]) | (first[1:] != first[:-1]))))
+    text = np.repeat(np.add.reduceat(np.where(in_block, size, 0.0), starts), np.diff(np.append(starts, n)))
+    pages = np.flatnonzero(at == first)
+    lengths = np.diff(np.append(pages, n))
+    largest = np.repeat(np.maximum.reduceat(text, pages), lengths)
+    begin = np.repeat(np.minimum.reduceat(np.where(text == largest, at, n), pages), lengths)
+    return {
+        "text of the block": text,
+        "text of the block against the largest": text / np.maximum(largest, 1),
+        "lines past the largest block": np.clip(at - begin, -FAR, FAR).astype(np.float64),
+    }
+
+
+def _wording(measured: Measured, lexicon: Lexicon) -> dict[str, Doubles]:
+    """What the words of a line and of the lines around it say by themselves."""
+    first, last = measured.first, measured.last
+    n = len(measured.size)
+    says = lexicon[measured.words.entry].astype(np.float64)
+    bounds = np.searchsorted(measured.words.entry_line, np.arange(n + 1))
+    words = np.diff(bounds).astype(np.float64)
+    padded = np.append(says, 0.0)  # reduceat wants every start to be inside
+    some = words > 0
+    total, most, least = np.zeros(n), np.zeros(n), np.zeros(n)
+    if some.any():
+        starts = bounds[:-1][some]
+        total[some] = np.add.reduceat(padded, starts)
+        most[some] = np.maximum(np.maximum.reduceat(padded, starts), 0.0)
+        least[some] = np.minimum(np.minimum.reduceat(padded, starts), 0.0)
+    known = np.bincount(measured.words.entry_line[says != 0], minlength=n)
+    mean = total / np.maximum(words, 1)
+    rounded = np.floor(mean * 16)
+    capped = np.clip(total, -MOST_WORDING, MOST_WORDING)
+    page, _ = sums(rounded, first, last)
+    columns = {
+        "wording": total,
+        "mean wording": mean,
+        "wording most like boilerplate": most,
+        "wording most like text": least,
+        "share of words known": known / np.maximum(words, 1),
+    }
+    for step in (-2, -1, 1, 2):
+        side = f"{abs(step)} {'above' if step < 0 else 'below'}"
+        columns[f"mean wording {side}"] = _neighbour(rounded, step, first, last)
+    columns["wording within 3"] = _window(first, last, 3)(capped)
+    columns["wording within 10"] = _window(first, last, 10)(capped)
+    columns["mean wording of the page"] = page / (last - first)
+    return columns
 
 
 def second_features(measured: Measured, scores: npt.NDArray[np.float64]) -> Floats:
@@ -615,6 +764,8 @@ def _read_heads(heads: pl.Series, page: Ints, starts: Ints) -> tuple[dict[str, D
     counts = {name: np.zeros(n) for name in names}
     keys: list[npt.NDArray[np.uint64]] = []
     rows: list[npt.NDArray[np.int32]] = []
+    entry_lines: list[npt.NDArray[np.int32]] = []
+    entries: list[npt.NDArray[np.int32]] = []
     closed = (heads + "\n").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     offsets = np.frombuffer(closed.buffers()[1], np.int64)[closed.offset : closed.offset + n + 1]
     data = np.frombuffer(closed.buffers()[2], np.uint8) if n else np.zeros(0, np.uint8)
@@ -622,24 +773,35 @@ def _read_heads(heads: pl.Series, page: Ints, starts: Ints) -> tuple[dict[str, D
     while low < n:
         high = max(low + 1, int(np.searchsorted(offsets, offsets[low] + BATCH_BYTES, side="right")) - 1)
         text = data[offsets[low] : offsets[high]]
-        key, row = _read_batch(text, offsets[low : high + 1] - offsets[low], counts, low)
-        keys.append(key)
-        rows.append(row)
+        key, row, long_enough = _read_batch(text, offsets[low : high + 1] - offsets[low], counts, low)
+        entries.append((key >> np.uint64(64 - LEXICON_BITS)).astype(np.int32))
+        entry_lines.append(row)
+        keys.append(key[long_enough])
+        rows.append(row[long_enough])
         low = high
     if not keys:
-        return counts, Words(slot=np.zeros(0, np.int64), line=np.zeros(0, np.int32), slots=1)
+        return counts, Words(
+            slot=np.zeros(0, np.int64),
+            line=np.zeros(0, np.int32),
+            entry=np.zeros(0, np.int32),
+            entry_line=np.zeros(0, np.int32),
+            slots=1,
+        )
     row = np.concatenate(rows)
     of_page = page[row]
     count = np.bincount(of_page, minlength=len(starts))
     bits = np.clip(np.frexp(count.astype(np.float64) * ROOM)[1] - 1, 1, MOST_SLOT_BITS)
     base = np.concatenate(([0], np.cumsum(1 << bits)))
-    slot = (np.concatenate(keys) >> (64 - bits).astype(np.uint64)[of_page]).astype(np.int64) + base[of_page]
-    return counts, Words(slot=slot, line=row, slots=int(base[-1]))
+    key = np.concatenate(keys)
+    slot = (key >> (64 - bits).astype(np.uint64)[of_page]).astype(np.int64) + base[of_page]
+    return counts, Words(
+        slot=slot, line=row, entry=np.concatenate(entries), entry_line=np.concatenate(entry_lines), slots=int(base[-1])
+    )
 
 
 def _read_batch(
     text: Bytes, offsets: Ints, counts: dict[str, Doubles], low: int
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32], Bools]:
     """Fill in `counts` for the lines of `text`, and return the key and line of each word."""
     size = len(text)
     buffer = np.concatenate((text, _PADDING))
@@ -681,8 +843,10 @@ def _read_batch(
     per_line = np.diff(np.searchsorted(han_at, offsets))
     counts["words"][here] = np.maximum(in_line, 1) + per_line // 2
     lead = buffer[word_start]
-    chosen = np.flatnonzero((letters >= 4) & ~((lead >= _HAN_FIRST) & (lead <= _HAN_LAST)))
+    long_enough = letters >= 4
+    chosen = np.flatnonzero(~((lead >= _HAN_FIRST) & (lead <= _HAN_LAST)))
     word_start, length, line = word_start[chosen], length[chosen], line[chosen]
+    long_enough = long_enough[chosen]
     if len(han_at):  # a word is then a character and the next one: six bytes, if the line has as many left
         han_line = np.repeat(np.arange(n, dtype=np.int32), per_line)
         left = offsets[han_line + 1] - 1 - han_at
@@ -690,8 +854,9 @@ def _read_batch(
         word_start = np.concatenate((word_start, pairs_at))
         length = np.concatenate((length, np.full(len(pairs_at), 6)))
         line = np.concatenate((line, han_line))
+        long_enough = np.concatenate((long_enough, np.ones(len(pairs_at), bool)))
         order = np.argsort(line, kind="stable")
-        word_start, length, line = word_start[order], length[order], line[order]
+        word_start, length, line, long_enough = word_start[order], length[order], line[order], long_enough[order]
     eight = np.ndarray((size + 16,), np.dtype("<u8"), buffer=buffer, strides=(1,))
     spaces = np.uint64(0x2020202020202020)
     key = (eight[word_start] | spaces) & _KEEP_BYTES[np.minimum(length, 8)]
@@ -700,14 +865,14 @@ def _read_batch(
         0x9E3779B97F4A7C15
     )
     key *= np.uint64(0xD6E8FEB86659FD93)
-    return key, line + np.int32(low)
+    return key, line + np.int32(low), long_enough
 
 
 def _site(lines: pl.DataFrame) -> tuple[Doubles, Doubles]:
     """What is known of the site of each line: nothing without the columns, or where `site` is empty."""
-    if not {"site_seen", "site_pages"} <= set(lines.columns):
+    if not {"site_near", "site_pages"} <= set(lines.columns):
         return np.zeros(lines.height), np.zeros(lines.height)
-    seen, pages = (lines[name].to_numpy().astype(np.float64) for name in ("site_seen", "site_pages"))
+    seen, pages = (lines[name].to_numpy().astype(np.float64) for name in ("site_near", "site_pages"))
     if "site" in lines.columns:
         unknown = (lines["site"].fill_null("") == "").to_numpy()
         seen[unknown] = pages[unknown] = 0.0

@@ -619,6 +619,7 @@ TITLE_CHARS_SLACK: Final = 3  # a repeat below the head may differ by a space or
 CANDIDATES: Final = 80  # lines above the body that can be its title
 TITLE_POINTS_MIN: Final = 3.5  # weaker guesses are dropped: 0.4 % of the right ones, near half of those without one
 STANDFIRST_MARGIN: Final = 0.75  # points by which a standfirst may beat the title above it
+LEAD_REST_CHARS: Final = 15  # what is left of a title without its lead must be a title
 STEM_CHARS: Final = 5
 BODY_LINE_CHARS: Final = (
     400  # of each of the first BODY_LINES lines of the body, which a title's words are looked for in
@@ -933,6 +934,7 @@ def _choose(rows: pl.DataFrame) -> pl.DataFrame:
         .sort(["doc", "lead", "idx"], descending=[False, True, False])
         .unique("doc", keep="first", maintain_order=True)
     )
+    best = _without_lead(best, rows)
     many = pl.col("parts").list.len() > 1
     most = pl.col("parts").list.slice(0, pl.col("parts").list.len() - 1)
     title = (
@@ -983,6 +985,29 @@ def _choose(rows: pl.DataFrame) -> pl.DataFrame:
     return (
         pl.concat([best.drop("key"), again]).select(pl.col(name).cast(kind) for name, kind in TOLD.items()).sort("row")
     )
+
+
+def _without_lead(best: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """`best`, but a line that ends with another candidate's whole text gives way to it, if that stands below it.
+
+    What stands before it is where the page is ("Home / News / …", "Introduction: …"), often glued on without a space.
+    """
+    shorter = (
+        best.filter(~pl.col("own_suffix"))
+        .select("doc", longer="key", old="row", above="idx", slug_longer="slug")
+        .join(rows.filter(pl.col("key").str.len_chars() >= LEAD_REST_CHARS), on="doc", maintain_order="left")
+        .filter(
+            pl.col("longer").str.ends_with(pl.col("key"))
+            & (pl.col("longer").str.len_chars() > pl.col("key").str.len_chars())
+            & (pl.col("idx") > pl.col("above"))
+            & (pl.col("slug") >= pl.col("slug_longer"))
+        )
+        .sort(["doc", "idx"])
+        .sort(pl.col("key").str.len_chars(), descending=True, maintain_order=True)
+        .unique("doc", keep="first", maintain_order=True)
+    )
+    rest = best.join(shorter.select(row="old"), on="row", how="anti", maintain_order="left")
+    return pl.concat([rest, shorter.select(best.columns)]).sort("doc")
 
 
 def _host(docs: pl.DataFrame) -> pl.Expr:

@@ -59,10 +59,14 @@ class Forest:
 
 @dataclass(frozen=True, slots=True)
 class LineModel:
-    """Both passes. The second reads the first's features, then the ones of `features.SECOND_NAMES`."""
+    """Both passes. The second reads the first's features, then the ones of `features.SECOND_NAMES`.
+
+    lexicon: what single words say, for `features.first_features`.
+    """
 
     first: Forest
     second: Forest
+    lexicon: features.Lexicon
 
 
 @functools.cache
@@ -78,7 +82,15 @@ def loads(packed: bytes) -> LineModel:
     return LineModel(
         first=forest(raw["first"], features.FEATURE_NAMES),
         second=forest(raw["second"], features.FEATURE_NAMES + features.SECOND_NAMES),
+        lexicon=lexicon(raw["lexicon"]),
     )
+
+
+def lexicon(raw: Mapping[str, Sequence[int]]) -> features.Lexicon:
+    """The lexicon in `raw`: how far each known entry lies after the one before, and what it says."""
+    table = np.zeros(1 << features.LEXICON_BITS, np.int8)
+    table[np.cumsum(np.array(raw["step"], np.int64))] = raw["says"]
+    return table
 
 
 def score(lines: pl.DataFrame, *, model: LineModel | None = None) -> Floats:
@@ -181,7 +193,7 @@ class _Scored:
 
 def _scored(batch: pl.DataFrame, model: LineModel) -> _Scored:
     measured = features.measure(batch)
-    first = features.first_features(measured)
+    first = features.first_features(measured, model.lexicon)
     once = probability(log_odds(model.first, first))
     both = np.concatenate((first.T, features.second_features(measured, once).T)).T  # columns stay whole in memory
     twice = probability(log_odds(model.second, both))
@@ -303,6 +315,14 @@ PHRASES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         "how often its site shows it",
         ("pages of the site", "other pages of the site", "share of the site", "lines around seen"),
     ),
+    ("its words and those around it", ("wording", "mean wording", "share of words known")),
+    (
+        "lines around that rules name",
+        (
+            *("marked", "kind of metadata", "lines since a rule", "lines to the next rule", "lines since the title"),
+            *("lines to the title", "lines since a byline", "lines to the next byline"),
+        ),
+    ),
     ("much of the page is boilerplate", ("mean score of the page", "surely dropped", "share of lines surely")),
     ("its neighbours score as boilerplate", ("score ", "mean score", "own score")),
     (
@@ -324,6 +344,8 @@ PHRASES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         (
             *("lines since a", "lines to the next", "run of long"),
             *("lines to the long", "lines past the long", "lines of the long"),
+            *("lines to the sentence", "lines past the sentence", "lines of the sentence"),
+            *("text of the block", "lines past the largest"),
         ),
     ),
     (

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
-from etl.boilerplate import metadata, model, rules, templates
+from etl.boilerplate import features, metadata, model, rules, templates
 from etl.boilerplate.lines import LINES, MARKS
 from etl.config import Boilerplate
 
@@ -33,29 +34,58 @@ def strip_boilerplate(
     docs: doc, title, site, authors, published_at and url as the input gave them. Where two steps mark a line the first
     one's reason stands: metadata, rules, code rules, templates, model. A `keep` rule shields a line from the last two.
     """
-    if options.metadata:
-        title_marks, found = metadata.extract(lines, docs)
-    else:
-        title_marks, found = MARKS.to_frame(), docs.select("doc", "title", "site", "authors", "published_at")
-    ruled, shielded = rules.judge_lines(lines, ruleset)
-    certain: list[tuple[str, pl.DataFrame]] = [("metadata", title_marks), ("rules", ruled)]
-    if options.captions:
-        certain.append(("captions", rules.apply_code_rules(lines)))
+    staged, shielded, found = certain_marks(lines, docs, ruleset, options)
+    told = hits(lines, staged, ruleset)
     if options.templates.enabled:
-        certain.append(("templates", _unshielded(templates.mark_templates(lines, options.templates), shielded)))
-    staged = [_stage(marks, name) for name, marks in certain]
+        staged.append(_stage(_unshielded(templates.mark_templates(lines, options.templates), shielded), "templates"))
     if options.model.enabled:
         decided = [marks.filter(unit="line").select("doc", "line") for marks in staged]
         settled = pl.concat([*decided, shielded.select("doc", "line")]).unique().with_columns(settled=pl.lit(True))
         asked = lines.join(settled, on=["doc", "line"], how="left", maintain_order="left")
         cuts = model.mark(
-            asked.with_columns(pl.col("settled").fill_null(False)),
+            asked.with_columns(pl.col("settled").fill_null(False), hit=told),
             threshold=options.model.threshold,
             clean_threshold=options.model.clean_threshold,
         )
         staged.append(_stage(cuts, "model"))
     marks = _one_decision_a_line(pl.concat(staged))
     return Stripped(marks, found, _left(lines, marks))
+
+
+def certain_marks(
+    lines: pl.DataFrame, docs: pl.DataFrame, ruleset: rules.RuleSet, options: Boilerplate
+) -> tuple[list[pl.DataFrame], pl.DataFrame, pl.DataFrame]:
+    """The marks of metadata, rules and captions, each with its stage; the lines that rules shield; and what was found."""
+    if options.metadata:
+        title_marks, found = metadata.extract(lines, docs)
+    else:
+        title_marks, found = MARKS.to_frame(), docs.select("doc", "title", "site", "authors", "published_at")
+    ruled, shielded = rules.judge_lines(lines, ruleset)
+    staged = [_stage(title_marks, "metadata"), _stage(ruled, "rules")]
+    if options.captions:
+        staged.append(_stage(rules.apply_code_rules(lines), "captions"))
+    return staged, shielded, found
+
+
+def hits(lines: pl.DataFrame, staged: Sequence[pl.DataFrame], ruleset: rules.RuleSet) -> pl.Series:
+    """What the marks of `certain_marks` say of each of `lines`, as the line model's features want it."""
+    families = {rule.id: features.HIT_OF_FAMILY.get(rule.family, features.RULED) for rule in ruleset.rules}
+    told = (
+        pl.concat(staged)
+        .filter(pl.col("unit") == "line")
+        .unique(["doc", "line"], keep="first", maintain_order=True)
+        .select(
+            "doc",
+            "line",
+            hit=pl.when(pl.col("stage") != "metadata")
+            .then(pl.col("rule").replace_strict(families, default=features.RULED, return_dtype=pl.UInt8))
+            .when(pl.col("rule").str.contains("title"))
+            .then(features.TITLE)
+            .otherwise(features.BYLINE)
+            .cast(pl.UInt8),
+        )
+    )
+    return lines.join(told, on=["doc", "line"], how="left", maintain_order="left")["hit"].fill_null(features.NO_HIT)
 
 
 def nothing(lines: pl.DataFrame, docs: pl.DataFrame) -> Stripped:

@@ -13,9 +13,10 @@ import xxhash
 from etl.boilerplate.lines import MARKS
 from etl.config import Templates
 
-PAGES: Final = pl.Schema({"site": pl.String, "doc": pl.Int64, "mass": pl.Int64})
+PAGES: Final = pl.Schema({"site": pl.String, "doc": pl.Int64, "mass": pl.Int64, "run": pl.String})
 PAGE_LINES: Final = pl.Schema({"site": pl.String, "doc": pl.Int64, "line": pl.Int64, "weight": pl.Int32})
 SITE_LINES: Final = pl.Schema({"site": pl.String, "line": pl.Int64, "pages": pl.Int64})
+DRIFTED_SITES: Final = pl.Schema({"site": pl.String, "habits": pl.Int64, "kept": pl.Int64})
 SITE_PAGES: Final = pl.Schema({"site": pl.String, "pages": pl.Int64})
 TABLES: Final = {"pages": PAGES, "page_lines": PAGE_LINES}
 """What `prepare` leaves for barrier 1."""
@@ -23,7 +24,13 @@ TABLES: Final = {"pages": PAGES, "page_lines": PAGE_LINES}
 TEXT_LINE_CHARS: Final = 60  # shorter lines are furniture more often than text: they don't say whose copy a page is
 TEXT_PAGE_CHARS: Final = 200  # a page with less than this in such lines is judged by all its lines
 
+NUMBER: Final = r"\d+(?:[.,:/]\d+)*"
+WORDS: Final = (
+    r"\p{L}\P{L}*\p{L}\P{L}*\p{L}\P{L}*\p{L}|\p{Han}.*\p{Han}"  # four letters, or two where a letter is a word
+)
+
 SITE_RULE: Final = "site-template"
+NEAR_RULE: Final = "site-template-near"
 UNKNOWN_SITE_RULE: Final = "corpus-template"
 
 
@@ -40,12 +47,26 @@ def line_keys(lines: pl.DataFrame) -> pl.Series:
     )
 
 
-def page_evidence(lines: pl.DataFrame, keys: pl.Series, docs: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(pages, page_lines) that a batch contributes to the counts.
+def near_keys(lines: pl.DataFrame, keys: pl.Series) -> pl.Series:
+    """`keys`, but lines with words that differ in numbers alone (a date, a time, a count) have one key in common.
+
+    That key is no line's own. A line of numbers keeps its key: rows of a table say something.
+    """
+    text = lines["text"]
+    numbered = (text.str.contains(r"\d") & text.str.contains(WORDS)).arg_true()
+    near = lines[numbered].select(pl.col("text").str.replace_all(NUMBER, "\x00"))
+    return keys.clone().scatter(numbered, line_keys(near))  # scatter writes in place
+
+
+def page_evidence(lines: pl.DataFrame, docs: pl.DataFrame, *, run_key: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(pages, page_lines) that a batch contributes to the counts. A line with numbers counts twice, as it is and without.
 
     docs: doc (as in lines), key (a signed 64-bit name of the document, the same in every run) and site ("" if unknown).
     """
     chars = pl.col("end") - pl.col("start")
+    keys = line_keys(lines)
+    near = near_keys(lines, keys)
+    known = docs.lazy().select("doc", "site", key=pl.col("key"))
     by_line = (
         lines.lazy()
         .select("doc", chars.cast(pl.Int32).alias("chars"))
@@ -54,39 +75,75 @@ def page_evidence(lines: pl.DataFrame, keys: pl.Series, docs: pl.DataFrame) -> t
         .with_columns(long=pl.when(pl.col("chars") >= TEXT_LINE_CHARS).then("chars").otherwise(0))
         .with_columns(long_mass=pl.col("long").sum().over("doc"))
         .with_columns(weight=pl.when(pl.col("long_mass") >= TEXT_PAGE_CHARS).then("long").otherwise("chars"))
-        .join(docs.lazy().select("doc", "site", key=pl.col("key")), on="doc", how="inner", maintain_order="left")
+        .join(known, on="doc", how="inner", maintain_order="left")
         .select("site", pl.col("key").alias("doc"), "line", "weight")
         .collect()
     )
-    pages = by_line.group_by("site", "doc").agg(mass=pl.col("weight").sum().cast(pl.Int64)).sort("site", "doc")
-    return pages.select(PAGES.names()), by_line.select(PAGE_LINES.names()).sort("site", "doc", "line")
+    numbered = (
+        lines.lazy()
+        .select("doc", line=near)
+        .filter(near != keys)
+        .unique(maintain_order=True)
+        .join(known, on="doc", how="inner", maintain_order="left")
+        .select("site", pl.col("key").alias("doc"), "line", weight=pl.lit(0, pl.Int32))
+        .collect()
+    )
+    pages = (
+        by_line.group_by("site", "doc")
+        .agg(mass=pl.col("weight").sum().cast(pl.Int64), run=pl.lit(run_key))
+        .sort("site", "doc")
+    )
+    return pages.select(PAGES.names()), pl.concat([by_line, numbered]).select(PAGE_LINES.names()).sort(
+        "site", "doc", "line"
+    )
+
+
+def params(limits: Templates, *, run_key: str) -> pl.DataFrame:
+    """The table `params` of templates.sql."""
+    return pl.DataFrame(
+        {"copy_share": [limits.copy_share], "half_life_runs": [float(limits.half_life_runs)], "run": [run_key]}
+    )
 
 
 def add_evidence(
-    lines: pl.DataFrame, keys: pl.Series, docs: pl.DataFrame, site_lines: pl.DataFrame, site_pages: pl.DataFrame
+    lines: pl.DataFrame, docs: pl.DataFrame, site_lines: pl.DataFrame, site_pages: pl.DataFrame
 ) -> pl.DataFrame:
-    """`lines` with `site`, `site_seen` (other groups of pages of the site with this line) and `site_pages`."""
+    """`lines` with `site` and what other groups of its pages say.
+
+    site_seen: groups with this line. site_near: groups with it or one that differs in numbers alone. site_pages: groups.
+    """
+    keys = line_keys(lines)
+    counts = site_lines.lazy().select("site", "line", seen=pl.col("pages") - 1)
     return (
         lines.lazy()
-        .with_columns(key=keys)
+        .with_columns(key=keys, near_key=near_keys(lines, keys))
         .join(docs.lazy().select("doc", "site"), on="doc", how="left", maintain_order="left")
         .join(
-            site_lines.lazy().select("site", key=pl.col("line"), site_seen=pl.col("pages") - 1),
+            counts.rename({"line": "key", "seen": "site_seen"}),
             on=["site", "key"],
+            how="left",
+            maintain_order="left",
+        )
+        .join(
+            counts.rename({"line": "near_key", "seen": "site_near"}),
+            on=["site", "near_key"],
             how="left",
             maintain_order="left",
         )
         .join(site_pages.lazy().select("site", site_pages="pages"), on="site", how="left", maintain_order="left")
         .with_columns(
-            pl.col("site_seen").fill_null(0).cast(pl.UInt32), pl.col("site_pages").fill_null(1).cast(pl.UInt32)
+            pl.col("site_seen", "site_near").fill_null(0).cast(pl.UInt32),
+            pl.col("site_pages").fill_null(1).cast(pl.UInt32),
         )
-        .drop("key")
+        .drop("key", "near_key")
         .collect()
     )
 
 
 def mark_templates(lines: pl.DataFrame, limits: Templates) -> pl.DataFrame:
     """Marks on lines that enough other pages of their site show. `lines` carry the columns of `add_evidence`.
+
+    A line that others show with other numbers (a date, a count of comments) needs more of them, and a share of the site.
 
     A page whose text lines would mostly go is a page that the site repeats, not a template: its long lines stay.
     """
@@ -101,10 +158,19 @@ def mark_templates(lines: pl.DataFrame, limits: Templates) -> pl.DataFrame:
         .then((seen >= limits.min_pages_long) & (seen >= limits.min_share_long * pl.col("site_pages")))
         .otherwise(seen >= limits.min_pages)
     )
+    near = pl.col("site_near") + 1
+    enough_near = (
+        known
+        & (chars < TEXT_LINE_CHARS)
+        & (near >= limits.min_pages_near)
+        & (near >= limits.min_share_near * pl.col("site_pages"))
+    )
+    exact = enough & (pl.col("site_seen") > 0)
+    pages = pl.when(exact).then(seen).otherwise(near)
     long_mass = pl.when(chars >= TEXT_LINE_CHARS).then(chars).otherwise(0)
     return (
         lines.lazy()
-        .with_columns(go=enough & (pl.col("site_seen") > 0), long_mass=long_mass)
+        .with_columns(go=exact | enough_near, long_mass=long_mass)
         .with_columns(
             body=pl.col("long_mass").sum().over("doc"),
             body_gone=pl.when("go").then("long_mass").otherwise(0).sum().over("doc"),
@@ -116,16 +182,21 @@ def mark_templates(lines: pl.DataFrame, limits: Templates) -> pl.DataFrame:
             "start",
             "end",
             unit=pl.lit("line"),
-            rule=pl.when(known).then(pl.lit(SITE_RULE)).otherwise(pl.lit(UNKNOWN_SITE_RULE)),
-            score=(1 - 1 / seen).cast(pl.Float32),
+            rule=pl.when(~known)
+            .then(pl.lit(UNKNOWN_SITE_RULE))
+            .when(exact)
+            .then(pl.lit(SITE_RULE))
+            .otherwise(pl.lit(NEAR_RULE)),
+            score=(1 - 1 / pages).cast(pl.Float32),
             # not pl.format: Polars 2.1 panics where a piece of a stream has no rows
             reason=pl.concat_str(
                 pl.lit("on "),
-                seen.cast(pl.String),
+                pages.cast(pl.String),
                 pl.lit(" of "),
                 pl.col("site_pages").cast(pl.String),
                 pl.lit(" pages seen of "),
                 pl.when(known).then("site").otherwise(pl.lit("no known site")),
+                pl.when(exact).then(pl.lit("")).otherwise(pl.lit(", numbers aside")),
             ),
         )
         .collect()

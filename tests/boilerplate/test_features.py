@@ -14,13 +14,19 @@ from etl.boilerplate.lines import split_lines
 PROSE = "The council met on Tuesday to decide whether the old bridge should be closed to lorries until the repairs are done."
 
 
+NO_LEXICON = np.zeros(1 << features.LEXICON_BITS, np.int8)
+
+
+def featurize(lines: pl.DataFrame) -> features.Floats:
+    """Features of `lines` where no word is known."""
+    return features.featurize(lines, NO_LEXICON)
+
+
 def column(pages: list[str], name: str) -> list[float]:
     """The feature `name` of every line of `pages`."""
     return [
         float(x)
-        for x in features.featurize(split_lines(pl.Series(pages, dtype=pl.String)))[
-            :, features.FEATURE_NAMES.index(name)
-        ]
+        for x in featurize(split_lines(pl.Series(pages, dtype=pl.String)))[:, features.FEATURE_NAMES.index(name)]
     ]
 
 
@@ -68,7 +74,7 @@ def test_every_feature_has_its_own_name() -> None:
 
 
 def test_no_lines_give_an_empty_matrix_with_all_columns() -> None:
-    assert features.featurize(split_lines(pl.Series([], dtype=pl.String))).shape == (0, len(features.FEATURE_NAMES))
+    assert featurize(split_lines(pl.Series([], dtype=pl.String))).shape == (0, len(features.FEATURE_NAMES))
 
 
 def test_a_line_that_shares_its_words_with_the_article_is_told_from_one_that_does_not() -> None:
@@ -100,22 +106,22 @@ def test_the_stretch_of_long_lines_is_found_between_the_chrome() -> None:
 
 def test_blank_lines_change_nothing() -> None:
     lines = ["Home", PROSE, "Share", PROSE]
-    close, loose = (features.featurize(split_lines(pl.Series([gap.join(lines)]))) for gap in ("\n", "\n\n \n"))
+    close, loose = (featurize(split_lines(pl.Series([gap.join(lines)]))) for gap in ("\n", "\n\n \n"))
     assert np.array_equal(close, loose)
 
 
 def test_site_columns_may_be_missing_and_then_say_nothing() -> None:
     lines = split_lines(pl.Series([f"Home\n{PROSE}"]))
-    empty = lines.with_columns(site_seen=pl.lit(0, pl.UInt32), site_pages=pl.lit(0, pl.UInt32))
-    assert np.array_equal(features.featurize(lines), features.featurize(empty))
-    seen = features.featurize(lines.with_columns(site_seen=pl.lit(3, pl.UInt32), site_pages=pl.lit(4, pl.UInt32)))
+    empty = lines.with_columns(site_near=pl.lit(0, pl.UInt32), site_pages=pl.lit(0, pl.UInt32))
+    assert np.array_equal(featurize(lines), featurize(empty))
+    seen = featurize(lines.with_columns(site_near=pl.lit(3, pl.UInt32), site_pages=pl.lit(4, pl.UInt32)))
     assert seen[0, features.FEATURE_NAMES.index("share of the site's pages with this line")] == 0.75
 
 
 def test_pages_of_no_known_site_tell_nothing_about_each_other() -> None:
     lines = split_lines(pl.Series([f"Home\n{PROSE}"]))
-    counted = lines.with_columns(site=pl.lit(""), site_seen=pl.lit(900, pl.UInt32), site_pages=pl.lit(1000, pl.UInt32))
-    assert np.array_equal(features.featurize(counted), features.featurize(lines))
+    counted = lines.with_columns(site=pl.lit(""), site_near=pl.lit(900, pl.UInt32), site_pages=pl.lit(1000, pl.UInt32))
+    assert np.array_equal(featurize(counted), featurize(lines))
 
 
 PAGES = st.lists(
@@ -131,8 +137,8 @@ PAGES = st.lists(
 @given(PAGES)
 def test_a_page_has_the_same_features_alone_and_among_others(pages: list[str]) -> None:
     together = split_lines(pl.Series(pages))
-    alone = [features.featurize(split_lines(pl.Series([page]))) for page in pages]
-    assert np.array_equal(features.featurize(together), np.concatenate(alone))
+    alone = [featurize(split_lines(pl.Series([page]))) for page in pages]
+    assert np.array_equal(featurize(together), np.concatenate(alone))
 
 
 @settings(max_examples=60, deadline=None)
@@ -141,7 +147,7 @@ def test_all_features_are_finite(pages: list[str]) -> None:
     lines = split_lines(pl.Series(pages))
     measured = features.measure(lines)
     scores = np.linspace(0, 1, lines.height)
-    assert np.isfinite(features.first_features(measured)).all()
+    assert np.isfinite(features.first_features(measured, NO_LEXICON)).all()
     assert np.isfinite(features.second_features(measured, scores)).all()
 
 
@@ -151,6 +157,52 @@ def test_a_line_longer_than_the_head_is_scaled_up() -> None:
 
 def test_a_batch_boundary_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = split_lines(pl.Series([f"Home\n{PROSE}\n新華社北京電\nShare", PROSE]))
-    whole = features.featurize(lines)
+    whole = featurize(lines)
     monkeypatch.setattr(features, "BATCH_BYTES", 8)
-    assert np.array_equal(features.featurize(lines), whole)
+    assert np.array_equal(featurize(lines), whole)
+
+
+def entry_of(word: str) -> int:
+    """The place of `word` in a lexicon."""
+    (entry,) = features.measure(split_lines(pl.Series([word]))).words.entry
+    return int(entry)
+
+
+def test_words_are_looked_up_in_the_lexicon_whatever_their_case() -> None:
+    lexicon = NO_LEXICON.copy()
+    lexicon[entry_of("share")], lexicon[entry_of("he")] = 32, -16
+    lines = split_lines(pl.Series(["Share SHARE now\nHe said so", "Nothing here"]))
+    told = features.featurize(lines, lexicon)
+    for name, expected in (
+        ("wording", [64, -16, 0]),
+        ("mean wording", [64 / 3, -16 / 3, 0]),
+        ("wording most like boilerplate", [32, 0, 0]),
+        ("wording most like text", [0, -16, 0]),
+        ("share of words known", [2 / 3, 1 / 3, 0]),
+        ("wording within 3", [24, 24, 0]),
+    ):
+        assert told[:, features.FEATURE_NAMES.index(name)].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_hits_of_rules_and_metadata_are_seen_from_afar_but_not_over_the_edge_of_the_page() -> None:
+    lines = split_lines(pl.Series(["Title\nBy Ann\nText\nReply", "Text"])).with_columns(
+        hit=pl.Series([features.TITLE, features.BYLINE, 0, features.COMMENTS, 0], dtype=pl.UInt8)
+    )
+    told = featurize(lines)
+    far = features.FAR
+    for name, expected in (
+        ("marked by a rule", [1, 1, 0, 1, 0]),
+        ("kind of metadata", [1, 2, 0, 0, 0]),
+        ("lines since the title", [far, 1, 2, 3, far]),
+        ("lines to the next byline or date", [1, far, far, far, far]),
+        ("lines to the next ruled line", [3, 2, 1, far, far]),
+        ("lines since a rule on comments", [far, far, far, far, far]),
+        ("marked lines on the page", [3, 3, 3, 3, 0]),
+    ):
+        assert told[:, features.FEATURE_NAMES.index(name)].tolist() == expected
+
+
+def test_the_largest_block_is_the_one_with_most_text() -> None:
+    page = "\n".join(["Home", PROSE, "Menu", PROSE, PROSE, "Share"])
+    assert column([page], "lines past the largest block") == [-3, -2, -1, 0, 1, 2]
+    assert column([page], "text of the block against the largest") == [0, 0.5, 0, 1, 1, 0]

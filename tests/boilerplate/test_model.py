@@ -120,8 +120,9 @@ def test_the_weights_are_small_and_name_known_features() -> None:
 
 
 def test_the_parts_that_the_features_play_add_up_to_the_score() -> None:
-    forest = model.load().first
-    matrix = features.featurize(lines_of(PAGE))
+    trained = model.load()
+    forest = trained.first
+    matrix = features.featurize(lines_of(PAGE), trained.lexicon)
     groups = np.arange(len(forest.names))
     parts = model._contributions(forest, matrix, groups, len(groups)).sum(axis=0)
     base = forest.bias + forest.means[0].sum()
