@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
 
+from etl.dedup.state import RUN_NUMBERS, STATE
 from etl.history import FILES, History, write_state
+from etl.storage import write_parquet
 
 
 def history(out: Path, **seen: dict[str, str]) -> History:
@@ -43,3 +51,42 @@ def test_state_files_are_named_by_their_bytes_and_replaced(tmp_path: Path) -> No
     second = write_state(tmp_path, "t", [pa.table({"a": [2]})], pa.schema([("a", pa.int64())]))
     assert first.name != second.name
     assert [p.name for p in tmp_path.iterdir()] == [second.name]
+
+
+HASHES = st.integers(-(2**63), 2**63 - 1)
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.integers(1, 50), st.sampled_from(range(-40, 40))), max_size=60), max_size=4),
+    st.sets(st.one_of(st.sampled_from(range(-40, 40)), HASHES), max_size=30),
+    st.integers(1, 20),
+)
+def test_a_look_up_finds_the_rows_asked_for_and_no_others(
+    runs: list[list[tuple[int, int]]], wanted: set[int], rows_in_group: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        keys = [f"k{number}" for number in range(len(runs))]
+        expected = []
+        for run, (key, rows) in enumerate(zip(keys, runs, strict=True)):
+            bands = pl.DataFrame(rows, schema=STATE["bands"], orient="row").sort("h", "number")
+            path = out / "_state" / f"run={key}" / "bands-00000-x.parquet"
+            write_parquet(path, [bands.to_arrow()], bands.to_arrow().schema, row_group_rows=rows_in_group)
+            expected += [(number + (run - len(runs)) * RUN_NUMBERS, h) for number, h in rows if h in wanted]
+        known = history(out, **{key: {} for key in keys})
+        found = known.look_up(keys, "bands", "h", np.array(sorted(wanted), dtype=np.int64))
+        assert found.rows() == sorted(expected)
+        numbers = sorted({number for number, _ in expected})
+        again = known.look_up(keys, "bands", "number", np.array(numbers, dtype=np.int64))
+        assert set(found.rows()) <= set(again.rows()) and set(again["number"]) == set(numbers)
+
+
+def test_a_forgotten_folder_is_named_by_the_runs_that_hold_it(tmp_path: Path) -> None:
+    folder = tmp_path / "_state" / "run=k1"
+    folder.mkdir(parents=True)
+    sources = ["a/1", "ab/1", "b"]
+    files = pa.table({"source": sources, "sha256": ["x"] * 3, "bytes": [1] * 3}, schema=FILES)
+    write_state(folder, "files", [files], FILES)
+    known = replace(history(tmp_path, k1={}, k2={}), forgotten=("a", "c"))
+    assert known.remembered() == {"k1": ["a/1"]}
+    assert [source for source in sources if known.is_forgotten(source)] == ["a/1"]

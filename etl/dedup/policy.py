@@ -53,14 +53,14 @@ class DocumentPolicy:
     mode: Literal["remove", "annotate"] = "remove"
     near: bool = True
     near_min_words: int = bounded(20, 4, 100_000)
-    containment_min: float = bounded(0.33, 0.1, 1.0)
+    containment_min: float = bounded(0.36, 0.1, 1.0)
     containment_sure: float = bounded(0.75, 0.1, 1.0)
     common_sentence: int = bounded(5, 2, 1_000_000)
     rest_containment_min: float = bounded(0.25, 0.0, 1.0)
     numbers_min: float = bounded(0.75, 0.0, 1.0)
     short_words: int = bounded(120, 0, 100_000)
     names_min: float = bounded(0.5, 0.0, 1.0)
-    length_ratio_min: float = bounded(0.5, 0.1, 1.0)
+    length_ratio_min: float = bounded(0.45, 0.1, 1.0)
     excerpts: Literal["keep", "remove"] = "keep"
     excerpt_containment_min: float = bounded(0.7, 0.1, 1.0)
 
