@@ -38,6 +38,7 @@ from etl.boilerplate import language, strip, templates
 from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
 from etl.dedup import fingerprint, sentences
+from etl.dedup.pairs import near_across
 from etl.dedup.state import STATE, state_tables
 from etl.engine.local import LocalEngine
 from etl.errors import ConfigError, HeldError, OutdatedError, StageError
@@ -421,13 +422,20 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
     scripts = [_sql("etl.dedup", name) for name in ("documents.sql", "sentences.sql")]
     outputs = {
         name: plan.work / f"{name}.parquet"
-        for name in ("dropped_documents", "annotated_documents", "dropped_sentences", "numbered_documents")
+        for name in (
+            "dropped_documents",
+            "annotated_documents",
+            "dropped_sentences",
+            "numbered_documents",
+            "near_candidates",
+        )
     }
     rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work)
+    near = _judge_across(plan) if rows["near_candidates"] else 0
     counts = {
         "documents": rows["dropped_documents"],
         "annotated": rows["annotated_documents"],
-        "sentences": rows["dropped_sentences"],
+        "sentences": rows["dropped_sentences"] + near,
     }
     return _report(plan, _done("duplicates", counts, started))
 
@@ -613,6 +621,48 @@ def _duplicate_views(plan: Plan, history: History) -> dict[str, Sequence[Path] |
         sentences=_hashes(plan, "sentences", "key_hash"),
     )
     return views | {name: rows.to_arrow() for name, rows in known.items()}
+
+
+def _judge_across(plan: Plan) -> int:
+    """Judge barrier 2's candidates by their texts, and add the near-duplicates to dropped_sentences; how many they are."""
+    policy = plan.settings.dedup.sentence_dedup
+    path = plan.work / "dropped_sentences.parquet"
+    judged, candidates = pl.read_parquet(path), pl.read_parquet(plan.work / "near_candidates.parquet")
+    lengths = pl.concat([pl.read_parquet(p, columns=["doc", "n_chars"]) for p in plan.shard_files("fingerprints")])
+    mine = candidates.select("doc", "start_char", "end_char")
+    theirs = candidates.select(doc="kept_doc", start_char="kept_start", end_char="kept_end")
+    texts = _texts_of(plan, pl.concat([mine, theirs]).unique())
+    candidates = (
+        candidates.join(lengths, on="doc", how="left", maintain_order="left")
+        .join(texts, on=["doc", "start_char", "end_char"], how="left", maintain_order="left")
+        .join(
+            texts.rename({"doc": "kept_doc", "start_char": "kept_start", "end_char": "kept_end", "text": "kept_text"}),
+            on=["kept_doc", "kept_start", "kept_end"],
+            how="left",
+            maintain_order="left",
+        )
+    )
+    near = near_across(
+        candidates, judged, similarity_min=policy.near_similarity_min, max_share=policy.max_share
+    ).with_columns(action=pl.lit("annotate") if policy.mode == "annotate" else pl.col("action"))
+    every = pl.concat([judged, near]).sort("doc_id", "start_char")
+    write_parquet(path, [every.to_arrow()], every.to_arrow().schema)
+    return near.height
+
+
+def _texts_of(plan: Plan, spans: pl.DataFrame) -> pl.DataFrame:
+    """`spans` (doc, start_char, end_char) with their text, read from the repaired documents a batch at a time."""
+    found = []
+    for path in plan.shard_files("docs", "arrow"):
+        for table in read_batch_file(path, columns=["doc_id", "text"]):
+            docs = pl.from_arrow(table)
+            assert isinstance(docs, pl.DataFrame)
+            named = docs.select("text", doc=fingerprint.document_keys(docs["doc_id"]))
+            length = pl.col("end_char") - pl.col("start_char")
+            found.append(
+                spans.join(named, on="doc").with_columns(pl.col("text").str.slice(pl.col("start_char"), length))
+            )
+    return pl.concat(found)
 
 
 def _hashes(plan: Plan, table: str, column: str) -> npt.NDArray[np.int64]:

@@ -19,9 +19,10 @@ from etl.publish import dataset
 from etl.stages import history_of
 from tests.conftest import WORDS, Runner, files_of, read, record, story, write_jsonl
 
-CAUSAL = {"boilerplate.templates.enabled": "false"}
-"""Site templates look at all pages of a run, later ones too: one run sees more than its first day did. All other steps
-look at a document and at what came before it."""
+CAUSAL = {"boilerplate.templates.enabled": "false", "sentence_dedup.near_across": "false"}
+"""Site templates look at all pages of a run, later ones too: one run sees more than its first day did. And two days'
+sentences are compared by hash alone, a run's own by their texts too. All other steps look at a document and at what came
+before it."""
 
 Record = dict[str, Any]
 
@@ -291,3 +292,35 @@ def test_an_excerpt_is_an_annotation_by_default(tmp_path: Path, run: Runner) -> 
     rows = read(tmp_path / "out", "annotations").to_pylist()
     assert [(row["source_id"], row["rule"], row["text"]) for row in rows] == [("excerpt", "excerpt", None)]
     assert rows[0]["score"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("later", "goes"),
+    [
+        ("The city council approved the new budget for the old harbuor on Tuesday morning.", True),
+        ("UPDATE: The city council approved the new budget for the old harbour on Tuesday morning.", True),
+        ("The city council approved the new budget for the old harbour on Monday morning.", False),
+        ("The city council never approved the new budget for the old harbour on Tuesday morning.", False),
+        ("The city council rejected the new budget for the old harbour on Tuesday morning.", False),
+        ("“The city council approevd the new budget for the old harbour on Tuesday morning.”", False),
+    ],
+)
+def test_a_near_copy_of_another_documents_sentence_goes_and_names_it(
+    tmp_path: Path, run: Runner, later: str, goes: bool
+) -> None:
+    base = "The city council approved the new budget for the old harbour on Tuesday morning."
+    records = [
+        record(1, text="\n".join([story(1)[0], base, *story(1)[1:]])),
+        record(2, text="\n".join([*story(2), later]), date="2026-01-09"),
+    ]
+    raw = write_jsonl(tmp_path / "raw.jsonl", records)
+    run(raw, tmp_path / "out", skip=["boilerplate"])
+    documents = {row["source_id"]: row for row in read(tmp_path / "out", "documents").to_pylist()}
+    rows = [row for row in read(tmp_path / "out", "removals").to_pylist() if row["unit"] == "sentence"]
+    assert [row["text"].strip() for row in rows] == ([later] if goes else [])
+    assert (later in documents["r2"]["text"]) != goes and base in documents["r1"]["text"]
+    if goes:
+        assert rows[0]["rule"] == "near-sentence" and rows[0]["kept_doc_id"] == documents["r1"]["doc_id"]
+        assert rows[0]["kept_start"] == len(story(1)[0]) + 1 and 0.85 <= rows[0]["score"] <= 1
+    run(raw, tmp_path / "off", skip=["boilerplate"], overrides={"sentence_dedup.near_across": "false"})
+    assert len(texts_of(tmp_path / "off")["r2"]) == len("\n".join([*story(2), later]))

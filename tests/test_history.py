@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.dedup.state import RUN_NUMBERS, STATE
@@ -56,6 +56,7 @@ def test_state_files_are_named_by_their_bytes_and_replaced(tmp_path: Path) -> No
 HASHES = st.integers(-(2**63), 2**63 - 1)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.lists(st.tuples(st.integers(1, 50), st.sampled_from(range(-40, 40))), max_size=60), max_size=4),
     st.sets(st.one_of(st.sampled_from(range(-40, 40)), HASHES), max_size=30),

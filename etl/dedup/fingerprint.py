@@ -60,7 +60,9 @@ SKETCHES: Final = pl.Schema({"doc": pl.Int64, "kind": pl.Int8, "h": pl.Int64})
 BANDS: Final = pl.Schema({"doc": pl.Int64, "h": pl.Int64})
 """The few sampled shingles of depth band_level and more, by which candidates are found."""
 
-DOC_SENTENCES: Final = pl.Schema({**SENTENCES, "doc": pl.Int64()})
+DOC_SENTENCES: Final = pl.Schema({**SENTENCES, "doc": pl.Int64(), "near_a": pl.Int64(), "near_b": pl.Int64()})
+"""near_a, near_b: two least runs of two words each, 31 bits a run, by which near-duplicates of different documents meet;
+null for a sentence that is none's near-duplicate."""
 
 DOC_NEAR_SENTENCES: Final = pl.Schema({**NEAR_SENTENCES, "doc": pl.Int64()})
 
@@ -97,7 +99,7 @@ def shard_tables(docs: pl.DataFrame, segments: pl.DataFrame, policy: SentencePol
         batch, whole, sampled = _read(chunk)
         if not len(batch.doc):
             continue
-        sentences.append(batch.table())
+        sentences.append(batch.table().with_columns(_meeting_points(batch, policy)))
         prints.append(whole)
         sketches.append(sampled)
         bands.append(_bands(whole, sampled))
@@ -132,6 +134,20 @@ def _identified(known: pl.DataFrame, parts: list[pl.DataFrame], schema: pl.Schem
         .with_columns(doc="key")
         .select(pl.col(name).cast(kind) for name, kind in schema.items())
     )
+
+
+def _meeting_points(batch: Batch, policy: SentencePolicy) -> list[pl.Series]:
+    """near_a and near_b of each sentence of a batch."""
+    least = (batch.least >> np.uint32(1)).astype(np.int64)
+    meets = (
+        batch.whole
+        & batch.ends_properly
+        & (batch.n_words >= max(policy.min_words, 3))
+        & ~(batch.quoted & policy.protect_quotes)
+        & (policy.near and policy.near_across and policy.scope == "corpus")
+    )
+    points = {"near_a": (least[:, 0] << 31) | least[:, 1], "near_b": (least[:, 2] << 31) | least[:, 3]}
+    return [pl.Series(name, values).set(pl.Series(~meets), None) for name, values in points.items()]
 
 
 def _bands(whole: pl.DataFrame, sampled: pl.DataFrame) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 --      documents, repeated_keys, judged_documents: as documents.sql made them
 -- out  dropped_sentences(doc_id, start_char, end_char, kept_doc_id, kept_start, rule, score, action); action: remove, or
 --      annotate for a sentence that stays
+--      near_candidates: pairs of sentences of different documents that may be near-duplicates; their texts decide
 --
 -- The copy that stays comes first by the number of its document, then by its position. Only what repeats is looked at
 -- closely: most sentences leave at the count of repeated_keys.
@@ -133,3 +134,79 @@ INNER JOIN documents AS d ON j.number = d.number
 LEFT JOIN documents AS own ON j.kept_number = own.number
 LEFT JOIN known_fingerprints AS known ON j.kept_number = known.number
 ORDER BY d.doc_id, j.start_char;
+
+-- Near-duplicates across documents. A sentence that stands alone in this run may go for the sake of an earlier one that
+-- stays, if at least three of its four least runs of words are the same. Like bands, a meeting point that many share
+-- gives a pair or two for each.
+
+CREATE TABLE meeting_sentences AS
+SELECT d.number, s.start_char, s.end_char, s.n_words, s.near_a, s.near_b, 1 AS is_alone
+FROM sentences AS s
+CROSS JOIN params AS p
+INNER JOIN documents AS d ON s.doc = d.doc
+LEFT JOIN repeated_keys AS r ON s.key_hash = r.key_hash
+LEFT JOIN judged_documents AS j ON s.doc = j.doc AND j.action = 'remove'
+WHERE p.sentences_on AND s.near_a IS NOT NULL AND r.key_hash IS NULL AND j.doc IS NULL
+UNION ALL
+SELECT d.number, s.start_char, s.end_char, s.n_words, s.near_a, s.near_b, 0 AS is_alone
+FROM sentences AS s
+INNER JOIN documents AS d ON s.doc = d.doc
+INNER JOIN first_documents AS f ON s.key_hash = f.key_hash AND s.n_words = f.n_words AND d.number = f.first_number
+INNER JOIN own_places AS o
+    ON d.number = o.number AND s.key_hash = o.key_hash AND s.n_words = o.n_words AND s.start_char = o.own_start
+WHERE s.near_a IS NOT NULL;
+
+CREATE TABLE meetings AS
+SELECT m.*, ROW_NUMBER() OVER (PARTITION BY point, side ORDER BY number, start_char) AS place
+FROM (
+    SELECT number, start_char, end_char, n_words, near_a, near_b, is_alone, near_a AS point, 0 AS side FROM meeting_sentences
+    UNION ALL
+    SELECT number, start_char, end_char, n_words, near_a, near_b, is_alone, near_b AS point, 1 AS side FROM meeting_sentences
+) AS m
+INNER JOIN (
+    SELECT point, side
+    FROM (
+        SELECT near_a AS point, 0 AS side FROM meeting_sentences
+        UNION ALL
+        SELECT near_b AS point, 1 AS side FROM meeting_sentences
+    ) AS every_point
+    GROUP BY point, side
+    HAVING COUNT(*) > 1
+) AS shared USING (point, side);
+
+CREATE TABLE near_candidates AS
+SELECT DISTINCT
+    mine.doc,
+    mine.doc_id,
+    c.number,
+    c.start_char,
+    c.end_char,
+    theirs.doc AS kept_doc,
+    theirs.doc_id AS kept_doc_id,
+    c.earlier,
+    c.kept_start,
+    c.kept_end
+FROM (
+    SELECT
+        l.number, l.start_char, l.end_char,
+        e.number AS earlier, e.start_char AS kept_start, e.end_char AS kept_end
+    FROM meetings AS l
+    INNER JOIN meetings AS e ON l.point = e.point AND l.side = e.side
+    WHERE
+        l.is_alone = 1
+        AND e.number < l.number
+        AND e.place < l.place
+        AND (e.place = 1 OR e.place = l.place - 1)
+        AND GREATEST(l.n_words, e.n_words) - LEAST(l.n_words, e.n_words) <= 3 + 0.1 * LEAST(l.n_words, e.n_words)
+        AND CASE WHEN l.near_a = e.near_a THEN 2
+            ELSE CASE WHEN l.near_a % 2147483648 = e.near_a % 2147483648 THEN 1 ELSE 0 END
+            + CASE WHEN l.near_a - l.near_a % 2147483648 = e.near_a - e.near_a % 2147483648 THEN 1 ELSE 0 END
+        END
+        + CASE WHEN l.near_b = e.near_b THEN 2
+            ELSE CASE WHEN l.near_b % 2147483648 = e.near_b % 2147483648 THEN 1 ELSE 0 END
+            + CASE WHEN l.near_b - l.near_b % 2147483648 = e.near_b - e.near_b % 2147483648 THEN 1 ELSE 0 END
+        END >= 3
+) AS c
+INNER JOIN documents AS mine ON c.number = mine.number
+INNER JOIN documents AS theirs ON c.earlier = theirs.number
+ORDER BY c.number, c.start_char, c.earlier, c.kept_start;
