@@ -77,6 +77,7 @@ def release(
     (staging / dataset.STATE).mkdir(parents=True)
     dataset.write_part(staging, 0, "documents", [made.documents], Publish())
     dataset.write_part(staging, 0, "removals", [made.removals], Publish())
+    dataset.write_part(staging, 0, "annotations", [made.annotations], Publish())
     reject = {"source": "bad.jsonl", "record": 2, "error": "BadJson", "message": "no JSON"}
     dataset.write_part(staging, 0, "rejects", [pa.Table.from_pylist([reject], schema.REJECTS)], Publish())
     repaired = sum(map(len, pages.values()))
@@ -257,6 +258,7 @@ def test_what_is_shown_is_the_repaired_text(tmp_path_factory: pytest.TempPathFac
     (staging / dataset.STATE).mkdir(parents=True)
     dataset.write_part(staging, 0, "documents", [made.documents], Publish())
     dataset.write_part(staging, 0, "removals", [made.removals], Publish())
+    dataset.write_part(staging, 0, "annotations", [made.annotations], Publish())
     dataset.write_part(staging, 0, "rejects", [], Publish())
     entry = {"datasets": dataset.list_parts(staging), "history": {}, "counts": {}, "release": "x"}
     dataset.release(folder, staging, "k", entry, report=folder / "none")

@@ -311,6 +311,13 @@ def test_a_document_is_not_riddled() -> None:
     assert {row[5] for row in decide(tables(docs, {"z": 5}), generous)[1]} == {"remove"}
 
 
+def test_a_document_that_shares_most_of_its_sentences_with_one_other_goes_whole() -> None:
+    text = article(9, 10)
+    docs = {"a": text, "z": [*text[:9], *article(50, 1)]}
+    dropped, cut = decide(tables(docs, {"z": 5}))
+    assert dropped == [("z", "a", "near-document")] and cut == []
+
+
 def test_a_near_copy_of_a_sentence_that_goes_stays() -> None:
     base = "The city council approved the new budget for the old harbour today."
     slip = base.replace("approved", "approevd")
