@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ import pyarrow.parquet as pq
 from run import _measure
 
 from etl.dedup.state import SORTED_BY, STATE
-from etl.history import FILES, write_state
+from etl.history import FILES, History, write_state
 
 KEY = "9999"
 HASHED = {"fingerprints": ("key_hash", "key_check"), "bands": ("h",), "sentences": ("key_hash",)}
@@ -92,6 +93,9 @@ def _make_history(out: Path, options: argparse.Namespace) -> tuple[int, int]:
             _write_site_lines(own, folder, run)
         manifest["runs"][key] = {**entry, "release": key, "history": {}}
     (out / "_manifest.json").write_text(json.dumps(manifest))
+    started = time.perf_counter()
+    made = History.of(out, manifest).compact()
+    print(f"put into {len(made)} compacted folders in {time.perf_counter() - started:.1f} s", file=sys.stderr)
     return runs, runs * tables["sentences"].height
 
 

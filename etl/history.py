@@ -5,6 +5,9 @@ state lies in `_state/run=KEY/` and is replaced with its output.
 
 State is looked up, not loaded: its tables are sorted by the hash or number by which they are asked, so a row group whose
 bounds hold nothing wanted is passed over, of the others one column is read, and the rest only where something was found.
+Of every sixteen runs the tables by hash are put together into one sorted file each, in `_state/compact=…/`; one that holds
+a run which has changed since is deleted, and the runs' own files are read until the next time. Tables by number are
+asked only for the runs that a number names, so theirs stay as they are.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,10 +25,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etl.dedup.state import RUN_NUMBERS, SORTED_BY, STATE, seen_from_later
-from etl.storage import sha256, write_parquet
+from etl.dedup.state import RUN_NUMBERS, SORTED_BY, STATE
+from etl.storage import read_json, remove_tree, sha256, write_json, write_parquet
 
 Wanted = npt.NDArray[np.int64]
+
+GROUP_ROWS: Final = 100_000  # of a row group: what one hash that is found makes be read
+COMPACTED: Final = ("bands", "sentences")
+COMPACT_RUNS: Final = 16
+COMPACT_ROWS: Final = 2_000_000  # in memory at once while runs are put together
 
 RECIPE: Final = pa.schema([("name", pa.string()), ("text", pa.large_string())])
 """What a run was told, so that it can be done again: a row each for inputs, skip and overrides (JSON), and for each file
@@ -93,22 +102,70 @@ class History:
         Numbers are as the run after them sees them, in the result and in `wanted`.
         """
         parts = [STATE[table].to_frame()]
-        for run, key in enumerate(keys):
-            shift = (run - len(keys)) * RUN_NUMBERS
-            asked = wanted
-            if column == "number":
-                bounds = np.searchsorted(wanted, [shift, shift + RUN_NUMBERS])
-                asked = wanted[bounds[0] : bounds[1]] - shift
-            if len(asked):
-                for path in self.state_files([key], table):
-                    rows = _matching(path, column, asked, is_sorted=SORTED_BY[table] == column)
-                    parts += [
-                        part.select(pl.col(name).cast(kind) for name, kind in STATE[table].items()).with_columns(
-                            seen_from_later(pl.col("number"), run=run, runs=len(keys))
-                        )
-                        for part in rows
-                    ]
+        for paths, runs in self._files_of(keys, table):
+            seen_as = np.array([(keys.index(key) - len(keys)) if key in keys else 0 for key in runs], dtype=np.int64)
+            asked = wanted if column != "number" else _as_own(wanted, seen_as)
+            if not len(asked):
+                continue
+            for path in paths:
+                for part in _matching(path, column, asked, is_sorted=SORTED_BY[table] == column):
+                    rows = part.select(pl.col(name).cast(kind) for name, kind in STATE[table].items())
+                    own = rows["number"].to_numpy()
+                    run = own // RUN_NUMBERS
+                    rows = rows.with_columns(number=pl.Series(own + (seen_as[run] - run) * RUN_NUMBERS))
+                    parts.append(rows.filter(pl.col("number") < 0))
         return pl.concat(parts).sort(STATE[table].names())
+
+    def compact(self, *, runs: int = COMPACT_RUNS) -> list[Path]:
+        """Put every `runs` runs together that are in no compacted folder, and delete those folders that are out of date.
+
+        Returns the folders made. Runs' own files stay: they are what is verified, and replaced with their run.
+        """
+        for folder, held in self._compacted():
+            if not self._up_to_date(held):
+                remove_tree(folder)
+        done = {key for _, held in self._compacted() for key in held}
+        waiting = [key for key in sorted(self.runs) if key not in done]
+        made = []
+        for first in range(0, len(waiting) - runs + 1, runs):
+            keys = waiting[first : first + runs]
+            folder = self.out / "_state" / f"compact={keys[0]}..{keys[-1]}"
+            scratch = folder.with_name(f".{folder.name}")
+            remove_tree(scratch)
+            scratch.mkdir(parents=True)
+            for table in COMPACTED:
+                groups = [self.state_files([key], table) for key in keys]
+                schema = STATE[table].to_frame().to_arrow().schema
+                write_parquet(scratch / f"{table}.parquet", _merged(groups, table), schema, row_group_rows=GROUP_ROWS)
+            write_json(scratch / "runs.json", {key: self.runs[key]["release"] for key in keys})
+            remove_tree(folder)
+            scratch.rename(folder)
+            made.append(folder)
+        return made
+
+    def _compacted(self) -> list[tuple[Path, dict[str, str]]]:
+        """Each compacted folder, with the runs it holds and the release of each."""
+        folders = sorted((self.out / "_state").glob("compact=*"))
+        return [(folder, read_json(folder / "runs.json")) for folder in folders]
+
+    def _up_to_date(self, held: Mapping[str, str]) -> bool:
+        return all(key in self.runs and self.runs[key]["release"] == release for key, release in held.items())
+
+    def _files_of(self, keys: Sequence[str], table: str) -> Iterator[tuple[list[Path], list[str]]]:
+        """Files that together hold the state `table` of the runs `keys`, with the runs each may speak of, in order."""
+        found: set[str] = set()
+        for folder, held in self._compacted():
+            if (
+                table in COMPACTED
+                and self._up_to_date(held)
+                and found.isdisjoint(held)
+                and not set(keys).isdisjoint(held)
+            ):
+                found |= held.keys()
+                yield [folder / f"{table}.parquet"], sorted(held)
+        for key in keys:
+            if key not in found:
+                yield self.state_files([key], table), [key]
 
     def settled(self, run_key: str) -> dict[tuple[str, str], str]:
         """(source, sha256) of each file that another run than `run_key` took, with that run's key."""
@@ -173,6 +230,32 @@ def write_state(folder: Path, table: str, tables: Iterable[pa.Table], schema: pa
     path = folder / f"{table}-{sha256(scratch)[:16]}.parquet"
     scratch.replace(path)
     return path
+
+
+def _as_own(wanted: Wanted, seen_as: Wanted) -> Wanted:
+    """The numbers by which files name the documents that the run under way sees as `wanted`."""
+    parts = []
+    for run, seen in enumerate(seen_as.tolist()):
+        first, past = np.searchsorted(wanted, [seen * RUN_NUMBERS, (seen + 1) * RUN_NUMBERS])
+        if seen:
+            parts.append(wanted[first:past] + (run - seen) * RUN_NUMBERS)
+    return np.concatenate(parts)
+
+
+def _merged(groups: Sequence[Sequence[Path]], table: str) -> Iterator[pa.Table]:
+    """The rows of several runs' files as one sorted table, a range of the sorting column at a time."""
+    by = SORTED_BY[table]  # a hash: ranges of one size hold about as many rows
+    frames = [
+        pl.scan_parquet(path, hive_partitioning=False).with_columns(pl.col("number") + run * RUN_NUMBERS)
+        for run, paths in enumerate(groups)
+        for path in paths
+    ]
+    if not frames:
+        return
+    pieces = sum(pq.read_metadata(path).num_rows for paths in groups for path in paths) // COMPACT_ROWS + 1
+    for low, past in pairwise(-(2**63) + 2**64 * n // pieces for n in range(pieces + 1)):
+        wanted = [frame.filter(pl.col(by).is_between(low, past - 1)) for frame in frames]
+        yield pl.concat(wanted).sort(by, *STATE[table].names()).collect().select(STATE[table].names()).to_arrow()
 
 
 def _matching(path: Path, column: str, wanted: Wanted, *, is_sorted: bool) -> Iterator[pl.DataFrame]:

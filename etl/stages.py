@@ -510,9 +510,16 @@ def release(work: str, engine: LocalEngine) -> StageReport:
 
 
 def settle(work: str, engine: LocalEngine) -> StageReport:
-    """Remove the work folder: the run's files are settled by the state that was released with it. Safe to repeat."""
+    """Put state together where many runs have piled up, and remove the work folder. Safe to repeat.
+
+    The run's files are settled by the state that was released with it.
+    """
     started = _clock()
-    files = len(load_plan(work).files) if (Path(work) / PLAN).exists() else 0
+    files = 0
+    if (Path(work) / PLAN).exists():
+        plan = load_plan(work)
+        files = len(plan.files)
+        history_of(Path(plan.out)).compact()
     remove_tree(Path(work))
     return _done("settle", {"files": files}, started)
 

@@ -91,3 +91,49 @@ def test_a_forgotten_folder_is_named_by_the_runs_that_hold_it(tmp_path: Path) ->
     known = replace(history(tmp_path, k1={}, k2={}), forgotten=("a", "c"))
     assert known.remembered() == {"k1": ["a/1"]}
     assert [source for source in sources if known.is_forgotten(source)] == ["a/1"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.lists(st.tuples(st.integers(1, 50), HASHES), max_size=20), min_size=1, max_size=7),
+    st.integers(1, 4),
+    st.integers(0, 7),
+    st.sets(st.integers(0, 6)),
+)
+def test_compacted_runs_are_looked_up_as_their_own_files_are(
+    runs: list[list[tuple[int, int]]], together: int, seen: int, changed: set[int]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        keys = [f"k{number}" for number in range(len(runs))]
+        for key, rows in zip(keys, runs, strict=True):
+            state = out / "_state" / f"run={key}"
+            state.mkdir(parents=True)
+            bands = pl.DataFrame(rows, schema=STATE["bands"], orient="row").sort("h", "number")
+            write_state(state, "bands-00000", [bands.to_arrow()], bands.to_arrow().schema)
+            numbers = pl.DataFrame({"number": sorted({number for number, _ in rows})}, schema={"number": pl.Int64})
+            sketches = numbers.select("number", kind=pl.lit(0, pl.Int8), h=pl.col("number") * 3)
+            write_state(state, "sketches-00000", [sketches.to_arrow()], sketches.to_arrow().schema)
+        known = history(out, **{key: {} for key in keys})
+        hashes = np.array(sorted({h for rows in runs for _, h in rows}), dtype=np.int64)
+        asked = keys[:seen]
+
+        def answers(of: History) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+            bands = of.look_up(asked, "bands", "h", hashes)
+            numbers = bands["number"].unique().sort().to_numpy()
+            return bands.rows(), of.look_up(asked, "sketches", "number", numbers).rows()
+
+        before = answers(known)
+        made = known.compact(runs=together)
+        assert len(made) == len(keys) // together
+        assert answers(known) == before
+        assert known.compact(runs=together) == []
+        other = replace(
+            known,
+            runs={
+                k: {**e, "release": f"new-{n}"} if n in changed else e for n, (k, e) in enumerate(known.runs.items())
+            },
+        )
+        assert answers(other) == before
+        other.compact(runs=together)
+        assert answers(other) == before
