@@ -11,7 +11,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from etl import explain
+    from etl.engine.local import LocalEngine
     from etl.ingest.discover import SourceFile
     from etl.pipeline import Progress, Result, Stage
     from etl.stages import StageReport
@@ -344,7 +345,7 @@ def status(out: Path, as_json: bool) -> None:
     """List the runs of a dataset, those that should be run again, and unfinished work.
 
     A run is stale when an earlier run was added or replaced after it: it was deduplicated against a history that is no
-    longer so.
+    longer so. `etl redo` does such runs again.
 
     \b
     Examples:
@@ -375,11 +376,11 @@ def status(out: Path, as_json: bool) -> None:
             for r in runs
         ]
         _table(("run", "documents", "removals", "rejects", "duplicates", "earlier runs seen", ""), rows)
-    stale = [one for one in runs if one.stale]
+    stale = [one for one in runs if one.stale or one.to_forget]
     if stale:
-        click.echo("\nStale: their history has changed since. In this order, each with its own INPUT:")
-        for one in stale:
-            click.echo(f"  etl run INPUT... {_out_argument(out)} --run-key {shlex.quote(one.run)}")
+        told = ", ".join(visible(one.run) for one in stale[:10]) + (", …" if len(stale) > 10 else "")
+        click.echo(f"\nStale, since what came before has changed or is to be forgotten: {told}")
+        click.echo(f"  etl redo {_out_argument(out)}   does them again, in order, each as it was told")
     for work in unfinished:
         done = f"after {work.done}" if work.done else "before its first stage was done"
         click.echo(
@@ -388,6 +389,57 @@ def status(out: Path, as_json: bool) -> None:
         click.echo(
             f"  etl run INPUT... {_out_argument(out)} --run-key {shlex.quote(visible(work.run))} starts it again."
         )
+
+
+@cli.command(short_help="Do stale runs again, each as it was told.")
+@click.argument("keys", metavar="[KEY]...", nargs=-1)
+@out_option
+@workers_option
+@json_option
+@verbose_option
+def redo(keys: tuple[str, ...], out: Path, workers: int | None, as_json: bool) -> None:
+    """Do released runs again: those named, and every run that is stale (etl status lists them), in order of key.
+
+    Each reads the raw files it read before, under the configuration it had. Where a run comes out as it was, the runs
+    after it are not done again for its sake. May be stopped and started again.
+
+    \b
+    Examples:
+      etl redo
+      etl redo 2026-01-12 --out out
+    """
+    from etl import pipeline
+
+    _check_runs(out, keys)
+    _tell_redone(
+        lambda engine, progress: pipeline.redo(out, keys=keys, engine=engine, progress=progress), workers, as_json
+    )
+
+
+@cli.command(short_help="Take a source out of the dataset and its history.")
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@out_option
+@workers_option
+@json_option
+@verbose_option
+def forget(sources: tuple[str, ...], out: Path, workers: int | None, as_json: bool) -> None:
+    """Take SOURCE, a raw file or a folder of them as the column source names it, out of the dataset and its history.
+
+    The runs that hold it are done again without it, then later runs whose history that changes: what was dropped only
+    because SOURCE had it comes back. No later run reads SOURCE again, though the raw file stays where it is. Needs the
+    raw files of those runs; says so before anything changes when one is gone. May be stopped; etl redo then goes on.
+
+    \b
+    Examples:
+      etl forget news/2026/page-17.html
+      etl forget news/badsite.example --out out
+    """
+    from etl import pipeline
+
+    _check_runs(out, ())
+    _tell_redone(
+        lambda engine, progress: pipeline.forget(sources, out, engine=engine, progress=progress), workers, as_json
+    )
 
 
 @cli.command(short_help="Print a run's figures, and where its page is.")
@@ -750,6 +802,35 @@ def _progress() -> AbstractContextManager[Progress]:
     return Bars() if sys.stderr.isatty() else Lines()
 
 
+def _check_runs(out: Path, keys: Sequence[str]) -> None:
+    """Raise ConfigError unless `out` holds released runs, and all of `keys` among them."""
+    from etl import explain
+
+    runs = [one.run for one in explain.status(out)[0]]
+    if not runs:
+        raise ConfigError(f"--out {out} holds no released run; expected the folder that `etl run … --out` wrote to")
+    if missing := [key for key in keys if key not in runs]:
+        raise ConfigError([f"{key}: no such run in {out}; expected one of {', '.join(runs[-5:])}" for key in missing])
+
+
+def _tell_redone(do: Callable[[LocalEngine, Progress], Iterable[Result]], workers: int | None, as_json: bool) -> None:
+    from etl.engine.local import LocalEngine, default_workers
+
+    done = []
+    with LocalEngine(workers or default_workers()) as engine, _progress() as progress:
+        for result in do(engine, progress):
+            counts = result.counts["release"]
+            done.append({"run": result.plan.run_key, **counts})
+            if not as_json:
+                click.echo(
+                    f"{visible(result.plan.run_key)}  {_count(counts['documents'], 'document')}, {_count(counts['removals'], 'removal')}"
+                )
+    if as_json:
+        _print_json({"redone": done})
+    elif not done:
+        click.echo("No run is stale.")
+
+
 def _tell_result(result: Result, out: Path, *, as_json: bool) -> None:
     from etl import explain
 
@@ -957,6 +1038,7 @@ def _labelled_lines(path: Path) -> Any:
 
 def _notes(run: explain.RunStatus) -> str:
     notes = [f"stale: {', '.join(run.stale[:3])}{', …' if len(run.stale) > 3 else ''} changed"] if run.stale else []
+    notes += [f"{_count(len(run.to_forget), 'source')} to forget"] if run.to_forget else []
     notes += [f"without {', '.join(run.skip)}"] if run.skip else []
     return "; ".join(notes)
 

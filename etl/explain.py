@@ -127,7 +127,10 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """A released run. duplicates: -1 when its report is gone. stale: earlier keys that changed since the run saw them."""
+    """A released run. duplicates: -1 when its report is gone. stale: earlier keys that changed since the run saw them.
+
+    to_forget: sources it holds that are to be forgotten.
+    """
 
     run: str
     documents: int
@@ -137,6 +140,7 @@ class RunStatus:
     history: tuple[str, ...]
     skip: tuple[str, ...]
     stale: tuple[str, ...]
+    to_forget: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +241,8 @@ def show(out: Path, name: str, *, run_key: str = "") -> Shown:
 
 def status(out: Path) -> tuple[list[RunStatus], list[Unfinished]]:
     """The released runs of the dataset at `out`, by key, and the work that lies unfinished beside them."""
-    runs = dataset.read_manifest(out)["runs"]
-    stale = History(out, runs).stale()
+    history = History.of(out, dataset.read_manifest(out))
+    runs, stale, remembered = history.runs, history.stale(), history.remembered()
     told = [
         RunStatus(
             run=key,
@@ -249,6 +253,7 @@ def status(out: Path) -> tuple[list[RunStatus], list[Unfinished]]:
             history=tuple(sorted(entry["history"])),
             skip=tuple(entry.get("skip", ())),
             stale=tuple(stale.get(key, ())),
+            to_forget=tuple(remembered.get(key, ())),
         )
         for key, entry in sorted(runs.items())
     ]

@@ -2,29 +2,72 @@
 
 A run sees the keys that sort before its own, never itself nor a later one. The manifest says which runs count; a run's
 state lies in `_state/run=KEY/` and is replaced with its output.
+
+State is looked up, not loaded: its tables are sorted by the hash or number by which they are asked, so a row group whose
+bounds hold nothing wanted is passed over, of the others one column is read, and the rest only where something was found.
+Of every sixteen runs the tables by hash are put together into one sorted file each, in `_state/compact=…/`; one that holds
+a run which has changed since is deleted, and the runs' own files are read until the next time. Tables by number are
+asked only for the runs that a number names, so theirs stay as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etl.storage import sha256, write_parquet
+from etl.dedup.state import RUN_NUMBERS, SORTED_BY, STATE
+from etl.storage import read_json, remove_tree, sha256, write_json, write_parquet
+
+Wanted = npt.NDArray[np.int64]
+
+GROUP_ROWS: Final = 100_000  # of a row group: what one hash that is found makes be read
+COMPACTED: Final = ("bands", "sentences")
+COMPACT_RUNS: Final = 16
+COMPACT_ROWS: Final = 2_000_000  # in memory at once while runs are put together
+
+RECIPE: Final = pa.schema([("name", pa.string()), ("text", pa.large_string())])
+"""What a run was told, so that it can be done again: a row each for inputs, skip and overrides (JSON), and for each file
+of the configuration."""
 
 FILES: Final = pa.schema([("source", pa.string()), ("sha256", pa.string()), ("bytes", pa.int64())])
 
 
 @dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a released run was made of and told. sources: source -> sha256 of each file it took.
+
+    inputs: the files and folders it was given. config: name -> text of each file of its configuration.
+    """
+
+    sources: dict[str, str]
+    inputs: tuple[str, ...]
+    skip: tuple[str, ...]
+    overrides: dict[str, str]
+    config: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class History:
-    """The released runs of one dataset. runs: run key -> its entry in the manifest."""
+    """The released runs of one dataset. runs: run key -> its entry in the manifest. forgotten: sources that are to be in none."""
 
     out: Path
     runs: dict[str, dict[str, Any]]
+    forgotten: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, out: Path, manifest: Mapping[str, Any]) -> History:
+        """The history that the manifest of the dataset at `out` tells of."""
+        return cls(out, manifest["runs"], tuple(manifest.get("forgotten", ())))
 
     def earlier(self, run_key: str) -> dict[str, str]:
         """The keys before `run_key`, with the hash of the release of each: what a run with that key sees."""
@@ -36,16 +79,136 @@ class History:
             path for key in keys for path in sorted((self.out / "_state" / f"run={key}").glob(f"{table}-*.parquet"))
         ]
 
+    def known(self, keys: Sequence[str], *, texts: Wanted, bands: Wanted, sentences: Wanted) -> dict[str, pl.DataFrame]:
+        """What the runs `keys` left that a run could meet which has these hashes: the tables known_… of barrier 2.
+
+        texts, bands, sentences: key_hash of its documents, h of its bands, key_hash of its sentences; sorted, each once.
+        """
+        found = {
+            "bands": self.look_up(keys, "bands", "h", bands),
+            "sentences": self.look_up(keys, "sentences", "key_hash", sentences),
+        }
+        same = self.look_up(keys, "fingerprints", "key_hash", texts)
+        named = found["sentences"].filter("usable").group_by("key_hash", "n_words").agg(pl.col("number").min())
+        near = found["bands"]["number"].unique()
+        numbers = pl.concat([same["number"], named["number"], near]).unique().sort()
+        found["fingerprints"] = self.look_up(keys, "fingerprints", "number", numbers.to_numpy())
+        found["sketches"] = self.look_up(keys, "sketches", "number", near.sort().to_numpy())
+        return {f"known_{name}": found[name] for name in STATE}
+
+    def look_up(self, keys: Sequence[str], table: str, column: str, wanted: Wanted) -> pl.DataFrame:
+        """The rows of the state `table` of the runs `keys` whose `column` is one of `wanted` (sorted, each once).
+
+        Numbers are as the run after them sees them, in the result and in `wanted`.
+        """
+        parts = [STATE[table].to_frame()]
+        for paths, runs in self._files_of(keys, table):
+            seen_as = np.array([(keys.index(key) - len(keys)) if key in keys else 0 for key in runs], dtype=np.int64)
+            asked = wanted if column != "number" else _as_own(wanted, seen_as)
+            if not len(asked):
+                continue
+            for path in paths:
+                for part in _matching(path, column, asked, is_sorted=SORTED_BY[table] == column):
+                    rows = part.select(pl.col(name).cast(kind) for name, kind in STATE[table].items())
+                    own = rows["number"].to_numpy()
+                    run = own // RUN_NUMBERS
+                    rows = rows.with_columns(number=pl.Series(own + (seen_as[run] - run) * RUN_NUMBERS))
+                    parts.append(rows.filter(pl.col("number") < 0))
+        return pl.concat(parts).sort(STATE[table].names())
+
+    def compact(self, *, runs: int = COMPACT_RUNS) -> list[Path]:
+        """Put every `runs` runs together that are in no compacted folder, and delete those folders that are out of date.
+
+        Returns the folders made. Runs' own files stay: they are what is verified, and replaced with their run.
+        """
+        for folder, held in self._compacted():
+            if not self._up_to_date(held):
+                remove_tree(folder)
+        done = {key for _, held in self._compacted() for key in held}
+        waiting = [key for key in sorted(self.runs) if key not in done]
+        made = []
+        for first in range(0, len(waiting) - runs + 1, runs):
+            keys = waiting[first : first + runs]
+            folder = self.out / "_state" / f"compact={keys[0]}..{keys[-1]}"
+            scratch = folder.with_name(f".{folder.name}")
+            remove_tree(scratch)
+            scratch.mkdir(parents=True)
+            for table in COMPACTED:
+                groups = [self.state_files([key], table) for key in keys]
+                schema = STATE[table].to_frame().to_arrow().schema
+                write_parquet(scratch / f"{table}.parquet", _merged(groups, table), schema, row_group_rows=GROUP_ROWS)
+            write_json(scratch / "runs.json", {key: self.runs[key]["release"] for key in keys})
+            remove_tree(folder)
+            scratch.rename(folder)
+            made.append(folder)
+        return made
+
+    def _compacted(self) -> list[tuple[Path, dict[str, str]]]:
+        """Each compacted folder, with the runs it holds and the release of each."""
+        folders = sorted((self.out / "_state").glob("compact=*"))
+        return [(folder, read_json(folder / "runs.json")) for folder in folders]
+
+    def _up_to_date(self, held: Mapping[str, str]) -> bool:
+        return all(key in self.runs and self.runs[key]["release"] == release for key, release in held.items())
+
+    def _files_of(self, keys: Sequence[str], table: str) -> Iterator[tuple[list[Path], list[str]]]:
+        """Files that together hold the state `table` of the runs `keys`, with the runs each may speak of, in order."""
+        found: set[str] = set()
+        for folder, held in self._compacted():
+            if (
+                table in COMPACTED
+                and self._up_to_date(held)
+                and found.isdisjoint(held)
+                and not set(keys).isdisjoint(held)
+            ):
+                found |= held.keys()
+                yield [folder / f"{table}.parquet"], sorted(held)
+        for key in keys:
+            if key not in found:
+                yield self.state_files([key], table), [key]
+
     def settled(self, run_key: str) -> dict[tuple[str, str], str]:
         """(source, sha256) of each file that another run than `run_key` took, with that run's key."""
         taken: dict[tuple[str, str], str] = {}
         for key in sorted(self.runs):
             if key != run_key:
-                for path in self.state_files([key], "files"):
-                    rows = pq.read_table(path, partitioning=None)
-                    for source, digest in zip(rows["source"].to_pylist(), rows["sha256"].to_pylist(), strict=True):
-                        taken.setdefault((source, digest), key)
+                for taken_file in self._files([key]):
+                    taken.setdefault(taken_file, key)
         return taken
+
+    def is_forgotten(self, source: str) -> bool:
+        """Whether `source`, or a folder it lies in, was forgotten."""
+        return any(source == one or source.startswith(f"{one}/") for one in self.forgotten)
+
+    def remembered(self) -> dict[str, list[str]]:
+        """The forgotten sources that a run still holds, by run key: what `etl forget` has left to do."""
+        found = {}
+        for key in sorted(self.runs):
+            if held := sorted(source for source in self._files([key]) if self.is_forgotten(source[0])):
+                found[key] = [source for source, _ in held]
+        return found
+
+    def recipe(self, key: str) -> Recipe | None:
+        """How the run `key` can be done again; None when it left no recipe."""
+        told: dict[str, str] = {}
+        for path in self.state_files([key], "recipe"):
+            rows = pq.read_table(path, partitioning=None)
+            told |= dict(zip(rows["name"].to_pylist(), rows["text"].to_pylist(), strict=True))
+        if not told:
+            return None
+        return Recipe(
+            sources=dict(self._files([key])),
+            inputs=tuple(json.loads(told.pop("inputs"))),
+            skip=tuple(json.loads(told.pop("skip"))),
+            overrides=json.loads(told.pop("overrides")),
+            config=told,
+        )
+
+    def _files(self, keys: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """(source, sha256) of each file that the runs `keys` took."""
+        for path in self.state_files(keys, "files"):
+            rows = pq.read_table(path, partitioning=None)
+            yield from zip(rows["source"].to_pylist(), rows["sha256"].to_pylist(), strict=True)
 
     def stale(self) -> dict[str, list[str]]:
         """Runs whose history has changed since they ran, with the earlier keys that are new, changed or gone."""
@@ -67,3 +230,66 @@ def write_state(folder: Path, table: str, tables: Iterable[pa.Table], schema: pa
     path = folder / f"{table}-{sha256(scratch)[:16]}.parquet"
     scratch.replace(path)
     return path
+
+
+def _as_own(wanted: Wanted, seen_as: Wanted) -> Wanted:
+    """The numbers by which files name the documents that the run under way sees as `wanted`."""
+    parts = []
+    for run, seen in enumerate(seen_as.tolist()):
+        first, past = np.searchsorted(wanted, [seen * RUN_NUMBERS, (seen + 1) * RUN_NUMBERS])
+        if seen:
+            parts.append(wanted[first:past] + (run - seen) * RUN_NUMBERS)
+    return np.concatenate(parts)
+
+
+def _merged(groups: Sequence[Sequence[Path]], table: str) -> Iterator[pa.Table]:
+    """The rows of several runs' files as one sorted table, a range of the sorting column at a time."""
+    by = SORTED_BY[table]  # a hash: ranges of one size hold about as many rows
+    frames = [
+        pl.scan_parquet(path, hive_partitioning=False).with_columns(pl.col("number") + run * RUN_NUMBERS)
+        for run, paths in enumerate(groups)
+        for path in paths
+    ]
+    if not frames:
+        return
+    pieces = sum(pq.read_metadata(path).num_rows for paths in groups for path in paths) // COMPACT_ROWS + 1
+    for low, past in pairwise(-(2**63) + 2**64 * n // pieces for n in range(pieces + 1)):
+        wanted = [frame.filter(pl.col(by).is_between(low, past - 1)) for frame in frames]
+        yield pl.concat(wanted).sort(by, *STATE[table].names()).collect().select(STATE[table].names()).to_arrow()
+
+
+def _matching(path: Path, column: str, wanted: Wanted, *, is_sorted: bool) -> Iterator[pl.DataFrame]:
+    """The rows of a Parquet file whose `column` is one of `wanted` (sorted), row group by row group."""
+    with pq.ParquetFile(path, memory_map=True) as file:
+        place = file.schema_arrow.names.index(column)
+        others = [name for name in file.schema_arrow.names if name != column]
+        for group in range(file.num_row_groups):
+            bounds = file.metadata.row_group(group).column(place).statistics
+            if bounds is None or not bounds.has_min_max:
+                continue  # no rows
+            low = np.searchsorted(wanted, bounds.min, side="left")
+            high = np.searchsorted(wanted, bounds.max, side="right")
+            if low == high:
+                continue
+            values = file.read_row_group(group, columns=[column])[column].to_numpy()
+            rows = _rows_of(values, wanted[low:high], is_sorted=is_sorted)
+            if len(rows):
+                rest = file.read_row_group(group, columns=others).take(rows)
+                found = pl.from_arrow(rest)
+                assert isinstance(found, pl.DataFrame)
+                yield found.with_columns(pl.Series(column, values[rows]))
+
+
+def _rows_of(values: Wanted, wanted: Wanted, *, is_sorted: bool) -> npt.NDArray[np.intp]:
+    """Where in `values` something wanted stands; both sorted, or `wanted` alone."""
+    if not is_sorted or len(wanted) > len(values) // 4:
+        slot = np.minimum(np.searchsorted(wanted, values), len(wanted) - 1)
+        return np.flatnonzero(wanted[slot] == values)
+    first = np.searchsorted(values, wanted, side="left")
+    past = np.searchsorted(values, wanted, side="right")
+    hit = np.flatnonzero(past > first)
+    if not len(hit):
+        return hit
+    counts = past[hit] - first[hit]
+    offsets = np.repeat(first[hit] - np.r_[0, np.cumsum(counts)[:-1]], counts)
+    return np.asarray(offsets + np.arange(counts.sum()), dtype=np.intp)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -97,14 +97,50 @@ def run(
     a shard failed: nothing is published then. When every input is settled by other runs the plan has no files, and
     nothing is touched.
     """
-    progress = progress or Silent()
     with lock(out):
         plan = stages.discover(inputs, out, run_key=run_key, config=config, skip=skip, overrides=overrides)
         if plan.nothing_new:
             shutil.rmtree(plan.work, ignore_errors=True)
             return Result(plan, ())
-        done = [run_stage(stage, plan, engine, progress) for stage in STAGES]
-        return Result(plan, tuple(done))
+        return _carry_out(plan, engine, progress or Silent())
+
+
+def redo(
+    out: Path, *, engine: LocalEngine, keys: Sequence[str] = (), progress: Progress | None = None
+) -> Iterator[Result]:
+    """Do released runs again, each as it was told: `keys`, and every run that is stale or becomes so, in order of key.
+
+    A run is stale when an earlier one changed under it, or when it holds a source that was forgotten. One whose release
+    comes out as it was makes no later run stale. Yields each run as it is done; stopped halfway, the rest stay stale.
+    """
+    waiting, last = set(keys), ""
+    while True:
+        with lock(out):
+            history = stages.history_of(out)
+            waiting &= history.runs.keys()
+            ahead = [key for key in waiting | history.stale().keys() | history.remembered().keys() if key > last]
+            if not ahead:
+                return
+            last = min(ahead)
+            result = _carry_out(stages.rediscover(out, run_key=last), engine, progress or Silent())
+        yield result
+
+
+def forget(
+    sources: Sequence[str], out: Path, *, engine: LocalEngine, progress: Progress | None = None
+) -> Iterator[Result]:
+    """Take `sources` (raw files or folders, as the column source names them) out of the dataset at `out`, for good.
+
+    The runs that hold them are done again without them, then those that dropped something because they had it. Raises
+    ConfigError before anything changes when a source is in no run, or a raw file is missing that is needed for it.
+    """
+    with lock(out):
+        stages.mark_forgotten(sources, out)
+    yield from redo(out, engine=engine, progress=progress)
+
+
+def _carry_out(plan: Plan, engine: LocalEngine, progress: Progress) -> Result:
+    return Result(plan, tuple(run_stage(stage, plan, engine, progress) for stage in STAGES))
 
 
 def run_stage(stage: Stage, plan: Plan, engine: LocalEngine, progress: Progress) -> StageReport:

@@ -81,6 +81,25 @@ REMOVALS: Final = pa.schema(
     ],
 )
 
+ANNOTATIONS: Final = pa.schema(
+    [
+        _DOC_ID,
+        _SOURCE,
+        _SOURCE_ID,
+        _field("unit", pa.string(), "what repeats: sentence or document", nullable=False),
+        _field("start", pa.int64(), "its first character, in the repaired text", unit="code points", nullable=False),
+        _field("end", pa.int64(), "one past its last character", unit="code points", nullable=False),
+        _field("text", pa.large_string(), "a sentence's text, which stays; null for a document"),
+        _field("stage", pa.string(), "the step that found it", nullable=False),
+        _field("rule", pa.string(), "id of the rule that found it", nullable=False),
+        _field("reason", pa.string(), "the rule's reason, for a person", nullable=False),
+        _field("score", pa.float32(), "how similar to the other", unit="0 to 1"),
+        _field("kept_doc_id", pa.string(), "the document that has the other, which came first", nullable=False),
+        _field("kept_start", pa.int64(), "where the other begins in its repaired text", unit="code points"),
+    ],
+)
+"""Duplicates that stay: found, and left in the text. No part of kept + removed."""
+
 REJECTS: Final = pa.schema(
     [
         _SOURCE,

@@ -131,6 +131,12 @@ def freeze(
 @lru_cache(maxsize=4)
 def thaw(target: Path) -> Settings:
     """The settings that `freeze` wrote."""
+    files, overrides = frozen(target)
+    return parse(files, overrides, proven=set(files), passes=read_json(target / PASSES_FILE))
+
+
+def frozen(target: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """(files, overrides) as `freeze` was given them."""
     overrides: dict[str, str] = read_json(target / OVERRIDES_FILE)
     files = {p.relative_to(target).as_posix(): p.read_text(encoding="utf-8") for p in sorted(target.rglob("*.yaml"))}
-    return parse(files, overrides, proven=set(files), passes=read_json(target / PASSES_FILE))
+    return files, overrides

@@ -21,12 +21,14 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,14 +38,16 @@ from etl.boilerplate import language, strip, templates
 from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
 from etl.dedup import fingerprint, sentences
+from etl.dedup.pairs import near_across
+from etl.dedup.state import STATE, state_tables
 from etl.engine.local import LocalEngine
-from etl.errors import HeldError, OutdatedError, StageError
-from etl.history import FILES, History, write_state
+from etl.errors import ConfigError, HeldError, OutdatedError, StageError
+from etl.history import FILES, RECIPE, History, write_state
 from etl.ingest import formats
 from etl.ingest.discover import is_input, plan_sources
 from etl.ingest.site import sites
 from etl.publish import dataset
-from etl.publish.assemble import DROPPED, MARKS, assemble
+from etl.publish.assemble import DROPPED, MARKS, NOTED, assemble
 from etl.repair.mojibake import repair
 from etl.report import gates, metrics, page
 from etl.storage import (
@@ -109,10 +113,15 @@ class StageReport:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run reads and how it is split. files: source -> (path, bytes, sha256). shards: sources, in order."""
+    """What a run reads and how it is split. files: source -> (path, bytes, sha256). shards: sources, in order.
+
+    inputs: as given. history: release of each earlier run it sees. settled, skipped: files that other runs took, or that
+    are of no kind it reads.
+    """
 
     run_key: str
     out: str
+    inputs: tuple[str, ...]
     skip: tuple[str, ...]
     files: dict[str, tuple[str, int, str]]
     shards: tuple[tuple[str, ...], ...]
@@ -151,6 +160,7 @@ def _load_plan(path: Path, changed_ns: int) -> Plan:
     return Plan(
         run_key=raw["run_key"],
         out=raw["out"],
+        inputs=tuple(raw["inputs"]),
         skip=tuple(raw["skip"]),
         files={source: tuple(entry) for source, entry in raw["files"].items()},
         shards=tuple(tuple(shard) for shard in raw["shards"]),
@@ -181,28 +191,71 @@ def discover(
 
     A file whose source and content another run took is settled and left out; a changed file is new.
     """
+    return _plan(
+        inputs,
+        out,
+        run_key=run_key,
+        config=settings.read_files(config),
+        skip=skip,
+        overrides=overrides or {},
+        only=None,
+    )
+
+
+def rediscover(out: Path, *, run_key: str) -> Plan:
+    """Plan a released run anew: the same files, without those that were forgotten, and all it was told as it was.
+
+    Raises ConfigError when the run left no recipe, or a raw file of it is gone or has changed.
+    """
+    recipe = history_of(out).recipe(run_key)
+    if recipe is None:
+        raise ConfigError(f"run {run_key} can't be done again: {out} doesn't tell what it read; use etl run")
+    return _plan(
+        [Path(path) for path in recipe.inputs],
+        out,
+        run_key=run_key,
+        config=recipe.config,
+        skip=recipe.skip,
+        overrides=recipe.overrides,
+        only=recipe.sources,
+    )
+
+
+def _plan(
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    run_key: str,
+    config: Mapping[str, str],
+    skip: Sequence[str],
+    overrides: Mapping[str, str],
+    only: Mapping[str, str] | None,
+) -> Plan:
+    """Plan a run over `inputs`. only: source -> sha256 of the files to take, all of which must be there; None takes all."""
     check_run_key(run_key)
     steps = check_steps(skip)
-    files_of_config = settings.read_files(config)
-    told = settings.parse(
-        files_of_config, overrides or {}, passes=()
-    )  # frozen below, once it is known how much there is
-    listed = list_files(inputs)
+    told = settings.parse(config, overrides, passes=())  # frozen below, once it is known how much there is
+    listed = list_files([path for path in inputs if only is None or path.exists()])
     wanted = [(root, path) for root, path, named in listed if named or is_input(path.name)]
     found, skipped = plan_sources(wanted), len(listed) - len(wanted)
-    history = History(out.resolve(), dataset.read_manifest(out)["runs"])
+    history = history_of(out)
     taken = history.settled(run_key)
     files: dict[str, tuple[str, int, str]] = {}
     settled = 0
     for item in found:
+        if history.is_forgotten(item.source) or (only is not None and item.source not in only):
+            continue
         digest = sha256(Path(item.path))
         if (item.source, digest) in taken:
             settled += 1
         else:
             files[item.source] = (str(item.path), Path(item.path).stat().st_size, digest)
+    needed = {source: digest for source, digest in (only or {}).items() if not history.is_forgotten(source)}
+    _check_all_there(run_key, files, needed)
     plan = Plan(
         run_key=run_key,
         out=str(out.resolve()),
+        inputs=tuple(str(path.resolve()) for path in inputs),
         skip=steps,
         files=files,
         shards=_pack(files, told.pipeline.ingest.shard_bytes),
@@ -212,7 +265,7 @@ def discover(
     )
     remove_tree(plan.work)
     large = sum(size * _expansion(source) for source, (_, size, _) in files.items()) > LARGE_BYTES
-    settings.freeze(plan.work / "config", files_of_config, overrides or {}, told.rules, large=large)
+    settings.freeze(plan.work / "config", config, overrides, told.rules, large=large)
     write_json(plan.work / PLAN, asdict(plan))
     _report(
         plan,
@@ -221,6 +274,55 @@ def discover(
         ),
     )
     return plan
+
+
+def history_of(out: Path) -> History:
+    """The released runs of the dataset at `out`."""
+    return History.of(out.resolve(), dataset.read_manifest(out))
+
+
+def mark_forgotten(sources: Sequence[str], out: Path) -> None:
+    """Put `sources` on the manifest's list of what is to be in no run. Raises ConfigError unless all can be forgotten."""
+    asked = tuple(source.rstrip("/") for source in sources)
+    before = history_of(out)
+    after = replace(before, forgotten=tuple(sorted({*before.forgotten, *asked})))
+    faults = [
+        f"{one}: no run of {out} took such a file or folder; expected one as the column source has it"
+        for one in asked
+        if one not in before.forgotten and not replace(before, forgotten=(one,)).remembered()
+    ]
+    affected = min(after.remembered(), default="")
+    for key in sorted(before.runs):
+        if affected and key >= affected:
+            faults += _missing_files(key, after)
+    if faults:
+        raise ConfigError(faults[:20])
+    dataset.set_forgotten(out, after.forgotten)
+
+
+def _missing_files(run_key: str, history: History) -> list[str]:
+    """Why the run can't be done again, if it can't: no recipe, or raw files that are gone."""
+    recipe = history.recipe(run_key)
+    if recipe is None:
+        return [f"run {run_key} can't be done again: it left no recipe; use etl run"]
+    listed = list_files([Path(path) for path in recipe.inputs if Path(path).exists()])
+    there = {item.source for item in plan_sources([(root, path) for root, path, named in listed])}
+    return [
+        f"run {run_key} can't be done again: its raw file {source} is gone"
+        for source in sorted(recipe.sources)
+        if source not in there and not history.is_forgotten(source)
+    ]
+
+
+def _check_all_there(run_key: str, files: Mapping[str, tuple[str, int, str]], needed: Mapping[str, str]) -> None:
+    """Raise ConfigError naming the raw files of a run to be done again that are gone or have changed."""
+    faults = [
+        f"run {run_key} can't be done again: its raw file {source} {'has changed' if source in files else 'is gone'}"
+        for source, digest in sorted(needed.items())
+        if source not in files or files[source][2] != digest
+    ]
+    if faults:
+        raise ConfigError(faults[:20])
 
 
 ENTRY: Final = "release.json"
@@ -265,7 +367,7 @@ def prepare(work: str, shard: int) -> StageReport:
 def count_templates(work: str, engine: LocalEngine) -> StageReport:
     """Barrier 1: which lines recur on the pages of a site, earlier runs included."""
     plan, started = load_plan(work), _clock()
-    history = History(Path(plan.out), dataset.read_manifest(Path(plan.out))["runs"])
+    history = history_of(Path(plan.out))
     limits = plan.settings.pipeline.boilerplate.templates
     rows = engine.sql(
         _sql("etl.boilerplate", "templates.sql"),
@@ -321,42 +423,49 @@ def clean(work: str, shard: int) -> StageReport:
 def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
     """Barrier 2: which documents and sentences repeat others, earlier runs included, and which copy stays."""
     plan, started = load_plan(work), _clock()
-    history = History(Path(plan.out), dataset.read_manifest(Path(plan.out))["runs"])
-    views: dict[str, Sequence[Path] | pa.Table] = {"params": plan.settings.dedup.params(plan.skip)}
-    for name in DEDUP_TABLES:
-        views[name] = plan.shard_files(name)
-    for name in fingerprint.HISTORY:
-        views[f"history_{name}"] = _history_view(history.state_files(plan.history, name), DEDUP_TABLES[name])
+    history = history_of(Path(plan.out))
+    views = _duplicate_views(plan, history)
     scripts = [_sql("etl.dedup", name) for name in ("documents.sql", "sentences.sql")]
     outputs = {
         name: plan.work / f"{name}.parquet"
-        for name in ("dropped_documents", "annotated_documents", "dropped_sentences")
+        for name in (
+            "dropped_documents",
+            "annotated_documents",
+            "dropped_sentences",
+            "numbered_documents",
+            "near_candidates",
+        )
     }
     rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work)
+    near = _judge_across(plan) if rows["near_candidates"] else 0
     counts = {
         "documents": rows["dropped_documents"],
         "annotated": rows["annotated_documents"],
-        "sentences": rows["dropped_sentences"],
+        "sentences": rows["dropped_sentences"] + near,
     }
     return _report(plan, _done("duplicates", counts, started))
 
 
 def write(work: str, shard: int) -> StageReport:
-    """Cut one shard, check that nothing is lost, and write its parts of the three datasets."""
+    """Cut one shard, check that nothing is lost, and write its parts of the datasets and of the state."""
     plan, started = load_plan(work), _clock()
     options = plan.settings.pipeline.publish
     counts: Counter[str] = Counter()
     documents: list[pa.Table] = []
     removals: list[pa.Table] = []
-    for docs, marks, dropped in _decided(plan, shard):
-        made = assemble(docs, marks, dropped)
+    annotations: list[pa.Table] = []
+    for decided in _decided(plan, shard):
+        made = assemble(*decided)
         counts.update(made.counts)
         documents.append(made.documents)
         removals.append(made.removals)
+        annotations.append(made.annotations)
     staging = plan.work / "release"
     dataset.write_part(staging, shard, "documents", documents, options)
     dataset.write_part(staging, shard, "removals", removals, options)
+    dataset.write_part(staging, shard, "annotations", annotations, options)
     dataset.write_part(staging, shard, "rejects", [pq.read_table(plan.shard_files("rejects")[shard])], options)
+    _write_shard_state(plan, shard)
     return _report(plan, _done("write", counts, started, shard))
 
 
@@ -373,10 +482,18 @@ def report(work: str, engine: LocalEngine) -> StageReport:
         "history": plan.history,
         "skip": list(plan.skip),
         "counts": {name: told["totals"][name] for name in ("documents_read", "chars_repaired")},
-        "release": hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()[:16],
+        "release": _name_of_release(listed),
     }
     write_json(plan.work / ENTRY, entry)
     return _report(plan, _done("report", {"rules": len(told["rules"])}, started))
+
+
+def _name_of_release(listed: Mapping[str, dict[str, list[dict[str, object]]]]) -> str:
+    """A name for what was made: the same for the same rows. How it was asked for, such as the input's path, is left out."""
+    made = {
+        owned: [f for f in told["files"] if not str(f["name"]).startswith("recipe-")] for owned, told in listed.items()
+    }
+    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def gate(work: str, engine: LocalEngine) -> StageReport:
@@ -399,16 +516,23 @@ def release(work: str, engine: LocalEngine) -> StageReport:
 
 
 def settle(work: str, engine: LocalEngine) -> StageReport:
-    """Remove the work folder: the run's files are settled by the state that was released with it. Safe to repeat."""
+    """Put state together where many runs have piled up, and remove the work folder. Safe to repeat.
+
+    The run's files are settled by the state that was released with it.
+    """
     started = _clock()
-    files = len(load_plan(work).files) if (Path(work) / PLAN).exists() else 0
+    files = 0
+    if (Path(work) / PLAN).exists():
+        plan = load_plan(work)
+        files = len(plan.files)
+        history_of(Path(plan.out)).compact()
     remove_tree(Path(work))
     return _done("settle", {"files": files}, started)
 
 
 def _check_up_to_date(plan: Plan) -> None:
     """Raise OutdatedError when another run released this run's files, or its history changed, since it was planned."""
-    history = History(Path(plan.out), dataset.read_manifest(Path(plan.out))["runs"])
+    history = history_of(Path(plan.out))
     taken = history.settled(plan.run_key)
     others = {taken[source, digest] for source, (_, _, digest) in plan.files.items() if (source, digest) in taken}
     if others:
@@ -485,8 +609,8 @@ def _as_frame(table: pa.Table) -> pl.DataFrame:
 
 def _pages_of(docs: pl.DataFrame) -> pl.DataFrame:
     """doc, key (the first 64 bits of doc_id, signed) and site of each document, as `templates` wants them."""
-    key = pl.Series("key", [int(doc_id[:16], 16) for doc_id in docs["doc_id"].to_list()], dtype=pl.UInt64)
-    return docs.select("doc", key.reinterpret(signed=True), pl.col("site_key").alias("site"))
+    key = fingerprint.document_keys(docs["doc_id"])
+    return docs.select("doc", key, pl.col("site_key").alias("site"))
 
 
 def _described(docs: pl.DataFrame) -> pl.DataFrame:
@@ -499,19 +623,73 @@ def _to_arrow(frame: pl.DataFrame, wanted: pl.Schema) -> pa.Table:
     return table
 
 
-def _history_view(files: Sequence[Path], kind: pl.Schema) -> Sequence[Path] | pa.Table:
-    """State tables of earlier runs, which carry their run_key; an empty table when there are none."""
-    return files or _to_arrow(_keyed(kind).to_frame(), _keyed(kind))
+def _duplicate_views(plan: Plan, history: History) -> dict[str, Sequence[Path] | pa.Table]:
+    """What barrier 2 reads: this run's tables, and of earlier runs' what these could meet."""
+    views: dict[str, Sequence[Path] | pa.Table] = {"params": plan.settings.dedup.params(plan.skip)}
+    views |= {name: plan.shard_files(name) for name in DEDUP_TABLES}
+    known = history.known(
+        list(plan.history),
+        texts=_hashes(plan, "fingerprints", "key_hash"),
+        bands=_hashes(plan, "bands", "h"),
+        sentences=_hashes(plan, "sentences", "key_hash"),
+    )
+    return views | {name: rows.to_arrow() for name, rows in known.items()}
 
 
-def _keyed(kind: pl.Schema) -> pl.Schema:
-    return pl.Schema([*kind.items(), ("run_key", pl.String())])
+def _judge_across(plan: Plan) -> int:
+    """Judge barrier 2's candidates by their texts, and add the near-duplicates to dropped_sentences; how many they are."""
+    policy = plan.settings.dedup.sentence_dedup
+    path = plan.work / "dropped_sentences.parquet"
+    judged, candidates = pl.read_parquet(path), pl.read_parquet(plan.work / "near_candidates.parquet")
+    lengths = pl.concat([pl.read_parquet(p, columns=["doc", "n_chars"]) for p in plan.shard_files("fingerprints")])
+    mine = candidates.select("doc", "start_char", "end_char")
+    theirs = candidates.select(doc="kept_doc", start_char="kept_start", end_char="kept_end")
+    texts = _texts_of(plan, pl.concat([mine, theirs]).unique())
+    candidates = (
+        candidates.join(lengths, on="doc", how="left", maintain_order="left")
+        .join(texts, on=["doc", "start_char", "end_char"], how="left", maintain_order="left")
+        .join(
+            texts.rename({"doc": "kept_doc", "start_char": "kept_start", "end_char": "kept_end", "text": "kept_text"}),
+            on=["kept_doc", "kept_start", "kept_end"],
+            how="left",
+            maintain_order="left",
+        )
+    )
+    near = near_across(
+        candidates, judged, similarity_min=policy.near_similarity_min, max_share=policy.max_share
+    ).with_columns(action=pl.lit("annotate") if policy.mode == "annotate" else pl.col("action"))
+    every = pl.concat([judged, near]).sort("doc_id", "start_char")
+    write_parquet(path, [every.to_arrow()], every.to_arrow().schema)
+    return near.height
 
 
-def _decided(plan: Plan, shard: int) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]]:
-    """(docs, marks, dropped) of each batch of a shard, as `assemble` wants them: what every step decided, together."""
+def _texts_of(plan: Plan, spans: pl.DataFrame) -> pl.DataFrame:
+    """`spans` (doc, start_char, end_char) with their text, read from the repaired documents a batch at a time."""
+    found = []
+    for path in plan.shard_files("docs", "arrow"):
+        for table in read_batch_file(path, columns=["doc_id", "text"]):
+            docs = pl.from_arrow(table)
+            assert isinstance(docs, pl.DataFrame)
+            named = docs.select("text", doc=fingerprint.document_keys(docs["doc_id"]))
+            length = pl.col("end_char") - pl.col("start_char")
+            found.append(
+                spans.join(named, on="doc").with_columns(pl.col("text").str.slice(pl.col("start_char"), length))
+            )
+    return pl.concat(found)
+
+
+def _hashes(plan: Plan, table: str, column: str) -> npt.NDArray[np.int64]:
+    """The different hashes in a column of barrier 2's input, sorted; none when there is no history to look them up in."""
+    if not plan.history:
+        return np.zeros(0, dtype=np.int64)
+    return pl.scan_parquet(plan.shard_files(table)).select(pl.col(column).unique().sort()).collect()[column].to_numpy()
+
+
+def _decided(plan: Plan, shard: int) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]]:
+    """(docs, marks, dropped, noted) of each batch of a shard, as `assemble` wants them: what every step decided, together."""
     dropped_documents = pl.read_parquet(plan.work / "dropped_documents.parquet")
-    dropped_sentences = pl.scan_parquet(plan.work / "dropped_sentences.parquet").filter(action="remove")
+    noted_documents = pl.read_parquet(plan.work / "annotated_documents.parquet")
+    judged_sentences = pl.scan_parquet(plan.work / "dropped_sentences.parquet")
     copies = dropped_documents.group_by(doc_id="kept_doc_id").agg(duplicates=pl.len().cast(pl.Int64))
     for table, found_table, marks_table in zip(
         *(read_batch_file(plan.shard_files(name, "arrow")[shard]) for name in ("docs", "found", "marks")), strict=True
@@ -528,18 +706,22 @@ def _decided(plan: Plan, shard: int) -> Iterator[tuple[pl.DataFrame, pl.DataFram
         )
         numbers = docs.select("doc", "doc_id")
         dropped = _with_reason(dropped_documents.join(numbers, on="doc_id"), "document_dedup")
-        repeated = _with_reason(dropped_sentences.join(numbers.lazy(), on="doc_id").collect(), "sentence_dedup").rename(
-            {"start_char": "start", "end_char": "end"}
-        )
-        repeated = _confirmed(docs, repeated.sort("doc", "start").with_columns(unit=pl.lit("sentence")))
-        every = pl.concat(
-            [frame.select(pl.col(name).cast(kind) for name, kind in MARKS.items()) for frame in (marks, repeated)]
+        judged = _with_reason(judged_sentences.join(numbers.lazy(), on="doc_id").collect(), "sentence_dedup")
+        judged = judged.rename({"start_char": "start", "end_char": "end"}).with_columns(unit=pl.lit("sentence"))
+        repeated = _confirmed(docs, judged.filter(pl.col("action") == "remove").sort("doc", "start"))
+        noted = _with_reason(noted_documents.join(numbers, on="doc_id"), "document_dedup").with_columns(
+            unit=pl.lit("document"), start=None, end=None, kept_start=pl.lit(0)
         )
         yield (
             docs.drop("doc"),
-            every,
-            dropped.select(pl.col(name).cast(kind) for name, kind in DROPPED.items()).sort("doc"),
+            _as_rows([marks, repeated], MARKS),
+            _as_rows([dropped], DROPPED).sort("doc"),
+            _as_rows([judged.filter(pl.col("action") == "annotate"), noted], NOTED),
         )
+
+
+def _as_rows(frames: Sequence[pl.DataFrame], wanted: pl.Schema) -> pl.DataFrame:
+    return pl.concat([frame.select(pl.col(name).cast(kind) for name, kind in wanted.items()) for frame in frames])
 
 
 def _with_reason(rows: pl.DataFrame, stage: str) -> pl.DataFrame:
@@ -572,24 +754,31 @@ def _confirmed(docs: pl.DataFrame, repeated: pl.DataFrame) -> pl.DataFrame:
 
 
 def _write_state(plan: Plan) -> None:
-    """The run's state below `release`: settled files, and the tables that later runs look up."""
+    """The run's settled files and its recipe, as state below `release`; the rest each shard has written."""
     folder = plan.work / "release" / dataset.STATE
-    folder.mkdir(parents=True, exist_ok=True)
     files = sorted((source, digest, size) for source, (_, size, digest) in plan.files.items())
     columns = {name: [row[place] for row in files] for place, name in enumerate(FILES.names)}
     write_state(folder, "files", [schema.table_of(columns, FILES)], FILES)
-    dropped = pl.read_parquet(plan.work / "dropped_documents.parquet", columns=["doc_id"]).lazy()
+    config, overrides = settings.frozen(plan.work / "config")
+    told = {name: json.dumps(value) for name, value in (("inputs", plan.inputs), ("skip", plan.skip))}
+    told |= {"overrides": json.dumps(overrides, sort_keys=True), **config}
+    recipe = {"name": list(told), "text": list(told.values())}
+    write_state(folder, "recipe", [schema.table_of(recipe, RECIPE)], RECIPE)
+
+
+def _write_shard_state(plan: Plan, shard: int) -> None:
+    """What one shard leaves for later runs: its site lines, and of its documents what barrier 2 looks up."""
+    folder = plan.work / "release" / dataset.STATE
     for name, kind in templates.TABLES.items():
-        write_state(folder, name, (pq.read_table(path) for path in plan.shard_files(name)), _arrow_schema(kind))
-    for name in fingerprint.HISTORY:
-        kind = DEDUP_TABLES[name]
-        # What was dropped as a copy is not published, so it is no copy that could stay for a later run.
-        kept = (
-            pl.scan_parquet(path).join(dropped, on="doc_id", how="anti", maintain_order="left")
-            for path in plan.shard_files(name)
-        )
-        tables = (_to_arrow(rows.with_columns(run_key=pl.lit(plan.run_key)).collect(), _keyed(kind)) for rows in kept)
-        write_state(folder, name, tables, _arrow_schema(_keyed(kind)))
+        write_state(folder, f"{name}-{shard:05d}", [pq.read_table(plan.shard_files(name)[shard])], _arrow_schema(kind))
+    removed = pl.scan_parquet(plan.work / "dropped_sentences.parquet").filter(action="remove")
+    made = state_tables(
+        {name: pl.read_parquet(plan.shard_files(name)[shard]) for name in STATE},
+        pl.read_parquet(plan.work / "numbered_documents.parquet"),
+        removed.select("doc_id", "start_char").collect(),
+    )
+    for name, rows in made.items():
+        write_state(folder, f"{name}-{shard:05d}", [_to_arrow(rows, STATE[name])], _arrow_schema(STATE[name]))
 
 
 def _facts(plan: Plan, engine: LocalEngine) -> metrics.Facts:

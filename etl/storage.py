@@ -114,9 +114,14 @@ def write_batch(writer: ipc.RecordBatchFileWriter, table: pa.Table) -> None:
     )
 
 
-def read_batch_file(path: Path) -> Iterator[pa.Table]:
-    """The batches that `batch_writer` wrote, one at a time, each a table."""
-    with pa.memory_map(str(path)) as source, ipc.open_file(source) as reader:
+def read_batch_file(path: Path, *, columns: Sequence[str] = ()) -> Iterator[pa.Table]:
+    """The batches that `batch_writer` wrote, one at a time, each a table. columns: those to read; () for all."""
+    places: list[int] = []
+    if columns:
+        with pa.memory_map(str(path)) as source, ipc.open_file(source) as reader:
+            places = [reader.schema.names.index(name) for name in columns]
+    options = ipc.IpcReadOptions(included_fields=places)
+    with pa.memory_map(str(path)) as source, ipc.open_file(source, options=options) as reader:
         for number in range(reader.num_record_batches):
             yield pa.Table.from_batches([reader.get_batch(number)])
 

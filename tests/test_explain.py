@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from etl import explain, schema
 from etl.config import ConfigError, Publish
 from etl.publish import dataset
-from etl.publish.assemble import DROPPED, MARKS, assemble
+from etl.publish.assemble import DROPPED, MARKS, NOTED, assemble
 from etl.storage import write_json
 
 STORY = "The bridge will open in spring, the minister said on Tuesday."
@@ -72,11 +72,12 @@ def release(
         }
         for doc_id, kept in drops
     ]
-    made = assemble(frame(pages), pl.DataFrame(marks, MARKS), pl.DataFrame(dropped, DROPPED))
+    made = assemble(frame(pages), pl.DataFrame(marks, MARKS), pl.DataFrame(dropped, DROPPED), NOTED.to_frame())
     staging = out / "_work" / run / "release"
     (staging / dataset.STATE).mkdir(parents=True)
     dataset.write_part(staging, 0, "documents", [made.documents], Publish())
     dataset.write_part(staging, 0, "removals", [made.removals], Publish())
+    dataset.write_part(staging, 0, "annotations", [made.annotations], Publish())
     reject = {"source": "bad.jsonl", "record": 2, "error": "BadJson", "message": "no JSON"}
     dataset.write_part(staging, 0, "rejects", [pa.Table.from_pylist([reject], schema.REJECTS)], Publish())
     repaired = sum(map(len, pages.values()))
@@ -252,11 +253,12 @@ def test_what_is_shown_is_the_repaired_text(tmp_path_factory: pytest.TempPathFac
                 marks.append(RULE | {"doc": number, "start": len(text), "end": len(text) + len(word), "rule": "r"})
             text += word + gap
         pages[f"{number:032x}"] = text
-    made = assemble(frame(pages), pl.DataFrame(marks, MARKS), DROPPED.to_frame())
+    made = assemble(frame(pages), pl.DataFrame(marks, MARKS), DROPPED.to_frame(), NOTED.to_frame())
     staging = folder / "staging"
     (staging / dataset.STATE).mkdir(parents=True)
     dataset.write_part(staging, 0, "documents", [made.documents], Publish())
     dataset.write_part(staging, 0, "removals", [made.removals], Publish())
+    dataset.write_part(staging, 0, "annotations", [made.annotations], Publish())
     dataset.write_part(staging, 0, "rejects", [], Publish())
     entry = {"datasets": dataset.list_parts(staging), "history": {}, "counts": {}, "release": "x"}
     dataset.release(folder, staging, "k", entry, report=folder / "none")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from etl.dedup.state import RUN_NUMBERS, STATE
 from etl.history import FILES, History, write_state
+from etl.storage import write_parquet
 
 
 def history(out: Path, **seen: dict[str, str]) -> History:
@@ -43,3 +51,89 @@ def test_state_files_are_named_by_their_bytes_and_replaced(tmp_path: Path) -> No
     second = write_state(tmp_path, "t", [pa.table({"a": [2]})], pa.schema([("a", pa.int64())]))
     assert first.name != second.name
     assert [p.name for p in tmp_path.iterdir()] == [second.name]
+
+
+HASHES = st.integers(-(2**63), 2**63 - 1)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(st.integers(1, 50), st.sampled_from(range(-40, 40))), max_size=60), max_size=4),
+    st.sets(st.one_of(st.sampled_from(range(-40, 40)), HASHES), max_size=30),
+    st.integers(1, 20),
+)
+def test_a_look_up_finds_the_rows_asked_for_and_no_others(
+    runs: list[list[tuple[int, int]]], wanted: set[int], rows_in_group: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        keys = [f"k{number}" for number in range(len(runs))]
+        expected = []
+        for run, (key, rows) in enumerate(zip(keys, runs, strict=True)):
+            bands = pl.DataFrame(rows, schema=STATE["bands"], orient="row").sort("h", "number")
+            path = out / "_state" / f"run={key}" / "bands-00000-x.parquet"
+            write_parquet(path, [bands.to_arrow()], bands.to_arrow().schema, row_group_rows=rows_in_group)
+            expected += [(number + (run - len(runs)) * RUN_NUMBERS, h) for number, h in rows if h in wanted]
+        known = history(out, **{key: {} for key in keys})
+        found = known.look_up(keys, "bands", "h", np.array(sorted(wanted), dtype=np.int64))
+        assert found.rows() == sorted(expected)
+        numbers = sorted({number for number, _ in expected})
+        again = known.look_up(keys, "bands", "number", np.array(numbers, dtype=np.int64))
+        assert set(found.rows()) <= set(again.rows()) and set(again["number"]) == set(numbers)
+
+
+def test_a_forgotten_folder_is_named_by_the_runs_that_hold_it(tmp_path: Path) -> None:
+    folder = tmp_path / "_state" / "run=k1"
+    folder.mkdir(parents=True)
+    sources = ["a/1", "ab/1", "b"]
+    files = pa.table({"source": sources, "sha256": ["x"] * 3, "bytes": [1] * 3}, schema=FILES)
+    write_state(folder, "files", [files], FILES)
+    known = replace(history(tmp_path, k1={}, k2={}), forgotten=("a", "c"))
+    assert known.remembered() == {"k1": ["a/1"]}
+    assert [source for source in sources if known.is_forgotten(source)] == ["a/1"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.lists(st.tuples(st.integers(1, 50), HASHES), max_size=20), min_size=1, max_size=7),
+    st.integers(1, 4),
+    st.integers(0, 7),
+    st.sets(st.integers(0, 6)),
+)
+def test_compacted_runs_are_looked_up_as_their_own_files_are(
+    runs: list[list[tuple[int, int]]], together: int, seen: int, changed: set[int]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        keys = [f"k{number}" for number in range(len(runs))]
+        for key, rows in zip(keys, runs, strict=True):
+            state = out / "_state" / f"run={key}"
+            state.mkdir(parents=True)
+            bands = pl.DataFrame(rows, schema=STATE["bands"], orient="row").sort("h", "number")
+            write_state(state, "bands-00000", [bands.to_arrow()], bands.to_arrow().schema)
+            numbers = pl.DataFrame({"number": sorted({number for number, _ in rows})}, schema={"number": pl.Int64})
+            sketches = numbers.select("number", kind=pl.lit(0, pl.Int8), h=pl.col("number") * 3)
+            write_state(state, "sketches-00000", [sketches.to_arrow()], sketches.to_arrow().schema)
+        known = history(out, **{key: {} for key in keys})
+        hashes = np.array(sorted({h for rows in runs for _, h in rows}), dtype=np.int64)
+        asked = keys[:seen]
+
+        def answers(of: History) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+            bands = of.look_up(asked, "bands", "h", hashes)
+            numbers = bands["number"].unique().sort().to_numpy()
+            return bands.rows(), of.look_up(asked, "sketches", "number", numbers).rows()
+
+        before = answers(known)
+        made = known.compact(runs=together)
+        assert len(made) == len(keys) // together
+        assert answers(known) == before
+        assert known.compact(runs=together) == []
+        other = replace(
+            known,
+            runs={
+                k: {**e, "release": f"new-{n}"} if n in changed else e for n, (k, e) in enumerate(known.runs.items())
+            },
+        )
+        assert answers(other) == before
+        other.compact(runs=together)
+        assert answers(other) == before

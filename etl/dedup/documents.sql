@@ -1,285 +1,335 @@
 -- Which documents of this run are copies of another, exactly or nearly, and which copy stays.
--- in   fingerprints, sketches, history_fingerprints, history_sketches (see fingerprint.py; history with run_key), params
+-- in   fingerprints, sketches, bands, sentences (see fingerprint.py), params
+--      known_fingerprints, known_sketches, known_bands, known_sentences: what history.py found of earlier runs
 -- out  dropped_documents(doc_id, kept_doc_id, rule, score), and annotated_documents, the same of copies that stay:
 --      all of them when the policy is to annotate, excerpts (rule 'excerpt') when it is to keep those
+--      numbered_documents(doc, number, fate, common_words): this run's; fate: 0 stays, 1 a near copy or excerpt, 2 exact
 --
--- The copy that stays comes first by: earlier run, seen_at, longest, doc_id. A near copy is dropped only if it is
--- similar enough to the very document that stays; similarity is not handed on from one copy to the next.
+-- A document's number is its place in the order in which copies are kept: earlier runs have negative numbers, this run's
+-- count from 1 by seen_at, longest, doc_id. So the copy that stays is the one with the least number, and one number
+-- names, orders and joins. A near copy is dropped only if it is similar enough to the very document that stays;
+-- similarity is not handed on from one copy to the next.
 
-CREATE TABLE document_order AS
+CREATE TABLE documents AS
 SELECT
-    f.doc_id, 1 AS era, '' AS run_key, f.seen_at, f.n_chars, f.n_tokens, f.key_hash, f.key_check,
-    f.shingle_level, f.number_level, f.name_level, f.band_level
-FROM fingerprints AS f
-CROSS JOIN params AS p
-WHERE p.documents_on AND f.n_tokens > 0
-UNION ALL
-SELECT
-    f.doc_id, 0 AS era, f.run_key, f.seen_at, f.n_chars, f.n_tokens, f.key_hash, f.key_check,
-    f.shingle_level, f.number_level, f.name_level, f.band_level
-FROM history_fingerprints AS f
-CROSS JOIN params AS p
-WHERE p.documents_on AND f.n_tokens > 0;
+    doc, doc_id, n_chars, n_tokens, key_hash, key_check, shingle_level, number_level, name_level, band_level,
+    CAST(ROW_NUMBER() OVER (ORDER BY seen_at, n_chars DESC, doc_id) AS BIGINT) AS number
+FROM fingerprints;
 
 -- Exact copies: the same comparable text.
 
-CREATE TABLE exact_copies AS
-SELECT doc_id, kept_doc_id
+CREATE TABLE repeated_texts AS
+SELECT key_hash, key_check, MIN(number) AS kept_number
 FROM (
-    SELECT
-        d.doc_id,
-        d.era,
-        FIRST_VALUE(d.doc_id) OVER same_text AS kept_doc_id,
-        ROW_NUMBER() OVER same_text AS place
-    FROM document_order AS d
-    INNER JOIN (SELECT DISTINCT key_hash FROM fingerprints) AS k ON d.key_hash = k.key_hash
-    WINDOW same_text AS (
-        PARTITION BY d.key_hash, d.key_check ORDER BY d.era, d.run_key, d.seen_at, d.n_chars DESC, d.doc_id
-    )
-) AS placed
-WHERE era = 1 AND place > 1;
+    SELECT key_hash, key_check, number FROM documents WHERE n_tokens > 0
+    UNION ALL
+    SELECT key_hash, key_check, number FROM known_fingerprints WHERE n_tokens > 0
+) AS every_text
+GROUP BY key_hash, key_check
+HAVING COUNT(*) > 1;
+
+CREATE TABLE exact_copies AS
+SELECT d.number, t.kept_number
+FROM documents AS d
+CROSS JOIN params AS p
+INNER JOIN repeated_texts AS t ON d.key_hash = t.key_hash AND d.key_check = t.key_check
+WHERE p.documents_on AND d.number > t.kept_number;
 
 -- Near copies. Candidates share two bands (short texts, which have few: one) with one of the first documents that have
--- them, or with one just before: a band that many documents share gives no more pairs than a few for each.
+-- them, or with one just before: a band that many documents share gives no more pairs than a few for each. Bands are a
+-- sample too: a pair whose share of them is far below the limit isn't looked at closer.
 
 CREATE TABLE near_eligible AS
-SELECT d.*
-FROM document_order AS d
+SELECT d.number, d.doc, d.n_tokens, d.shingle_level, d.number_level, d.name_level, d.band_level
+FROM documents AS d
 CROSS JOIN params AS p
-LEFT JOIN exact_copies AS e ON d.doc_id = e.doc_id AND d.era = 1
-WHERE p.document_near AND e.doc_id IS NULL AND d.n_tokens >= p.document_near_min_words;
-
-CREATE TABLE own_bands AS
-SELECT s.doc_id, s.h
-FROM sketches AS s
-INNER JOIN near_eligible AS d ON s.doc_id = d.doc_id AND d.era = 1
-WHERE s.kind = 0 AND s.depth >= d.band_level;
-
-CREATE TABLE known_bands AS
-SELECT s.doc_id, s.run_key, s.h
-FROM history_sketches AS s
-INNER JOIN (SELECT DISTINCT h FROM own_bands) AS b ON s.h = b.h
-INNER JOIN near_eligible AS d ON s.doc_id = d.doc_id AND s.run_key = d.run_key AND d.era = 0
-WHERE s.kind = 0 AND s.depth >= d.band_level;
+LEFT JOIN exact_copies AS e ON d.number = e.number
+WHERE p.documents_on AND p.document_near AND e.number IS NULL AND d.n_tokens >= p.document_near_min_words
+UNION ALL
+SELECT k.number, 0 AS doc, k.n_tokens, k.shingle_level, k.number_level, k.name_level, k.band_level
+FROM known_fingerprints AS k
+CROSS JOIN params AS p
+WHERE p.documents_on AND p.document_near AND k.n_tokens >= p.document_near_min_words;
 
 CREATE TABLE shared_bands AS
 SELECT h
-FROM (SELECT h FROM own_bands UNION ALL SELECT h FROM known_bands) AS every_band
+FROM (SELECT h FROM bands UNION ALL SELECT h FROM known_bands) AS every_band
 GROUP BY h
 HAVING COUNT(*) > 1;
 
 CREATE TABLE band_members AS
-SELECT b.h, d.doc_id, d.era, ROW_NUMBER() OVER (
-    PARTITION BY b.h ORDER BY d.era, d.run_key, d.seen_at, d.n_chars DESC, d.doc_id
-) AS place
+SELECT h, number, ROW_NUMBER() OVER (PARTITION BY h ORDER BY number) AS place
 FROM (
-    SELECT doc_id, 1 AS era, h FROM own_bands
+    SELECT b.h, d.number
+    FROM bands AS b
+    INNER JOIN shared_bands AS s ON b.h = s.h
+    INNER JOIN near_eligible AS d ON b.doc = d.doc AND d.number > 0
     UNION ALL
-    SELECT doc_id, 0 AS era, h FROM known_bands
-) AS b
-INNER JOIN shared_bands AS s ON b.h = s.h
-INNER JOIN near_eligible AS d ON b.doc_id = d.doc_id AND b.era = d.era;
+    SELECT b.h, d.number
+    FROM known_bands AS b
+    INNER JOIN shared_bands AS s ON b.h = s.h
+    INNER JOIN near_eligible AS d ON b.number = d.number
+) AS members;
+
+CREATE TABLE band_pairs AS
+SELECT later.number, earlier.number AS earlier, COUNT(*) AS bands
+FROM band_members AS later
+INNER JOIN band_members AS earlier ON later.h = earlier.h
+WHERE
+    later.number > 0
+    AND earlier.place < later.place
+    AND (earlier.place <= 4 OR earlier.place = later.place - 1)
+GROUP BY later.number, earlier.number;
 
 CREATE TABLE candidate_pairs AS
 SELECT
-    c.doc_id,
-    c.earlier_id,
-    c.earlier_era,
-    GREATEST(a.shingle_level, b.shingle_level) AS shingle_level,
-    GREATEST(a.number_level, b.number_level) AS number_level,
-    GREATEST(a.name_level, b.name_level) AS name_level,
-    1.0 * LEAST(a.n_tokens, b.n_tokens) / GREATEST(a.n_tokens, b.n_tokens) AS length_ratio,
-    LEAST(a.n_tokens, b.n_tokens) AS n_tokens,
-    CASE WHEN a.n_tokens <= b.n_tokens THEN 1 ELSE 0 END AS is_shorter
-FROM (
-    SELECT later.doc_id, earlier.doc_id AS earlier_id, earlier.era AS earlier_era, COUNT(*) AS bands
-    FROM band_members AS later
-    INNER JOIN band_members AS earlier ON later.h = earlier.h AND earlier.place < later.place
-    WHERE later.era = 1 AND (earlier.place <= 6 OR earlier.place >= later.place - 2)
-    GROUP BY later.doc_id, earlier.doc_id, earlier.era
-) AS c
-INNER JOIN near_eligible AS a ON c.doc_id = a.doc_id AND a.era = 1
-INNER JOIN near_eligible AS b ON c.earlier_id = b.doc_id AND c.earlier_era = b.era
-WHERE c.bands >= 2 OR LEAST(a.n_tokens, b.n_tokens) < 60;
+    c.number,
+    c.earlier,
+    CAST(POWER(2, GREATEST(a.shingle_level, b.shingle_level)) AS BIGINT) AS shingle_step,
+    CAST(POWER(2, GREATEST(a.number_level, b.number_level)) AS BIGINT) AS number_step,
+    CAST(POWER(2, GREATEST(a.name_level, b.name_level)) AS BIGINT) AS name_step,
+    a.n_tokens AS my_tokens,
+    b.n_tokens AS their_tokens
+FROM band_pairs AS c
+INNER JOIN near_eligible AS a ON c.number = a.number
+INNER JOIN near_eligible AS b ON c.earlier = b.number
+CROSS JOIN params AS p
+WHERE
+    (c.bands >= 2 OR LEAST(a.n_tokens, b.n_tokens) < 60)
+    AND c.bands * POWER(2, GREATEST(a.band_level, b.band_level))
+    >= 0.4 * p.document_containment_min * (LEAST(a.n_tokens, b.n_tokens) - 3);
 
 CREATE TABLE pair_sketches AS
-SELECT s.doc_id, 1 AS era, s.kind, s.h, s.depth
+SELECT d.number, s.kind, s.h
 FROM sketches AS s
 INNER JOIN (
-    SELECT doc_id FROM candidate_pairs
-    UNION
-    SELECT earlier_id FROM candidate_pairs WHERE earlier_era = 1
-) AS wanted ON s.doc_id = wanted.doc_id
+    SELECT n.doc, n.number
+    FROM near_eligible AS n
+    INNER JOIN (SELECT number FROM candidate_pairs UNION SELECT earlier FROM candidate_pairs) AS wanted
+        ON n.number = wanted.number
+    WHERE n.number > 0
+) AS d ON s.doc = d.doc
 UNION ALL
-SELECT s.doc_id, 0 AS era, s.kind, s.h, s.depth
-FROM history_sketches AS s
-INNER JOIN near_eligible AS d ON s.doc_id = d.doc_id AND s.run_key = d.run_key AND d.era = 0
-INNER JOIN (SELECT DISTINCT earlier_id FROM candidate_pairs WHERE earlier_era = 0) AS wanted ON s.doc_id = wanted.earlier_id;
+SELECT s.number, s.kind, s.h
+FROM known_sketches AS s
+INNER JOIN (SELECT DISTINCT earlier FROM candidate_pairs) AS wanted ON s.number = wanted.earlier;
 
 -- Each join on a hash has the pair in its key, in a table made before: joined on the hash alone, a common run of words
 -- would meet itself in all pairs of its documents.
 
 CREATE TABLE candidate_hashes AS
-SELECT c.doc_id, c.earlier_id, c.earlier_era, s.h
+SELECT c.number, c.earlier, s.h
 FROM candidate_pairs AS c
-INNER JOIN pair_sketches AS s ON c.doc_id = s.doc_id AND s.era = 1
-WHERE s.kind = 0 AND s.depth >= c.shingle_level;
+INNER JOIN pair_sketches AS s ON c.number = s.number
+WHERE s.kind = 0 AND s.h % c.shingle_step = 0;
 
 CREATE TABLE shared_shingles AS
-SELECT c.doc_id, c.earlier_id, c.earlier_era, COUNT(*) AS shared
+SELECT c.number, c.earlier, COUNT(*) AS shared
 FROM candidate_hashes AS c
-INNER JOIN pair_sketches AS s ON c.earlier_id = s.doc_id AND c.earlier_era = s.era AND c.h = s.h
+INNER JOIN pair_sketches AS s ON c.earlier = s.number AND c.h = s.h
 WHERE s.kind = 0
-GROUP BY c.doc_id, c.earlier_id, c.earlier_era
+GROUP BY c.number, c.earlier
 HAVING COUNT(*) >= 3;
 
 CREATE TABLE likely_pairs AS
 SELECT c.*, s.shared
 FROM candidate_pairs AS c
-INNER JOIN shared_shingles AS s ON c.doc_id = s.doc_id AND c.earlier_id = s.earlier_id AND c.earlier_era = s.earlier_era
+INNER JOIN shared_shingles AS s ON c.number = s.number AND c.earlier = s.earlier
 CROSS JOIN params AS p
-WHERE s.shared * POWER(2, c.shingle_level) >= 0.6 * p.document_containment_min * (c.n_tokens - 3);
+WHERE s.shared * c.shingle_step >= 0.6 * p.document_containment_min * (LEAST(c.my_tokens, c.their_tokens) - 3);
 
 -- A pair is compared at the deeper of the two levels, where both samples are whole.
 
-CREATE TABLE my_hashes AS
-SELECT c.doc_id, c.earlier_id, c.earlier_era, s.kind, s.h
-FROM likely_pairs AS c
-INNER JOIN pair_sketches AS s ON c.doc_id = s.doc_id AND s.era = 1
-WHERE s.depth >= CASE s.kind WHEN 0 THEN c.shingle_level WHEN 1 THEN c.number_level ELSE c.name_level END;
-
-CREATE TABLE their_hashes AS
-SELECT c.doc_id, c.earlier_id, c.earlier_era, s.kind, s.h
-FROM likely_pairs AS c
-INNER JOIN pair_sketches AS s ON c.earlier_id = s.doc_id AND c.earlier_era = s.era
-WHERE s.depth >= CASE s.kind WHEN 0 THEN c.shingle_level WHEN 1 THEN c.number_level ELSE c.name_level END;
-
-CREATE TABLE sample_sizes AS
+CREATE TABLE my_sizes AS
 SELECT
-    doc_id,
-    earlier_id,
-    earlier_era,
-    SUM(CASE WHEN side = 1 AND kind = 0 THEN 1 ELSE 0 END) AS my_shingles,
-    SUM(CASE WHEN side = 2 AND kind = 0 THEN 1 ELSE 0 END) AS their_shingles,
-    SUM(CASE WHEN side = 1 AND kind = 1 THEN 1 ELSE 0 END) AS my_numbers,
-    SUM(CASE WHEN side = 2 AND kind = 1 THEN 1 ELSE 0 END) AS their_numbers,
-    SUM(CASE WHEN side = 3 AND kind = 1 THEN 1 ELSE 0 END) AS shared_numbers,
-    SUM(CASE WHEN side = 1 AND kind = 2 THEN 1 ELSE 0 END) AS my_names,
-    SUM(CASE WHEN side = 2 AND kind = 2 THEN 1 ELSE 0 END) AS their_names,
-    SUM(CASE WHEN side = 3 AND kind = 2 THEN 1 ELSE 0 END) AS shared_names
-FROM (
-    SELECT doc_id, earlier_id, earlier_era, kind, 1 AS side FROM my_hashes
-    UNION ALL
-    SELECT doc_id, earlier_id, earlier_era, kind, 2 AS side FROM their_hashes
-    UNION ALL
-    SELECT mine.doc_id, mine.earlier_id, mine.earlier_era, mine.kind, 3 AS side
-    FROM my_hashes AS mine
-    INNER JOIN their_hashes AS theirs
-        ON mine.doc_id = theirs.doc_id
-        AND mine.earlier_id = theirs.earlier_id
-        AND mine.earlier_era = theirs.earlier_era
-        AND mine.kind = theirs.kind
-        AND mine.h = theirs.h
-    WHERE mine.kind > 0
-) AS counted
-GROUP BY doc_id, earlier_id, earlier_era;
+    c.number,
+    c.earlier,
+    CAST(SUM(CASE WHEN s.kind = 0 AND s.h % c.shingle_step = 0 THEN 1 ELSE 0 END) AS BIGINT) AS shingles,
+    CAST(SUM(CASE WHEN s.kind = 1 AND s.h % c.number_step = 0 THEN 1 ELSE 0 END) AS BIGINT) AS numbers,
+    CAST(SUM(CASE WHEN s.kind = 2 AND s.h % c.name_step = 0 THEN 1 ELSE 0 END) AS BIGINT) AS names
+FROM likely_pairs AS c
+INNER JOIN pair_sketches AS s ON c.number = s.number
+GROUP BY c.number, c.earlier;
 
--- What the two have in common in whole sentences, and in sentences that many documents have: two articles may share a
--- disclaimer and nothing else.
+CREATE TABLE their_sizes AS
+SELECT
+    c.number,
+    c.earlier,
+    CAST(SUM(CASE WHEN s.kind = 0 AND s.h % c.shingle_step = 0 THEN 1 ELSE 0 END) AS BIGINT) AS shingles,
+    CAST(SUM(CASE WHEN s.kind = 1 AND s.h % c.number_step = 0 THEN 1 ELSE 0 END) AS BIGINT) AS numbers,
+    CAST(SUM(CASE WHEN s.kind = 2 AND s.h % c.name_step = 0 THEN 1 ELSE 0 END) AS BIGINT) AS names
+FROM likely_pairs AS c
+INNER JOIN pair_sketches AS s ON c.earlier = s.number
+GROUP BY c.number, c.earlier;
+
+CREATE TABLE pair_samples AS
+SELECT
+    v.*,
+    CASE WHEN v.containment >= p.document_containment_sure THEN 1 ELSE 0 END AS is_sure
+FROM (
+    SELECT
+        c.*,
+        CAST(LEAST(mine.shingles, theirs.shingles) AS DOUBLE) AS sample_size,
+        CAST(c.shared AS DOUBLE) / GREATEST(LEAST(mine.shingles, theirs.shingles), 1) AS containment,
+        LEAST(mine.numbers, theirs.numbers) AS numbers,
+        LEAST(mine.names, theirs.names) AS names
+    FROM likely_pairs AS c
+    INNER JOIN my_sizes AS mine ON c.number = mine.number AND c.earlier = mine.earlier
+    INNER JOIN their_sizes AS theirs ON c.number = theirs.number AND c.earlier = theirs.earlier
+) AS v
+CROSS JOIN params AS p;
+
+CREATE TABLE my_facts AS
+SELECT c.number, c.earlier, s.kind, s.h
+FROM likely_pairs AS c
+INNER JOIN pair_sketches AS s ON c.number = s.number
+WHERE s.kind > 0 AND s.h % CASE s.kind WHEN 1 THEN c.number_step ELSE c.name_step END = 0;
+
+CREATE TABLE shared_facts AS
+SELECT
+    c.number,
+    c.earlier,
+    CAST(SUM(CASE WHEN c.kind = 1 THEN 1 ELSE 0 END) AS BIGINT) AS numbers,
+    CAST(SUM(CASE WHEN c.kind = 2 THEN 1 ELSE 0 END) AS BIGINT) AS names
+FROM my_facts AS c
+INNER JOIN pair_sketches AS s ON c.earlier = s.number AND c.kind = s.kind AND c.h = s.h
+GROUP BY c.number, c.earlier;
+
+-- What the two have in common in whole sentences, and what of each are sentences that many documents have: two articles
+-- may share a disclaimer and nothing else, or end on the same page of "about us". A sentence is common from the
+-- document on that is the last of the first few to have it, and a document's common words are counted as of its own
+-- place: a later document changes nothing for earlier ones.
+
+CREATE TABLE repeated_keys AS
+SELECT key_hash, COUNT(*) AS times
+FROM (
+    SELECT key_hash FROM sentences WHERE n_words > 0
+    UNION ALL
+    SELECT key_hash FROM known_sentences
+) AS every_sentence
+GROUP BY key_hash
+HAVING COUNT(*) > 1;
 
 CREATE TABLE pair_sentences AS
-SELECT s.doc_id, 1 AS era, s.key_hash, MAX(s.n_words) AS n_words
+SELECT d.number, s.key_hash, MAX(s.n_words) AS n_words
 FROM sentences AS s
 INNER JOIN (
-    SELECT doc_id FROM likely_pairs
-    UNION
-    SELECT earlier_id FROM likely_pairs WHERE earlier_era = 1
-) AS wanted ON s.doc_id = wanted.doc_id
+    SELECT n.doc, n.number
+    FROM near_eligible AS n
+    INNER JOIN (SELECT number FROM likely_pairs UNION SELECT earlier FROM likely_pairs) AS wanted
+        ON n.number = wanted.number
+    WHERE n.number > 0
+) AS d ON s.doc = d.doc
+INNER JOIN repeated_keys AS r ON s.key_hash = r.key_hash
 WHERE s.n_words > 0
-GROUP BY s.doc_id, s.key_hash
+GROUP BY d.number, s.key_hash
 UNION ALL
-SELECT s.doc_id, 0 AS era, s.key_hash, MAX(s.n_words) AS n_words
-FROM history_sentences AS s
-INNER JOIN near_eligible AS d ON s.doc_id = d.doc_id AND s.run_key = d.run_key AND d.era = 0
-INNER JOIN (SELECT DISTINCT earlier_id FROM likely_pairs WHERE earlier_era = 0) AS wanted ON s.doc_id = wanted.earlier_id
+SELECT s.number, s.key_hash, MAX(s.n_words) AS n_words
+FROM known_sentences AS s
+INNER JOIN (SELECT DISTINCT earlier FROM likely_pairs) AS wanted ON s.number = wanted.earlier
 WHERE s.n_words > 0
-GROUP BY s.doc_id, s.key_hash;
+GROUP BY s.number, s.key_hash;
 
-CREATE TABLE likely_keys AS
-SELECT c.doc_id, c.earlier_id, c.earlier_era, s.key_hash, s.n_words
-FROM likely_pairs AS c
-INNER JOIN pair_sentences AS s ON c.doc_id = s.doc_id AND s.era = 1;
-
-CREATE TABLE shared_keys AS
-SELECT c.doc_id, c.earlier_id, c.earlier_era, c.key_hash, c.n_words
-FROM likely_keys AS c
-INNER JOIN pair_sentences AS s ON c.earlier_id = s.doc_id AND c.earlier_era = s.era AND c.key_hash = s.key_hash;
+CREATE TABLE key_holders AS
+SELECT key_hash, number, n_words, ROW_NUMBER() OVER (PARTITION BY key_hash ORDER BY number) AS place
+FROM (
+    SELECT s.key_hash, d.number, MAX(s.n_words) AS n_words
+    FROM sentences AS s
+    CROSS JOIN params AS p
+    INNER JOIN repeated_keys AS r ON s.key_hash = r.key_hash AND r.times >= p.document_common_sentence
+    INNER JOIN documents AS d ON s.doc = d.doc
+    LEFT JOIN exact_copies AS e ON d.number = e.number
+    WHERE e.number IS NULL
+    GROUP BY s.key_hash, d.number
+    UNION ALL
+    SELECT s.key_hash, s.number, MAX(s.n_words) AS n_words
+    FROM known_sentences AS s
+    CROSS JOIN params AS p
+    INNER JOIN repeated_keys AS r ON s.key_hash = r.key_hash AND r.times >= p.document_common_sentence
+    GROUP BY s.key_hash, s.number
+) AS holders;
 
 CREATE TABLE common_keys AS
-SELECT k.key_hash
-FROM (
-    SELECT s.key_hash, s.doc_id FROM sentences AS s
-    INNER JOIN (SELECT DISTINCT key_hash FROM shared_keys) AS wanted ON s.key_hash = wanted.key_hash
-    UNION
-    SELECT s.key_hash, s.doc_id FROM history_sentences AS s
-    INNER JOIN (SELECT DISTINCT key_hash FROM shared_keys) AS wanted ON s.key_hash = wanted.key_hash
-) AS k
+SELECT h.key_hash, h.number AS common_from
+FROM key_holders AS h
 CROSS JOIN params AS p
-GROUP BY k.key_hash, p.document_common_sentence
-HAVING COUNT(*) >= p.document_common_sentence;
+WHERE h.place = p.document_common_sentence;
+
+CREATE TABLE common_words AS
+SELECT h.number, CAST(SUM(h.n_words) AS BIGINT) AS words
+FROM key_holders AS h
+INNER JOIN common_keys AS k ON h.key_hash = k.key_hash AND k.common_from <= h.number
+WHERE h.number > 0
+GROUP BY h.number
+UNION ALL
+SELECT number, common_words AS words FROM known_fingerprints;
+
+CREATE TABLE my_keys AS
+SELECT c.number, c.earlier, s.key_hash, s.n_words
+FROM likely_pairs AS c
+INNER JOIN pair_sentences AS s ON c.number = s.number;
 
 CREATE TABLE shared_sentences AS
 SELECT
-    s.doc_id,
-    s.earlier_id,
-    s.earlier_era,
-    SUM(s.n_words) AS words,
-    SUM(CASE WHEN c.key_hash IS NULL THEN 0 ELSE s.n_words END) AS common_words
-FROM shared_keys AS s
-LEFT JOIN common_keys AS c ON s.key_hash = c.key_hash
-GROUP BY s.doc_id, s.earlier_id, s.earlier_era;
+    mine.number,
+    mine.earlier,
+    CAST(SUM(mine.n_words) AS BIGINT) AS words,
+    CAST(SUM(CASE WHEN k.common_from <= mine.number THEN mine.n_words ELSE 0 END) AS BIGINT) AS common_words,
+    CAST(SUM(CASE WHEN k.common_from <= mine.earlier THEN mine.n_words ELSE 0 END) AS BIGINT) AS common_before
+FROM my_keys AS mine
+INNER JOIN pair_sentences AS theirs ON mine.earlier = theirs.number AND mine.key_hash = theirs.key_hash
+LEFT JOIN common_keys AS k ON mine.key_hash = k.key_hash
+GROUP BY mine.number, mine.earlier;
 
 CREATE TABLE pair_evidence AS
 SELECT
     e.*,
+    CAST(LEAST(my_words, their_words) AS DOUBLE) / GREATEST(my_words, their_words) AS length_ratio,
+    CASE WHEN my_words <= their_words THEN 1 ELSE 0 END AS is_shorter,
     SQRT(e.containment * (1 - e.containment) / GREATEST(e.sample_size, 1)) AS deviation
 FROM (
     SELECT
-        c.doc_id,
-        c.earlier_id,
-        c.earlier_era,
-        c.length_ratio,
-        c.n_tokens,
-        c.is_shorter,
+        c.number,
+        c.earlier,
+        LEAST(c.my_tokens, c.their_tokens) AS n_tokens,
+        GREATEST(
+            c.my_tokens
+            - CASE WHEN c.is_sure = 1 THEN 0 ELSE COALESCE(mine.words, 0) - COALESCE(w.common_words, 0) END, 1
+        ) AS my_words,
+        GREATEST(
+            c.their_tokens
+            - CASE WHEN c.is_sure = 1 THEN 0 ELSE COALESCE(theirs.words, 0) - COALESCE(w.common_before, 0) END, 1
+        ) AS their_words,
         c.shared,
-        CAST(LEAST(z.my_shingles, z.their_shingles) AS DOUBLE) AS sample_size,
-        CAST(c.shared AS DOUBLE) / GREATEST(LEAST(z.my_shingles, z.their_shingles), 1) AS containment,
-        LEAST(z.my_numbers, z.their_numbers) AS numbers,
-        z.shared_numbers,
-        LEAST(z.my_names, z.their_names) AS names,
-        z.shared_names,
-        LEAST(1.0, CAST(COALESCE(w.words, 0) AS DOUBLE) / GREATEST(c.n_tokens - 3, 1)) AS in_sentences,
-        LEAST(1.0, CAST(COALESCE(w.common_words, 0) AS DOUBLE) / GREATEST(c.n_tokens - 3, 1)) AS in_common
-    FROM likely_pairs AS c
-    INNER JOIN sample_sizes AS z
-        ON c.doc_id = z.doc_id AND c.earlier_id = z.earlier_id AND c.earlier_era = z.earlier_era
-    LEFT JOIN shared_sentences AS w
-        ON c.doc_id = w.doc_id AND c.earlier_id = w.earlier_id AND c.earlier_era = w.earlier_era
+        c.sample_size,
+        c.containment,
+        c.numbers,
+        COALESCE(f.numbers, 0) AS shared_numbers,
+        c.names,
+        COALESCE(f.names, 0) AS shared_names,
+        LEAST(1.0, CAST(COALESCE(w.words, 0) AS DOUBLE) / GREATEST(LEAST(c.my_tokens, c.their_tokens) - 3, 1))
+            AS in_sentences,
+        LEAST(1.0, CAST(COALESCE(w.common_words, 0) AS DOUBLE) / GREATEST(LEAST(c.my_tokens, c.their_tokens) - 3, 1))
+            AS in_common
+    FROM pair_samples AS c
+    LEFT JOIN shared_facts AS f ON c.number = f.number AND c.earlier = f.earlier
+    LEFT JOIN shared_sentences AS w ON c.number = w.number AND c.earlier = w.earlier
+    LEFT JOIN common_words AS mine ON c.number = mine.number
+    LEFT JOIN common_words AS theirs ON c.earlier = theirs.number
 ) AS e;
 
 -- Much in common is enough. With less, what is outside the shared sentences must be alike too; with little less,
 -- what is outside the sentences that many documents have. A containment is an estimate: it must reach three quarters
 -- of the limit even a standard deviation below. In a short text one sentence from elsewhere is a large part: a third
 -- more is asked of it. Numbers and names disagree only if both documents have some that the other lacks: a copy may
--- lose a paragraph or gain a byline, but a form filled in anew differs on both sides.
+-- lose a paragraph or gain a byline, but a form filled in anew differs on both sides. Where not much
+-- is in common, lengths are compared without the common sentences that only one of them has: an excerpt under a long
+-- footer is an excerpt.
 
 CREATE TABLE similar_pairs AS
-SELECT
-    v.doc_id, v.earlier_id, v.containment AS score, v.length_ratio, v.is_shorter,
-    d.era, d.run_key, d.seen_at, d.n_chars
+SELECT v.number, v.earlier, v.containment AS score, v.length_ratio, v.is_shorter
 FROM pair_evidence AS v
 CROSS JOIN params AS p
-INNER JOIN near_eligible AS d ON v.earlier_id = d.doc_id AND v.earlier_era = d.era
 WHERE
     v.shared >= 3
     AND v.containment >= p.document_containment_min * CASE WHEN v.n_tokens < p.document_short_words THEN 1.35 ELSE 1 END
@@ -303,130 +353,134 @@ WHERE
 -- what is open after them stays.
 
 CREATE TABLE open_pairs_0 AS
-SELECT doc_id, earlier_id, earlier_id AS kept_doc_id, score, era, run_key, seen_at, n_chars
-FROM similar_pairs
-WHERE length_ratio >= (SELECT MAX(document_length_ratio_min) FROM params);
+SELECT s.number, s.earlier, s.score
+FROM similar_pairs AS s
+CROSS JOIN params AS p
+WHERE s.length_ratio >= p.document_length_ratio_min;
 
 CREATE TABLE near_copies_1 AS
-SELECT doc_id, kept_doc_id, score
-FROM (
-    SELECT o.doc_id, o.kept_doc_id, o.score, ROW_NUMBER() OVER (
-        PARTITION BY o.doc_id ORDER BY o.era, o.run_key, o.seen_at, o.n_chars DESC, o.kept_doc_id
-    ) AS place
-    FROM open_pairs_0 AS o
-    LEFT JOIN (SELECT DISTINCT doc_id FROM open_pairs_0) AS waiting ON o.earlier_id = waiting.doc_id AND o.era = 1
-    WHERE waiting.doc_id IS NULL
-) AS placed
-WHERE place = 1;
+SELECT o.number, MIN(o.earlier) AS kept_number
+FROM open_pairs_0 AS o
+LEFT JOIN (SELECT DISTINCT number FROM open_pairs_0) AS waiting ON o.earlier = waiting.number
+WHERE waiting.number IS NULL
+GROUP BY o.number;
 
 CREATE TABLE open_pairs_1 AS
-SELECT o.*
+SELECT o.number, o.earlier
 FROM open_pairs_0 AS o
-LEFT JOIN near_copies_1 AS mine ON o.doc_id = mine.doc_id
-LEFT JOIN near_copies_1 AS theirs ON o.earlier_id = theirs.doc_id AND o.era = 1
-WHERE mine.doc_id IS NULL AND theirs.doc_id IS NULL;
+LEFT JOIN near_copies_1 AS mine ON o.number = mine.number
+LEFT JOIN near_copies_1 AS theirs ON o.earlier = theirs.number
+WHERE mine.number IS NULL AND theirs.number IS NULL;
 
 CREATE TABLE near_copies_2 AS
-SELECT doc_id, kept_doc_id, score
-FROM (
-    SELECT o.doc_id, o.kept_doc_id, o.score, ROW_NUMBER() OVER (
-        PARTITION BY o.doc_id ORDER BY o.era, o.run_key, o.seen_at, o.n_chars DESC, o.kept_doc_id
-    ) AS place
-    FROM open_pairs_1 AS o
-    LEFT JOIN (SELECT DISTINCT doc_id FROM open_pairs_1) AS waiting ON o.earlier_id = waiting.doc_id AND o.era = 1
-    WHERE waiting.doc_id IS NULL
-) AS placed
-WHERE place = 1;
+SELECT o.number, MIN(o.earlier) AS kept_number
+FROM open_pairs_1 AS o
+LEFT JOIN (SELECT DISTINCT number FROM open_pairs_1) AS waiting ON o.earlier = waiting.number
+WHERE waiting.number IS NULL
+GROUP BY o.number;
 
 CREATE TABLE open_pairs_2 AS
-SELECT o.*
+SELECT o.number, o.earlier
 FROM open_pairs_1 AS o
-LEFT JOIN near_copies_2 AS mine ON o.doc_id = mine.doc_id
-LEFT JOIN near_copies_2 AS theirs ON o.earlier_id = theirs.doc_id AND o.era = 1
-WHERE mine.doc_id IS NULL AND theirs.doc_id IS NULL;
+LEFT JOIN near_copies_2 AS mine ON o.number = mine.number
+LEFT JOIN near_copies_2 AS theirs ON o.earlier = theirs.number
+WHERE mine.number IS NULL AND theirs.number IS NULL;
 
 CREATE TABLE near_copies_3 AS
-SELECT doc_id, kept_doc_id, score
-FROM (
-    SELECT o.doc_id, o.kept_doc_id, o.score, ROW_NUMBER() OVER (
-        PARTITION BY o.doc_id ORDER BY o.era, o.run_key, o.seen_at, o.n_chars DESC, o.kept_doc_id
-    ) AS place
-    FROM open_pairs_2 AS o
-    LEFT JOIN (SELECT DISTINCT doc_id FROM open_pairs_2) AS waiting ON o.earlier_id = waiting.doc_id AND o.era = 1
-    WHERE waiting.doc_id IS NULL
-) AS placed
-WHERE place = 1;
+SELECT o.number, MIN(o.earlier) AS kept_number
+FROM open_pairs_2 AS o
+LEFT JOIN (SELECT DISTINCT number FROM open_pairs_2) AS waiting ON o.earlier = waiting.number
+WHERE waiting.number IS NULL
+GROUP BY o.number;
 
 CREATE TABLE open_pairs_3 AS
-SELECT o.*
+SELECT o.number, o.earlier
 FROM open_pairs_2 AS o
-LEFT JOIN near_copies_3 AS mine ON o.doc_id = mine.doc_id
-LEFT JOIN near_copies_3 AS theirs ON o.earlier_id = theirs.doc_id AND o.era = 1
-WHERE mine.doc_id IS NULL AND theirs.doc_id IS NULL;
+LEFT JOIN near_copies_3 AS mine ON o.number = mine.number
+LEFT JOIN near_copies_3 AS theirs ON o.earlier = theirs.number
+WHERE mine.number IS NULL AND theirs.number IS NULL;
 
 CREATE TABLE near_copies_4 AS
-SELECT doc_id, kept_doc_id, score
-FROM (
-    SELECT o.doc_id, o.kept_doc_id, o.score, ROW_NUMBER() OVER (
-        PARTITION BY o.doc_id ORDER BY o.era, o.run_key, o.seen_at, o.n_chars DESC, o.kept_doc_id
-    ) AS place
-    FROM open_pairs_3 AS o
-    LEFT JOIN (SELECT DISTINCT doc_id FROM open_pairs_3) AS waiting ON o.earlier_id = waiting.doc_id AND o.era = 1
-    WHERE waiting.doc_id IS NULL
-) AS placed
-WHERE place = 1;
+SELECT o.number, MIN(o.earlier) AS kept_number
+FROM open_pairs_3 AS o
+LEFT JOIN (SELECT DISTINCT number FROM open_pairs_3) AS waiting ON o.earlier = waiting.number
+WHERE waiting.number IS NULL
+GROUP BY o.number;
 
 CREATE TABLE near_copies AS
-SELECT doc_id, kept_doc_id, score FROM near_copies_1
-UNION ALL
-SELECT doc_id, kept_doc_id, score FROM near_copies_2
-UNION ALL
-SELECT doc_id, kept_doc_id, score FROM near_copies_3
-UNION ALL
-SELECT doc_id, kept_doc_id, score FROM near_copies_4;
-
-CREATE TABLE excerpts AS
-SELECT doc_id, kept_doc_id, score
+SELECT c.number, c.kept_number, o.score
 FROM (
-    SELECT x.doc_id, x.earlier_id AS kept_doc_id, x.score, ROW_NUMBER() OVER (
-        PARTITION BY x.doc_id ORDER BY x.era, x.run_key, x.seen_at, x.n_chars DESC, x.earlier_id
-    ) AS place
-    FROM similar_pairs AS x
-    CROSS JOIN params AS p
-    LEFT JOIN near_copies AS mine ON x.doc_id = mine.doc_id
-    LEFT JOIN near_copies AS theirs ON x.earlier_id = theirs.doc_id AND x.era = 1
-    WHERE
-        x.length_ratio < p.document_length_ratio_min
-        AND x.is_shorter = 1
-        AND x.score >= p.document_excerpt_containment_min
-        AND mine.doc_id IS NULL
-        AND theirs.doc_id IS NULL
-) AS placed
-WHERE place = 1;
+    SELECT number, kept_number FROM near_copies_1
+    UNION ALL
+    SELECT number, kept_number FROM near_copies_2
+    UNION ALL
+    SELECT number, kept_number FROM near_copies_3
+    UNION ALL
+    SELECT number, kept_number FROM near_copies_4
+) AS c
+INNER JOIN open_pairs_0 AS o ON c.number = o.number AND c.kept_number = o.earlier;
+
+CREATE TABLE first_excerpts AS
+SELECT x.number, MIN(x.earlier) AS kept_number
+FROM similar_pairs AS x
+CROSS JOIN params AS p
+LEFT JOIN near_copies AS mine ON x.number = mine.number
+LEFT JOIN near_copies AS theirs ON x.earlier = theirs.number
+WHERE
+    x.length_ratio < p.document_length_ratio_min
+    AND x.is_shorter = 1
+    AND x.score >= p.document_excerpt_containment_min
+    AND mine.number IS NULL
+    AND theirs.number IS NULL
+GROUP BY x.number;
 
 -- An exact copy of a document that goes as a near copy points to the one that stays.
 
 CREATE TABLE document_copies AS
-SELECT e.doc_id, COALESCE(n.kept_doc_id, e.kept_doc_id) AS kept_doc_id,
-    CASE WHEN n.doc_id IS NULL THEN 'exact-document' ELSE 'near-document' END AS rule,
+SELECT e.number, COALESCE(n.kept_number, e.kept_number) AS kept_number,
+    CASE WHEN n.number IS NULL THEN 'exact-document' ELSE 'near-document' END AS rule,
     COALESCE(n.score, 1.0) AS score
 FROM exact_copies AS e
-LEFT JOIN near_copies AS n ON e.kept_doc_id = n.doc_id
+LEFT JOIN near_copies AS n ON e.kept_number = n.number
 UNION ALL
-SELECT doc_id, kept_doc_id, 'near-document' AS rule, score FROM near_copies
+SELECT number, kept_number, 'near-document' AS rule, score FROM near_copies
 UNION ALL
-SELECT doc_id, kept_doc_id, 'excerpt' AS rule, score FROM excerpts;
+SELECT x.number, x.kept_number, 'excerpt' AS rule, s.score
+FROM first_excerpts AS x
+INNER JOIN similar_pairs AS s ON x.number = s.number AND x.kept_number = s.earlier;
+
+CREATE TABLE judged_documents AS
+SELECT
+    c.number,
+    d.doc,
+    d.doc_id,
+    COALESCE(own.doc_id, known.doc_id) AS kept_doc_id,
+    c.rule,
+    CAST(c.score AS DOUBLE) AS score,
+    CASE
+        WHEN p.document_mode = 'remove' AND (c.rule <> 'excerpt' OR p.document_excerpts = 'remove') THEN 'remove'
+        ELSE 'annotate'
+    END AS action
+FROM document_copies AS c
+CROSS JOIN params AS p
+INNER JOIN documents AS d ON c.number = d.number
+LEFT JOIN documents AS own ON c.kept_number = own.number
+LEFT JOIN known_fingerprints AS known ON c.kept_number = known.number;
 
 CREATE TABLE dropped_documents AS
-SELECT c.doc_id, c.kept_doc_id, c.rule, CAST(c.score AS DOUBLE) AS score
-FROM document_copies AS c
-CROSS JOIN params AS p
-WHERE p.document_mode = 'remove' AND (c.rule <> 'excerpt' OR p.document_excerpts = 'remove')
-ORDER BY c.doc_id;
+SELECT doc_id, kept_doc_id, rule, score FROM judged_documents WHERE action = 'remove' ORDER BY doc_id;
 
 CREATE TABLE annotated_documents AS
-SELECT c.doc_id, c.kept_doc_id, c.rule, CAST(c.score AS DOUBLE) AS score
-FROM document_copies AS c
-CROSS JOIN params AS p
-WHERE NOT (p.document_mode = 'remove' AND (c.rule <> 'excerpt' OR p.document_excerpts = 'remove'))
-ORDER BY c.doc_id;
+SELECT doc_id, kept_doc_id, rule, score FROM judged_documents WHERE action = 'annotate' ORDER BY doc_id;
+
+CREATE TABLE numbered_documents AS
+SELECT
+    d.doc,
+    d.number,
+    CASE WHEN j.number IS NULL THEN 0 WHEN e.number IS NULL THEN 1 ELSE 2 END AS fate,
+    COALESCE(w.words, 0) AS common_words
+FROM documents AS d
+LEFT JOIN common_words AS w ON d.number = w.number
+LEFT JOIN judged_documents AS j ON d.number = j.number AND j.action = 'remove'
+LEFT JOIN exact_copies AS e ON d.number = e.number
+ORDER BY d.number;

@@ -1,4 +1,4 @@
-"""Near-duplicate sentences inside one document: found by signatures of their words, confirmed word by word.
+"""Near-duplicate sentences: found by signatures of their words, confirmed word by word.
 
 Likeness alone would delete the sentence in which only a number, a date or a "not" changed. So a candidate pair is
 aligned word by word, and every difference must be one that doesn't change what is said: spacing, a misread or mistyped
@@ -100,6 +100,42 @@ def near_pairs(batch: Batch, *, similarity_min: float, min_words: int) -> pl.Dat
         },
         schema=NEAR_SENTENCES,
     ).sort("doc", "start_char")
+
+
+def near_across(
+    candidates: pl.DataFrame, judged: pl.DataFrame, *, similarity_min: float, max_share: float
+) -> pl.DataFrame:
+    """The sentences of `candidates` that nearly repeat an earlier document's, with the columns of `judged`.
+
+    candidates: as sentences.sql made them, in order, with text and kept_text, and n_chars of the document. judged: what
+    it decided. What something points to stays, and so does a sentence that says more than the earlier one. What would
+    take a document beyond max_share of its characters is to be annotated.
+    """
+    removed = judged.filter(pl.col("action") == "remove")
+    gone = set(removed.select("doc_id", "start_char").iter_rows())
+    foreign = removed.filter(pl.col("doc_id") != pl.col("kept_doc_id"))
+    taken = dict(foreign.group_by("doc_id").agg((pl.col("end_char") - pl.col("start_char")).sum()).iter_rows())
+    points = set(judged.select("kept_doc_id", "kept_start").iter_rows())
+    done: set[tuple[str, int]] = set(judged.select("doc_id", "start_char").iter_rows())
+    rows = []
+    for row in candidates.iter_rows(named=True):  # a few in a thousand sentences
+        mine, theirs = (row["doc_id"], row["start_char"]), (row["kept_doc_id"], row["kept_start"])
+        if mine in done or mine in points or theirs in gone:
+            continue
+        if not fuzz.ratio(row["kept_text"], row["text"], score_cutoff=_ALIKE_MIN):
+            continue
+        alike = likeness(row["kept_text"], row["text"])
+        if not alike or alike.score < similarity_min or alike.poorer == 0:
+            continue
+        chars = taken.get(mine[0], 0) + row["end_char"] - row["start_char"]
+        stays = chars > max_share * row["n_chars"]
+        if not stays:
+            taken[mine[0]] = chars
+            gone.add(mine)
+        done.add(mine)
+        points.add(theirs)
+        rows.append((*mine, row["end_char"], *theirs, "near-sentence", alike.score, "annotate" if stays else "remove"))
+    return pl.DataFrame(rows, schema=judged.schema, orient="row")
 
 
 def likeness(first: str, second: str) -> Likeness | None:

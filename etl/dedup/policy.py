@@ -22,8 +22,9 @@ class SentencePolicy:
     min_words: of a sentence that goes because another document has it. min_words_in_document: because the same one has.
     protect_quotes: a quotation that another document has too stays. protect_refrains: a sentence shorter than
     refrain_max_words that one document has three times or more stays. max_share: of a document's characters; above it
-    the document's sentences are annotated, not removed. near: near-duplicates inside one document too, when they are
-    at least near_similarity_min alike and the guard finds no difference in meaning.
+    the document's sentences are annotated, not removed. near: near-duplicates too, when they are at least
+    near_similarity_min alike and the guard finds no difference in meaning: inside one document, and where scope is corpus
+    and near_across is set, across the documents of one run, whose texts are at hand.
     """
 
     mode: Literal["remove", "annotate"] = "remove"
@@ -35,6 +36,7 @@ class SentencePolicy:
     refrain_max_words: int = bounded(10, 1, 1000)
     max_share: float = bounded(0.5, 0.0, 1.0)
     near: bool = True
+    near_across: bool = True
     near_similarity_min: float = bounded(0.85, 0.5, 1.0)
 
 
@@ -53,14 +55,14 @@ class DocumentPolicy:
     mode: Literal["remove", "annotate"] = "remove"
     near: bool = True
     near_min_words: int = bounded(20, 4, 100_000)
-    containment_min: float = bounded(0.33, 0.1, 1.0)
+    containment_min: float = bounded(0.36, 0.1, 1.0)
     containment_sure: float = bounded(0.75, 0.1, 1.0)
     common_sentence: int = bounded(5, 2, 1_000_000)
     rest_containment_min: float = bounded(0.25, 0.0, 1.0)
     numbers_min: float = bounded(0.75, 0.0, 1.0)
     short_words: int = bounded(120, 0, 100_000)
     names_min: float = bounded(0.5, 0.0, 1.0)
-    length_ratio_min: float = bounded(0.5, 0.1, 1.0)
+    length_ratio_min: float = bounded(0.45, 0.1, 1.0)
     excerpts: Literal["keep", "remove"] = "keep"
     excerpt_containment_min: float = bounded(0.7, 0.1, 1.0)
 

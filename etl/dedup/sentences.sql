@@ -1,13 +1,16 @@
 -- Which sentences of this run's surviving documents repeat an earlier one, in the same document or in another.
--- in   sentences, near_sentences, history_sentences, fingerprints (see fingerprint.py), params, dropped_documents
+-- in   sentences, near_sentences (see fingerprint.py), params, known_sentences and known_fingerprints (earlier runs)
+--      documents, repeated_keys, judged_documents: as documents.sql made them
 -- out  dropped_sentences(doc_id, start_char, end_char, kept_doc_id, kept_start, rule, score, action); action: remove, or
 --      annotate for a sentence that stays
+--      near_candidates: pairs of sentences of different documents that may be near-duplicates; their texts decide
 --
--- The copy that stays comes first by: earlier run, then the order of documents (seen_at, longest, doc_id), then position.
+-- The copy that stays comes first by the number of its document, then by its position. Only what repeats is looked at
+-- closely: most sentences leave at the count of repeated_keys.
 
 CREATE TABLE eligible_sentences AS
 SELECT
-    s.doc_id,
+    d.number,
     s.start_char,
     s.end_char,
     s.key_hash,
@@ -21,116 +24,189 @@ SELECT
     END AS across
 FROM sentences AS s
 CROSS JOIN params AS p
-LEFT JOIN dropped_documents AS d ON s.doc_id = d.doc_id
-WHERE p.sentences_on AND d.doc_id IS NULL AND s.whole AND s.n_words >= p.sentence_min_words_in_document;
+INNER JOIN repeated_keys AS r ON s.key_hash = r.key_hash
+INNER JOIN documents AS d ON s.doc = d.doc
+LEFT JOIN judged_documents AS j ON s.doc = j.doc AND j.action = 'remove'
+WHERE p.sentences_on AND j.doc IS NULL AND s.whole AND s.n_words >= p.sentence_min_words_in_document;
 
-CREATE TABLE repeated_keys AS
-SELECT key_hash, n_words
-FROM eligible_sentences
-GROUP BY key_hash, n_words
-HAVING COUNT(*) > 1;
+CREATE TABLE first_documents AS
+SELECT key_hash, n_words, MIN(number) AS first_number
+FROM (
+    SELECT key_hash, n_words, number FROM eligible_sentences
+    UNION ALL
+    SELECT key_hash, n_words, number FROM known_sentences WHERE usable
+) AS every_sentence
+GROUP BY key_hash, n_words;
 
-CREATE TABLE known_keys AS
-SELECT h.key_hash, h.n_words, h.run_key, h.doc_id, MIN(h.start_char) AS start_char
-FROM history_sentences AS h
-WHERE h.key_hash IN (SELECT key_hash FROM eligible_sentences WHERE across = 1)
-GROUP BY h.key_hash, h.n_words, h.run_key, h.doc_id;
-
-CREATE TABLE copied_keys AS
-SELECT key_hash, n_words FROM repeated_keys
-UNION
-SELECT key_hash, n_words FROM known_keys;
-
-CREATE TABLE sentence_copies AS
-SELECT e.doc_id, e.start_char, e.end_char, e.key_hash, e.n_words, e.across, 1 AS era, '' AS run_key, f.seen_at, f.n_chars
-FROM eligible_sentences AS e
-INNER JOIN copied_keys AS c ON e.key_hash = c.key_hash AND e.n_words = c.n_words
-INNER JOIN fingerprints AS f ON e.doc_id = f.doc_id
-UNION ALL
-SELECT doc_id, start_char, start_char AS end_char, key_hash, n_words, 1 AS across, 0 AS era, run_key, 0 AS seen_at, 0 AS n_chars
-FROM known_keys;
-
-CREATE TABLE placed_sentences AS
-SELECT
-    doc_id,
-    start_char,
-    end_char,
-    n_words,
-    across,
-    era,
-    n_chars,
-    FIRST_VALUE(doc_id) OVER across_corpus AS first_doc_id,
-    FIRST_VALUE(start_char) OVER across_corpus AS first_start,
-    FIRST_VALUE(start_char) OVER within_document AS own_start,
-    COUNT(*) OVER (PARTITION BY era, run_key, doc_id, key_hash, n_words) AS times
-FROM sentence_copies
-WINDOW
-    across_corpus AS (PARTITION BY key_hash, n_words ORDER BY era, run_key, seen_at, n_chars DESC, doc_id, start_char),
-    within_document AS (PARTITION BY era, run_key, doc_id, key_hash, n_words ORDER BY start_char);
+CREATE TABLE own_places AS
+SELECT number, key_hash, n_words, MIN(start_char) AS own_start, COUNT(*) AS times
+FROM (
+    SELECT number, key_hash, n_words, start_char FROM eligible_sentences
+    UNION ALL
+    SELECT number, key_hash, n_words, start_char FROM known_sentences WHERE usable
+) AS every_sentence
+GROUP BY number, key_hash, n_words;
 
 CREATE TABLE repeated_sentences AS
-SELECT doc_id, start_char, end_char, n_chars, first_doc_id AS kept_doc_id, first_start AS kept_start, 1 AS foreign_copy
-FROM placed_sentences
-WHERE era = 1 AND across = 1 AND doc_id <> first_doc_id
-UNION ALL
-SELECT placed.doc_id, placed.start_char, placed.end_char, placed.n_chars, placed.doc_id AS kept_doc_id, placed.own_start AS kept_start, 0 AS foreign_copy
-FROM placed_sentences AS placed
+SELECT
+    e.number,
+    e.start_char,
+    e.end_char,
+    CASE WHEN e.across = 1 AND f.first_number < e.number THEN f.first_number ELSE e.number END AS kept_number,
+    CASE WHEN e.across = 1 AND f.first_number < e.number THEN theirs.own_start ELSE mine.own_start END AS kept_start,
+    CASE WHEN e.across = 1 AND f.first_number < e.number THEN 1 ELSE 0 END AS foreign_copy
+FROM eligible_sentences AS e
 CROSS JOIN params AS p
+INNER JOIN first_documents AS f ON e.key_hash = f.key_hash AND e.n_words = f.n_words
+INNER JOIN own_places AS theirs
+    ON f.first_number = theirs.number AND e.key_hash = theirs.key_hash AND e.n_words = theirs.n_words
+INNER JOIN own_places AS mine ON e.number = mine.number AND e.key_hash = mine.key_hash AND e.n_words = mine.n_words
 WHERE
-    placed.era = 1
-    AND placed.start_char > placed.own_start
-    AND NOT (placed.across = 1 AND placed.doc_id <> placed.first_doc_id)
-    AND NOT (p.sentence_protect_refrains AND placed.times >= 3 AND placed.n_words < p.sentence_refrain_max_words);
+    (e.across = 1 AND f.first_number < e.number)
+    OR (
+        e.start_char > mine.own_start
+        AND NOT (p.sentence_protect_refrains AND mine.times >= 3 AND e.n_words < p.sentence_refrain_max_words)
+    );
 
 -- Near-duplicates inside one document were found where its text was at hand. One goes only while the sentence it
 -- repeats stays.
 
 CREATE TABLE nearly_repeated AS
-SELECT n.doc_id, n.start_char, n.end_char, n.kept_start, n.score
+SELECT d.number, n.start_char, n.end_char, n.kept_start, n.score
 FROM near_sentences AS n
 CROSS JOIN params AS p
-LEFT JOIN dropped_documents AS d ON n.doc_id = d.doc_id
-LEFT JOIN repeated_sentences AS mine ON n.doc_id = mine.doc_id AND n.start_char = mine.start_char
-LEFT JOIN repeated_sentences AS theirs ON n.doc_id = theirs.doc_id AND n.kept_start = theirs.start_char
-WHERE p.sentences_on AND p.sentence_near AND d.doc_id IS NULL AND mine.doc_id IS NULL AND theirs.doc_id IS NULL;
+INNER JOIN documents AS d ON n.doc = d.doc
+LEFT JOIN judged_documents AS j ON n.doc = j.doc AND j.action = 'remove'
+LEFT JOIN repeated_sentences AS mine ON d.number = mine.number AND n.start_char = mine.start_char
+LEFT JOIN repeated_sentences AS theirs ON d.number = theirs.number AND n.kept_start = theirs.start_char
+WHERE p.sentences_on AND p.sentence_near AND j.doc IS NULL AND mine.number IS NULL AND theirs.number IS NULL;
 
 CREATE TABLE riddled_documents AS
-SELECT r.doc_id
+SELECT d.number
+FROM (
+    SELECT number, SUM(end_char - start_char) AS chars FROM repeated_sentences WHERE foreign_copy = 1 GROUP BY number
+) AS r
+CROSS JOIN params AS p
+INNER JOIN documents AS d ON r.number = d.number
+WHERE r.chars > d.n_chars * p.sentence_max_share;
+
+CREATE TABLE judged_sentences AS
+SELECT
+    r.number,
+    r.start_char,
+    r.end_char,
+    r.kept_number,
+    r.kept_start,
+    'exact-sentence' AS rule,
+    CAST(1.0 AS DOUBLE) AS score,
+    CASE
+        WHEN p.sentence_mode = 'annotate' OR (r.foreign_copy = 1 AND x.number IS NOT NULL) THEN 'annotate'
+        ELSE 'remove'
+    END AS action
 FROM repeated_sentences AS r
 CROSS JOIN params AS p
-WHERE r.foreign_copy = 1
-GROUP BY r.doc_id, r.n_chars, p.sentence_max_share
-HAVING SUM(r.end_char - r.start_char) > r.n_chars * p.sentence_max_share;
+LEFT JOIN riddled_documents AS x ON r.number = x.number
+UNION ALL
+SELECT
+    n.number,
+    n.start_char,
+    n.end_char,
+    n.number AS kept_number,
+    n.kept_start,
+    'near-sentence' AS rule,
+    n.score,
+    p.sentence_mode AS action
+FROM nearly_repeated AS n
+CROSS JOIN params AS p;
 
 CREATE TABLE dropped_sentences AS
-SELECT doc_id, start_char, end_char, kept_doc_id, kept_start, rule, score, action
+SELECT
+    d.doc_id,
+    j.start_char,
+    j.end_char,
+    COALESCE(own.doc_id, known.doc_id) AS kept_doc_id,
+    j.kept_start,
+    j.rule,
+    j.score,
+    j.action
+FROM judged_sentences AS j
+INNER JOIN documents AS d ON j.number = d.number
+LEFT JOIN documents AS own ON j.kept_number = own.number
+LEFT JOIN known_fingerprints AS known ON j.kept_number = known.number
+ORDER BY d.doc_id, j.start_char;
+
+-- Near-duplicates across documents. A sentence that stands alone in this run may go for the sake of an earlier one that
+-- stays, if at least three of its four least runs of words are the same. Like bands, a meeting point that many share
+-- gives a pair or two for each.
+
+CREATE TABLE meeting_sentences AS
+SELECT d.number, s.start_char, s.end_char, s.n_words, s.near_a, s.near_b, 1 AS is_alone
+FROM sentences AS s
+CROSS JOIN params AS p
+INNER JOIN documents AS d ON s.doc = d.doc
+LEFT JOIN repeated_keys AS r ON s.key_hash = r.key_hash
+LEFT JOIN judged_documents AS j ON s.doc = j.doc AND j.action = 'remove'
+WHERE p.sentences_on AND s.near_a IS NOT NULL AND r.key_hash IS NULL AND j.doc IS NULL
+UNION ALL
+SELECT d.number, s.start_char, s.end_char, s.n_words, s.near_a, s.near_b, 0 AS is_alone
+FROM sentences AS s
+INNER JOIN documents AS d ON s.doc = d.doc
+INNER JOIN first_documents AS f ON s.key_hash = f.key_hash AND s.n_words = f.n_words AND d.number = f.first_number
+INNER JOIN own_places AS o
+    ON d.number = o.number AND s.key_hash = o.key_hash AND s.n_words = o.n_words AND s.start_char = o.own_start
+WHERE s.near_a IS NOT NULL;
+
+CREATE TABLE meetings AS
+SELECT m.*, ROW_NUMBER() OVER (PARTITION BY point, side ORDER BY number, start_char) AS place
+FROM (
+    SELECT number, start_char, end_char, n_words, near_a, near_b, is_alone, near_a AS point, 0 AS side FROM meeting_sentences
+    UNION ALL
+    SELECT number, start_char, end_char, n_words, near_a, near_b, is_alone, near_b AS point, 1 AS side FROM meeting_sentences
+) AS m
+INNER JOIN (
+    SELECT point, side
+    FROM (
+        SELECT near_a AS point, 0 AS side FROM meeting_sentences
+        UNION ALL
+        SELECT near_b AS point, 1 AS side FROM meeting_sentences
+    ) AS every_point
+    GROUP BY point, side
+    HAVING COUNT(*) > 1
+) AS shared USING (point, side);
+
+CREATE TABLE near_candidates AS
+SELECT DISTINCT
+    mine.doc,
+    mine.doc_id,
+    c.number,
+    c.start_char,
+    c.end_char,
+    theirs.doc AS kept_doc,
+    theirs.doc_id AS kept_doc_id,
+    c.earlier,
+    c.kept_start,
+    c.kept_end
 FROM (
     SELECT
-        r.doc_id,
-        r.start_char,
-        r.end_char,
-        r.kept_doc_id,
-        r.kept_start,
-        'exact-sentence' AS rule,
-        CAST(1.0 AS DOUBLE) AS score,
-        CASE
-            WHEN p.sentence_mode = 'annotate' OR (r.foreign_copy = 1 AND x.doc_id IS NOT NULL) THEN 'annotate'
-            ELSE 'remove'
-        END AS action
-    FROM repeated_sentences AS r
-    CROSS JOIN params AS p
-    LEFT JOIN riddled_documents AS x ON r.doc_id = x.doc_id
-    UNION ALL
-    SELECT
-        n.doc_id,
-        n.start_char,
-        n.end_char,
-        n.doc_id AS kept_doc_id,
-        n.kept_start,
-        'near-sentence' AS rule,
-        n.score,
-        p.sentence_mode AS action
-    FROM nearly_repeated AS n
-    CROSS JOIN params AS p
-) AS decided
-ORDER BY doc_id, start_char;
+        l.number, l.start_char, l.end_char,
+        e.number AS earlier, e.start_char AS kept_start, e.end_char AS kept_end
+    FROM meetings AS l
+    INNER JOIN meetings AS e ON l.point = e.point AND l.side = e.side
+    WHERE
+        l.is_alone = 1
+        AND e.number < l.number
+        AND e.place < l.place
+        AND (e.place = 1 OR e.place = l.place - 1)
+        AND GREATEST(l.n_words, e.n_words) - LEAST(l.n_words, e.n_words) <= 3 + 0.1 * LEAST(l.n_words, e.n_words)
+        AND CASE WHEN l.near_a = e.near_a THEN 2
+            ELSE CASE WHEN l.near_a % 2147483648 = e.near_a % 2147483648 THEN 1 ELSE 0 END
+            + CASE WHEN l.near_a - l.near_a % 2147483648 = e.near_a - e.near_a % 2147483648 THEN 1 ELSE 0 END
+        END
+        + CASE WHEN l.near_b = e.near_b THEN 2
+            ELSE CASE WHEN l.near_b % 2147483648 = e.near_b % 2147483648 THEN 1 ELSE 0 END
+            + CASE WHEN l.near_b - l.near_b % 2147483648 = e.near_b - e.near_b % 2147483648 THEN 1 ELSE 0 END
+        END >= 3
+) AS c
+INNER JOIN documents AS mine ON c.number = mine.number
+INNER JOIN documents AS theirs ON c.earlier = theirs.number
+ORDER BY c.number, c.start_char, c.earlier, c.kept_start;

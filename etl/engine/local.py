@@ -89,6 +89,7 @@ class LocalEngine:
                 }
             )
             try:
+                connection.execute("SET enable_progress_bar = false")  # a run has its own
                 for name, source in views.items():
                     if isinstance(source, pa.Table):
                         connection.register(name, source)

@@ -42,18 +42,35 @@ DROPPED: Final = pl.Schema(
 )
 """Documents that go whole, with the document that stays for each."""
 
+NOTED: Final = pl.Schema(
+    {
+        "doc": pl.UInt32,
+        "start": pl.UInt32,
+        "end": pl.UInt32,
+        "unit": pl.String,
+        "stage": pl.String,
+        "rule": pl.String,
+        "reason": pl.String,
+        "score": pl.Float32,
+        "kept_doc_id": pl.String,
+        "kept_start": pl.Int64,
+    }
+)
+"""Duplicates that stay; start and end of a whole document are null."""
+
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """Rows for the two datasets. counts: documents, removals, dropped, empty, chars_kept, chars_removed."""
+    """Rows for three datasets. counts: documents, removals, annotations, dropped, empty, chars_kept, chars_removed."""
 
     documents: pa.Table
     removals: pa.Table
+    annotations: pa.Table
     counts: dict[str, int]
 
 
-def assemble(docs: pl.DataFrame, marks: pl.DataFrame, dropped: pl.DataFrame) -> Assembled:
-    """Cut `docs` at `marks`. Raises StageError if a character would be lost.
+def assemble(docs: pl.DataFrame, marks: pl.DataFrame, dropped: pl.DataFrame, noted: pl.DataFrame) -> Assembled:
+    """Cut `docs` at `marks`, and tell of what is `noted` in those that stay. Raises StageError if a character would be lost.
 
     docs: the columns of DOCUMENTS that are known before the cut (text is the repaired text). A document of which nothing
     is left goes whole, with the rules that took it in the reason.
@@ -79,15 +96,17 @@ def assemble(docs: pl.DataFrame, marks: pl.DataFrame, dropped: pl.DataFrame) -> 
         docs.with_columns(repaired_chars=pl.col("text").str.len_chars(), text=cuts.kept).filter(stays)
     )
     removals = _removals(docs, live.filter(stays.gather(live["doc"])), whole)
+    annotations = _annotations(docs, noted.filter(stays.gather(noted["doc"])))
     counts = {
         "documents": documents.num_rows,
         "removals": removals.num_rows,
+        "annotations": annotations.num_rows,
         "dropped": dropped.height,
         "empty": len(empty),
         "chars_kept": _total(documents, "n_chars"),
         "chars_removed": _total(removals, "end") - _total(removals, "start"),
     }
-    return Assembled(documents, removals, counts)
+    return Assembled(documents, removals, annotations, counts)
 
 
 def _nothing_left(live: pl.DataFrame, empty: list[int]) -> pl.DataFrame:
@@ -135,6 +154,22 @@ def _removals(docs: pl.DataFrame, live: pl.DataFrame, whole: pl.DataFrame) -> pa
         pl.concat([parts.select(columns), documents.select(columns)]).sort("doc", "start", maintain_order=True),
         schema.REMOVALS,
     )
+
+
+def _annotations(docs: pl.DataFrame, noted: pl.DataFrame) -> pa.Table:
+    names = docs.select("doc_id", "source", "source_id", whole="text").with_row_index("doc")
+    of_sentence = pl.col("unit") == "sentence"
+    rows = (
+        noted.join(names, on="doc", how="left", maintain_order="left")
+        .with_columns(
+            start=pl.col("start").fill_null(0).cast(pl.Int64),
+            end=pl.coalesce(pl.col("end").cast(pl.Int64), pl.col("whole").str.len_chars().cast(pl.Int64)),
+        )
+        .with_columns(
+            text=pl.when(of_sentence).then(pl.col("whole").str.slice(pl.col("start"), pl.col("end") - pl.col("start")))
+        )
+    )
+    return _cast(rows.sort("doc", "start", "end", maintain_order=True), schema.ANNOTATIONS)
 
 
 def _cast(frame: pl.DataFrame, wanted: pa.Schema) -> pa.Table:

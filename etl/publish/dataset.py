@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,7 @@ from etl.storage import read_json, remove_tree, sha256, sync, write_json
 DATASETS: Final[Mapping[str, pa.Schema]] = {
     "documents": schema.DOCUMENTS,
     "removals": schema.REMOVALS,
+    "annotations": schema.ANNOTATIONS,
     "rejects": schema.REJECTS,
 }
 STATE: Final = "_state"
@@ -101,6 +102,12 @@ def release(out: Path, staging: Path, run_key: str, entry: Mapping[str, Any], *,
     manifest = read_manifest(out)
     manifest["runs"] = dict(sorted({**manifest["runs"], run_key: dict(entry)}.items()))
     write_json(out / MANIFEST, manifest, durable=True)
+    sync(out)
+
+
+def set_forgotten(out: Path, sources: Sequence[str]) -> None:
+    """Record in the manifest which sources are to be in no run."""
+    write_json(out / MANIFEST, {**read_manifest(out), "forgotten": sorted(sources)}, durable=True)
     sync(out)
 
 

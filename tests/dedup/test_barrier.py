@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from etl.dedup.fingerprint import HISTORY, TABLES, shard_tables
+from etl.dedup.fingerprint import TABLES, shard_tables
 from etl.dedup.policy import DedupPolicy, DocumentPolicy, SentencePolicy
+from etl.dedup.state import STATE, seen_from_later, state_tables
 
 Tables = dict[str, pl.DataFrame]
 VOCABULARY = [
@@ -42,6 +43,15 @@ def edited(lines: Sequence[str], seed: int, rate: float = 0.06) -> list[str]:
     ]
 
 
+def id_of(name: str) -> str:
+    """A document's id that sorts as its name does, and tells it."""
+    return name.encode().hex().ljust(32, "0")
+
+
+def name_of(doc_id: str) -> str:
+    return bytes.fromhex(doc_id).rstrip(b"\0").decode()
+
+
 def tables(docs: Mapping[str, Sequence[str]], days: Mapping[str, int] | None = None, shards: int = 1) -> Tables:
     """The barrier's tables of documents given as lines, made in some shards."""
     names = list(docs)
@@ -58,11 +68,19 @@ def tables(docs: Mapping[str, Sequence[str]], days: Mapping[str, int] | None = N
         day = [datetime.datetime(2026, 1, 1 + (days or {}).get(name, 0), tzinfo=datetime.UTC) for name in mine]
         times = pl.Datetime("us", "UTC")
         frame = pl.DataFrame(
-            {"doc": range(len(mine)), "doc_id": mine, "published_at": day, "fetched_at": [None] * len(mine)},
+            {
+                "doc": range(len(mine)),
+                "doc_id": [id_of(name) for name in mine],
+                "published_at": day,
+                "fetched_at": [None] * len(mine),
+            },
             schema={"doc": pl.UInt32, "doc_id": pl.String, "published_at": times, "fetched_at": times},
         )
         made.append(shard_tables(frame, pl.DataFrame(rows, schema=kinds, orient="row")))
     return {name: pl.concat([getattr(part, name) for part in made]) for name in TABLES}
+
+
+Decided = tuple[list[tuple[object, ...]], list[tuple[object, ...]]]
 
 
 def decide(
@@ -72,16 +90,31 @@ def decide(
     history: Mapping[str, Tables] | None = None,
     skip: Sequence[str] = (),
     threads: int = 1,
-) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
-    """(dropped_documents, dropped_sentences) of a run after earlier ones."""
+) -> Decided:
+    """(dropped_documents, dropped_sentences) of a run after earlier ones, each known by its state."""
+    return decide_and_remember(now, policy, history=history, skip=skip, threads=threads)[0]
+
+
+def decide_and_remember(
+    now: Tables,
+    policy: DedupPolicy | None = None,
+    *,
+    history: Mapping[str, Tables] | None = None,
+    skip: Sequence[str] = (),
+    threads: int = 1,
+) -> tuple[Decided, Tables]:
+    """What `decide` gives, and the state that the run leaves."""
     with duckdb.connect(config={"threads": threads}) as connection:
         connection.register("params", (policy or DedupPolicy()).params(skip))
         for name in TABLES:
             connection.register(name, now[name].to_arrow())
-        for name in HISTORY:
-            past = [old[name].with_columns(run_key=pl.lit(key)) for key, old in (history or {}).items()]
-            rows = pl.concat(past) if past else now[name].clear().with_columns(run_key=pl.lit(""))
-            connection.register(f"history_{name}", rows.to_arrow())
+        earlier = [history[key] for key in sorted(history)] if history else []
+        for name, kind in STATE.items():
+            past = [
+                state[name].with_columns(seen_from_later(pl.col("number"), run=run, runs=len(earlier)))
+                for run, state in enumerate(earlier)
+            ]
+            connection.register(f"known_{name}", pl.concat([kind.to_frame(), *past]).to_arrow())
         for file in ("documents.sql", "sentences.sql"):
             script = resources.files("etl.dedup").joinpath(file).read_text(encoding="utf-8")
             code = "\n".join(line for line in script.splitlines() if not line.startswith("--"))
@@ -91,15 +124,22 @@ def decide(
         sentences = connection.execute(
             "SELECT doc_id, start_char, kept_doc_id, kept_start, rule, action FROM dropped_sentences"
         ).fetchall()
-    return documents, sentences
+        numbers = pl.from_arrow(connection.sql("SELECT * FROM numbered_documents").to_arrow_table())
+    removed = pl.DataFrame(
+        [row[:2] for row in sentences if row[5] == "remove"],
+        schema={"doc_id": pl.String, "start_char": pl.UInt32},
+        orient="row",
+    )
+    assert isinstance(numbers, pl.DataFrame)
+    state = state_tables(now, numbers, removed)
+    named = [(name_of(gone), name_of(kept), rule) for gone, kept, rule in documents]
+    cut = [(name_of(doc), start, name_of(kept), *rest) for doc, start, kept, *rest in sentences]
+    return (named, cut), state
 
 
-def without(made: Tables, dropped: Sequence[tuple[object, ...]]) -> Tables:
-    """What history keeps of a run: the tables of the documents that survived."""
-    gone = [row[0] for row in dropped]
-    return {name: made[name].filter(~pl.col("doc_id").is_in(gone)) for name in HISTORY} | {
-        "near_sentences": made["near_sentences"].clear()
-    }
+def state_of(made: Tables) -> Tables:
+    """What a first run over these tables leaves."""
+    return decide_and_remember(made)[1]
 
 
 def test_of_exact_copies_the_earliest_then_the_longest_then_the_smallest_id_stays() -> None:
@@ -208,7 +248,7 @@ def test_an_exact_copy_of_a_near_copy_points_to_what_stays() -> None:
 
 def test_earlier_runs_win_whatever_the_dates() -> None:
     text = article(1)
-    old = tables({"z": edited(text, 2)}, {"z": 9})
+    old = state_of(tables({"z": edited(text, 2)}, {"z": 9}))
     dropped, _ = decide(tables({"a": text}), history={"2026-01-01": old})
     assert dropped == [("a", "z", "near-document")]
 
@@ -225,7 +265,7 @@ def test_a_sentence_of_two_documents_stays_in_the_first() -> None:
 
 def test_a_sentence_of_an_earlier_run_stays_there() -> None:
     shared = sentence(random.Random(77))
-    old = tables({"z": [*article(3, 3), shared]}, {"z": 20})
+    old = state_of(tables({"z": [*article(3, 3), shared]}, {"z": 20}))
     _, dropped = decide(tables({"a": [shared, *article(1, 5)]}), history={"2026-01-05": old, "2026-01-06": old})
     assert [(row[0], row[2]) for row in dropped] == [("a", "z")]
 
@@ -269,6 +309,13 @@ def test_a_document_is_not_riddled() -> None:
     assert {row[5] for row in dropped} == {"annotate"}
     generous = DedupPolicy(sentence_dedup=SentencePolicy(max_share=1.0))
     assert {row[5] for row in decide(tables(docs, {"z": 5}), generous)[1]} == {"remove"}
+
+
+def test_a_document_that_shares_most_of_its_sentences_with_one_other_goes_whole() -> None:
+    text = article(9, 10)
+    docs = {"a": text, "z": [*text[:9], *article(50, 1)]}
+    dropped, cut = decide(tables(docs, {"z": 5}))
+    assert dropped == [("z", "a", "near-document")] and cut == []
 
 
 def test_a_near_copy_of_a_sentence_that_goes_stays() -> None:
@@ -341,9 +388,9 @@ def test_daily_runs_leave_what_one_run_leaves(seed: int, runs: int) -> None:
     for number in range(runs):
         today = {name: text for name, text in docs.items() if day[name] == number}
         made = tables(today, day)
-        decided = decide(made, history=history)
+        decided, state = decide_and_remember(made, history=history)
         left += survivors(today, *decided)
-        history[f"day-{number}"] = without(made, decided[0])
+        history[f"day-{number}"] = state
     assert sorted(left) == at_once
 
 

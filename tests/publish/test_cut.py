@@ -109,5 +109,6 @@ def test_a_document_that_lost_a_character_is_not_published(monkeypatch: pytest.M
     docs = pl.from_arrow(RAW.empty_table()).clear(1)
     assert isinstance(docs, pl.DataFrame)
     docs = docs.with_columns(doc_id=pl.lit("doc-7"), text=pl.lit("abc"))
+    made = [pl.DataFrame(schema=s) for s in (assembling.MARKS, assembling.DROPPED, assembling.NOTED)]
     with pytest.raises(StageError, match="doc-7"):
-        assembling.assemble(docs, pl.DataFrame(schema=assembling.MARKS), pl.DataFrame(schema=assembling.DROPPED))
+        assembling.assemble(docs, *made)

@@ -35,6 +35,7 @@ def stage(folder: Path, texts: list[str], *, cut: str = "gone") -> dict[str, Any
     dataset.write_part(folder, 0, "documents", [documents], Publish())
     dataset.write_part(folder, 0, "removals", [removals], Publish())
     dataset.write_part(folder, 0, "rejects", [], Publish())
+    dataset.write_part(folder, 0, "annotations", [], Publish())
     state = folder / "_state"
     state.mkdir()
     pq.write_table(pa.table({"source": ids}), state / f"files-{len(texts)}.parquet")

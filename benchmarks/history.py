@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Time a run without history and the same run after many earlier ones, and print one table.
+
+    history.py CORPUS [--sentences 100000000 | --runs 30] [--site-lines] [--workers 2] [--cache .cache/history]
+
+The earlier runs are made: the state of the run itself, each time under other hashes, until they hold so many sentences.
+One sentence in twenty keeps its hash in the first of them, so that there is something to find. Barrier 1 reads the site
+lines of all earlier runs; they are left out unless --site-lines asks for them. CORPUS: a folder of raw files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+from run import _measure
+
+from etl.dedup.state import SORTED_BY, STATE
+from etl.history import FILES, History, write_state
+
+KEY = "9999"
+HASHED = {"fingerprints": ("key_hash", "key_check"), "bands": ("h",), "sentences": ("key_hash",)}
+KEPT_ONE_IN = 20
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--sentences", type=int, default=100_000_000)
+    parser.add_argument("--runs", type=int, default=0, help="so many earlier runs, whatever they hold")
+    parser.add_argument("--site-lines", action="store_true")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--cache", type=Path, default=Path(__file__).resolve().parent.parent / ".cache" / "history")
+    options = parser.parse_args()
+    shutil.rmtree(options.cache, ignore_errors=True)
+    out = options.cache / "out"
+    inputs = sorted(str(path) for path in options.corpus.iterdir() if path.name.startswith("part-"))
+    command = [str(Path(sys.executable).with_name("etl")), "run", *inputs, "--out", str(out), "--run-key", KEY]
+    command += ["--workers", str(options.workers)]
+    alone = _measure(command)
+    spent = _stages(out)
+    runs, sentences = _make_history(out, options)
+    after = _measure(command)
+    print(f"{'earlier runs':<34}{runs:>14,}\n{'sentences in their state':<34}{sentences:>14,}")
+    print(f"{'state on disk, MB':<34}{_megabytes(out / '_state'):>14,}\n")
+    print(f"{'':<34}{'no history':>14}{'history':>14}{'ratio':>9}")
+    for name, one, other in zip(("wall, s", "CPU, s", "peak memory, MB"), alone, after, strict=True):
+        print(f"{name:<34}{one:>14,.1f}{other:>14,.1f}{other / one:>9.2f}")
+    for stage, cpu in _stages(out).items():
+        print(f"  {stage + ', CPU-s':<32}{spent[stage]:>14,.1f}{cpu:>14,.1f}")
+    return 0
+
+
+def _stages(out: Path) -> dict[str, float]:
+    told = json.loads((out / "_reports" / KEY / "metrics.json").read_text())
+    return {spent["stage"]: spent["cpu_s"] for spent in told["timing"]}
+
+
+def _make_history(out: Path, options: argparse.Namespace) -> tuple[int, int]:
+    """Put earlier runs into the dataset; how many, and how many sentences they hold."""
+    own = out / "_state" / f"run={KEY}"
+    tables = {
+        name: pl.concat(
+            [pl.read_parquet(path, hive_partitioning=False) for path in sorted(own.glob(f"{name}-*.parquet"))]
+        )
+        for name in HASHED
+    }
+    runs = options.runs or -(-options.sentences // tables["sentences"].height)
+    manifest = json.loads((out / "_manifest.json").read_text())
+    entry = manifest["runs"][KEY]
+    for run in range(runs):
+        key = f"{run:04d}"
+        folder = out / "_state" / f"run={key}"
+        folder.mkdir()
+        write_state(folder, "files", [], FILES)
+        for name, columns in HASHED.items():
+            keep = name == "sentences" and run == 0
+            rows = tables[name].with_columns(_other(tables[name][column], run, keep=keep) for column in columns)
+            rows = rows.sort(SORTED_BY[name]).select(pl.col(n).cast(kind) for n, kind in STATE[name].items())
+            write_state(folder, name, [rows.to_arrow()], rows.to_arrow().schema)
+        for path in own.glob("sketches-*.parquet"):
+            os.link(path, folder / path.name)
+        if options.site_lines:
+            _write_site_lines(own, folder, run)
+        manifest["runs"][key] = {**entry, "release": key, "history": {}}
+    (out / "_manifest.json").write_text(json.dumps(manifest))
+    started = time.perf_counter()
+    made = History.of(out, manifest).compact()
+    print(f"put into {len(made)} compacted folders in {time.perf_counter() - started:.1f} s", file=sys.stderr)
+    return runs, runs * tables["sentences"].height
+
+
+def _other(hashes: pl.Series, run: int, *, keep: bool = False) -> pl.Series:
+    """Other hashes, as many different ones. keep: one in twenty stays."""
+    mask = np.random.default_rng(run).integers(-(2**63), 2**63, dtype=np.int64)
+    values = hashes.to_numpy()
+    return pl.Series(hashes.name, np.where(keep & (values % KEPT_ONE_IN == 0), values, values ^ mask))
+
+
+def _write_site_lines(own: Path, folder: Path, run: int) -> None:
+    for path in [*own.glob("pages-*.parquet"), *own.glob("page_lines-*.parquet")]:
+        rows = pl.read_parquet(path, hive_partitioning=False)
+        changed = [_other(rows[name], run + 1) for name in ("doc", "line") if name in rows.columns]
+        pq.write_table(rows.with_columns(changed).to_arrow(), folder / path.name)
+
+
+def _megabytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*.parquet")) // 10**6
+
+
+if __name__ == "__main__":
+    sys.exit(main())
