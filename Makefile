@@ -53,7 +53,7 @@ airflow: $(READY)  ## start a local Airflow with the DAG on 127.0.0.1
 	$(BIN)/python -m etl.airflow.standalone
 
 lock:  ## resolve requirements.lock anew
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra airflow --extra spark --extra dev pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra airflow --extra celery --extra spark --extra dev pyproject.toml --output-file requirements.lock
 
 clean:  ## remove the environment and what tools left
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache out

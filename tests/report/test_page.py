@@ -132,7 +132,7 @@ def test_the_page_runs_no_script_and_asks_for_nothing() -> None:
     policy = [
         dict(attrs)["content"] for tag, attrs in tags if dict(attrs).get("http-equiv") == "Content-Security-Policy"
     ]
-    assert policy and policy[0] and policy[0].startswith("default-src 'none'; style-src 'unsafe-inline'")
+    assert policy and policy[0] and policy[0].startswith("default-src 'none'; style-src 'sha256-")
     assert "url(" not in render(made()) and "@import" not in render(made())
 
 

@@ -1,0 +1,30 @@
+"""The link from a task to its run's report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import attrs
+from airflow.sdk.bases.operatorlink import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk.bases.operator import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+ROUTE = "winnow"
+"""The last part of the address of the tab on a DAG run."""
+
+
+@attrs.define()
+class ReportLink(BaseOperatorLink):
+    """A button on a task: the tab of its DAG run that shows the report."""
+
+    @property
+    def name(self) -> str:
+        """What the button says."""
+        return "Winnow report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """The tab's address. Relative, so that it is right behind any proxy."""
+        return f"/dags/{quote(ti_key.dag_id, safe='')}/runs/{quote(ti_key.run_id, safe='')}/plugin/{ROUTE}"
