@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import attrs
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from airflow.sdk.bases.operator import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
-ROUTE = "winnow"
+NAME: Final = "Winnow report"
+ROUTE: Final = "winnow"
 """The last part of the address of the tab on a DAG run."""
 
 
@@ -23,7 +24,7 @@ class ReportLink(BaseOperatorLink):
     @property
     def name(self) -> str:
         """What the button says."""
-        return "Winnow report"
+        return NAME
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """The tab's address. Relative, so that it is right behind any proxy."""
