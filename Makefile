@@ -8,7 +8,10 @@ UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 # Start-up is timed as users have it: with Python's compiled files kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check lint types contracts bench airflow lock clean
+# Who can install the services, must: no test of the stack is left out then.
+NEED_SERVICES := $(if $(filter 0,$(shell id -u)),WINNOW_REQUIRE_SERVICES=1)
+
+.PHONY: help setup demo test services check lint types contracts bench screenshots airflow lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -30,9 +33,12 @@ demo: $(READY)  ## clean the five sample pages; show three removals with their r
 	@$(BIN)/etl run tests/pages/news --out out/demo --run-key demo
 	@$(BIN)/etl report --out out/demo --run-key demo
 
-test: $(READY)  ## run every check and every test
+test: $(READY) services  ## run every check and every test
 	$(MAKE) check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(NEED_SERVICES) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+services:  ## install what the tests of the whole stack need, where it is missing (as root, from Debian's packages)
+	@tests/dags/install_services.sh
 
 check: lint types contracts  ## format, lint, types, import contracts
 
@@ -48,6 +54,9 @@ contracts: $(READY)
 
 bench: $(READY)  ## time the whole job and the I/O floor on a generated corpus (DOCS=20000)
 	$(BIN)/python benchmarks/run.py
+
+screenshots: $(READY) services  ## draw docs/airflow/*.png anew, from the whole stack and a browser
+	WINNOW_SCREENSHOTS=docs/airflow $(NEED_SERVICES) $(BIN)/python -m pytest -n 0 tests/dags/test_twin.py
 
 airflow: $(READY)  ## start a local Airflow with the DAG on 127.0.0.1
 	$(BIN)/python -m etl.airflow.standalone

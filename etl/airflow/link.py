@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import attrs
+from airflow.sdk import conf
 from airflow.sdk.bases.operatorlink import BaseOperatorLink
 
 if TYPE_CHECKING:
@@ -27,5 +28,6 @@ class ReportLink(BaseOperatorLink):
         return NAME
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The tab's address. Relative, so that it is right behind any proxy."""
-        return f"/dags/{quote(ti_key.dag_id, safe='')}/runs/{quote(ti_key.run_id, safe='')}/plugin/{ROUTE}"
+        """The tab's address, on the site that shows the button, below the path that `api.base_url` says it has."""
+        prefix = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+        return f"{prefix}/dags/{quote(ti_key.dag_id, safe='')}/runs/{quote(ti_key.run_id, safe='')}/plugin/{ROUTE}"

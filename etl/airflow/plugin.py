@@ -5,7 +5,7 @@ Every process of Airflow reads this module, so what it shows is imported by the 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -25,7 +25,8 @@ class WinnowPlugin(AirflowPlugin):
     """Found by its entry point in the package."""
 
     name = "winnow"
-    fastapi_apps: ClassVar[list[Any]] = [{"app": app, "url_prefix": PREFIX, "name": NAME}]
-    external_views: ClassVar[list[Any]] = [
-        {"name": NAME, "href": f"{PREFIX}/run/{{DAG_ID}}/{{RUN_ID}}", "destination": "dag_run", "url_route": ROUTE}
+    fastapi_apps = [{"app": app, "url_prefix": PREFIX, "name": NAME}]  # noqa: RUF012  Airflow declares it so
+    # No slash before it: it is below whatever path a proxy gives the web interface.
+    external_views = [  # noqa: RUF012
+        {"name": NAME, "href": f"{PREFIX[1:]}/run/{{DAG_ID}}/{{RUN_ID}}", "destination": "dag_run", "url_route": ROUTE}
     ]

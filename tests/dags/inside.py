@@ -182,6 +182,71 @@ def go_on(run_id: str) -> Outcome:
     return _outcome(CLEAN, run_id)
 
 
+TOLD: list[str] = []
+
+
+class Recorder:
+    """A notifier that keeps what it is told, its text rendered as Airflow's own do it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __call__(self, context: Mapping[str, Any]) -> None:
+        from jinja2 import Template
+
+        TOLD.append(Template(self.text).render(**context))
+
+
+def tell(environ: Mapping[str, str], out: str, key: str) -> tuple[list[str], list[str]]:
+    """What a failed run of the DAG says to the log, and to the notifier that `environ` names."""
+    import logging
+    from types import SimpleNamespace
+
+    from etl.airflow.notify import RunNotifier, read_target
+
+    target, arguments = read_target(environ)
+    run = SimpleNamespace(conf={"out": out, "run_key": key}, data_interval_start=None, run_after=datetime.now(UTC))
+    context: Any = {"dag": SimpleNamespace(dag_id=CLEAN), "run_id": "manual__1", "dag_run": run}
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("etl.airflow.notify")
+    logger.addHandler(handler)
+    TOLD.clear()
+    try:
+        RunNotifier(_module(CLEAN)._describe, target=target, arguments=arguments).notify(context)
+    finally:
+        logger.removeHandler(handler)
+    return lines, list(TOLD)
+
+
+def notifier_fault(environ: Mapping[str, str]) -> str:
+    """The fault of the notifier's settings; empty when they are right."""
+    from etl.airflow.notify import read_target
+    from etl.errors import ConfigError
+
+    try:
+        read_target(environ)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def link(base_url: str) -> str:
+    """Where the button of a task leads."""
+    import os
+    from types import SimpleNamespace
+
+    from etl.airflow.link import ReportLink
+
+    os.environ["AIRFLOW__API__BASE_URL"] = base_url
+    try:
+        key: Any = SimpleNamespace(dag_id=CLEAN, run_id="manual__2026-01-02T00:00:00+00:00")
+        return ReportLink().get_link(None, ti_key=key)  # type: ignore[arg-type]
+    finally:
+        del os.environ["AIRFLOW__API__BASE_URL"]
+
+
 def plugin_cost() -> tuple[list[str], dict[str, Any]]:
     """Modules that a process which only reads the plugin has, and what the plugin adds."""
     import subprocess

@@ -48,7 +48,7 @@ def test_ports_are_on_this_machine_only(services: dict[str, Any]) -> None:
 def test_raw_files_are_read_only_and_no_mount_is_on_the_import_path(services: dict[str, Any]) -> None:
     for name in AIRFLOW:
         mounts = [mount.rpartition("}:")[2] for mount in services[name]["volumes"]]
-        assert mounts == ["/data/raw:ro", "/data/out", "/opt/airflow/logs"]
+        assert mounts == ["/data/raw:ro", "/data/config:ro", "/data/out", "/opt/airflow/logs"]
 
 
 def test_no_airflow_service_is_root(services: dict[str, Any]) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from etl.report.gates import Verdict
+from etl.storage import write_json
 from tests.dags import hostile, inside
 from tests.report.test_page import Outline
 
@@ -43,7 +46,7 @@ def test_the_plugin_is_found_in_the_package_and_is_cheap_to_read(airflow: Ask) -
     assert "winnow-etl" in told["source"]
     assert not {"polars", "pyarrow", "duckdb", "etl.report.page", "etl.airflow.view"} & set(modules)
     (view,) = told["views"]
-    assert view["destination"] == "dag_run" and view["href"].startswith("/winnow/run/{DAG_ID}/")
+    assert view["destination"] == "dag_run" and view["href"].startswith("winnow/run/{DAG_ID}/")
 
 
 @pytest.mark.parametrize(("role", "status"), [(None, 401), ("", 403), ("viewer", 200), ("admin", 200)])
@@ -189,3 +192,48 @@ def test_a_run_without_a_report_says_why(airflow: Ask, out: Path, tmp_path: Path
     wrong = airflow(inside.run_dag, {"input": ["relative"], "out": str(out)}, None)
     answer = airflow(inside.ask, ROUTE + wrong.run_id, "viewer")
     assert answer.status == 404 and "has not found out yet" in answer.text
+
+
+def test_by_default_the_log_is_told_what_is_held_and_why(airflow: Ask, tmp_path: Path) -> None:
+    folder = tmp_path / "_work" / "2026-01-02" / "report"
+    lines, told = airflow(inside.tell, {}, str(tmp_path), "2026-01-02")
+    assert len(lines) == 1 and "failed and nothing of it is released" in lines[0] and told == []
+    write_json(folder / "gate.json", asdict(Verdict("abc", ("too few documents",))))
+    lines, told = airflow(inside.tell, {}, str(tmp_path), "2026-01-02")
+    assert lines == [
+        f"winnow: run 2026-01-02 of {tmp_path} (clean_scraped_text, manual__1) is held and waits for approval: "
+        "too few documents; see /dags/clean_scraped_text/runs/manual__1/plugin/winnow"
+    ]
+
+
+def test_another_notifier_is_called_with_its_arguments_and_may_use_the_message(airflow: Ask, tmp_path: Path) -> None:
+    environ = {
+        "WINNOW_NOTIFIER": "tests.dags.inside.Recorder",
+        "WINNOW_NOTIFIER_ARGS": '{"text": "{{ winnow.run_key }}: {{ winnow.message }}"}',
+    }
+    lines, told = airflow(inside.tell, environ, str(tmp_path), "2026-01-02")
+    assert told == [f"2026-01-02: {lines[0].removeprefix('winnow: ')}"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "fault"),
+    [
+        ({}, ""),
+        ({"WINNOW_NOTIFIER": " ", "WINNOW_NOTIFIER_ARGS": ""}, ""),
+        ({"WINNOW_NOTIFIER": "slack"}, "WINNOW_NOTIFIER is 'slack'; expected the import path"),
+        ({"WINNOW_NOTIFIER": "os; rm"}, "WINNOW_NOTIFIER is 'os; rm'; expected the import path"),
+        ({"WINNOW_NOTIFIER_ARGS": "{"}, "WINNOW_NOTIFIER_ARGS is '{'; expected a JSON object"),
+        ({"WINNOW_NOTIFIER_ARGS": "[]"}, "WINNOW_NOTIFIER_ARGS is '[]'; expected a JSON object"),
+    ],
+)
+def test_a_fault_of_the_notifiers_settings_is_named(airflow: Ask, environ: dict[str, str], fault: str) -> None:
+    told = airflow(inside.notifier_fault, environ)
+    assert (told == "") == (fault == "") and fault in told
+
+
+@pytest.mark.parametrize(
+    ("base_url", "prefix"), [("http://127.0.0.1:8080", ""), ("https://example.org/airflow/", "/airflow")]
+)
+def test_the_link_to_a_report_is_below_the_path_of_the_web_interface(airflow: Ask, base_url: str, prefix: str) -> None:
+    run = "manual__2026-01-02T00%3A00%3A00%2B00%3A00"
+    assert airflow(inside.link, base_url) == f"{prefix}/dags/clean_scraped_text/runs/{run}/plugin/winnow"
