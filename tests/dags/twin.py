@@ -12,6 +12,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import re
 import secrets
 import shutil
@@ -144,10 +145,16 @@ def interpolate(value: Any, variables: Mapping[str, str]) -> Any:
     return VARIABLE.sub(fill, value)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+def free_ports(number: int) -> list[int]:
+    """Ports that nobody listens on, below those that connections get by themselves, which could take one before it is used."""
+    free: list[int] = []
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 1000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            free.append(port)
+        if len(free) == number:
+            return free
+    raise AssertionError("no ports are free")
 
 
 @dataclass
@@ -183,11 +190,11 @@ class Twin:
 
     def __post_init__(self) -> None:
         self.root.chmod(0o755)  # PostgreSQL's user must get through
-        for name in ("raw", "out", "config", "airflow", "airflow/logs", "logs", "disturb", "inject", "home"):
+        for name in ("raw", "out", "config", "airflow", "airflow/logs", "hostile", "logs", "disturb", "inject", "home"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         (self.root / "inject" / "sitecustomize.py").write_text(DISTURB.format(folder=str(self.root / "disturb")))
         names = ("postgres", "redis", "api", "scheduler", "worker_logs", "trigger_logs")
-        self.port = {name: free_port() for name in names}
+        self.port = dict(zip(names, free_ports(len(names)), strict=True))
         self.url = f"http://{HOST}:{self.port['api']}"
         own = {
             "POSTGRES_PASSWORD": secrets.token_hex(16),
@@ -308,10 +315,12 @@ class Twin:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(sent)
             if sent != signal.SIGKILL:
-                psutil.wait_procs(list(found), timeout=10)
+                psutil.wait_procs(list(found), timeout=5)
                 found |= {process for service in services for process in family(service.process.pid)}
         for service in services:
             service.process.wait(timeout=60)
+        _, left = psutil.wait_procs(list(found), timeout=60)
+        assert not left, f"{left} can't be killed"
 
     def airflow(self, *words: str) -> str:
         """What the command `airflow …` prints, in the environment of the scheduler."""
