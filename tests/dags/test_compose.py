@@ -117,3 +117,11 @@ def test_the_first_service_refuses_weak_secrets(services: dict[str, Any], tmp_pa
     )
     assert "REDIS_PASSWORD is no secret" in start(words[0], "change-me-please-now", *words[2:])
     assert "two secrets are the same" in start(words[0], words[0], *words[2:])
+
+
+def test_the_image_gets_all_that_the_package_is_built_of_and_is_not_root() -> None:
+    lines = (PROJECT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    copied = {word for line in lines if line.startswith("COPY") for word in line.split()[1:-1]}
+    for needed in ("pyproject.toml", "README.md", "LICENSE", "etl", "config", "kernels", "dags", "requirements.lock"):
+        assert needed in copied and (PROJECT / needed).exists()
+    assert [line for line in lines if line.startswith("USER")][-1] == "USER airflow"

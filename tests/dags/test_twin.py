@@ -379,11 +379,14 @@ def triggered(twin: Twin, days: dict[str, str], killed: dict[str, Any], browser:
     browser.goto(f"{twin.url}/dags/{CLEAN}")
     browser.get_by_test_id("trigger-dag-button").click()
     form = browser.get_by_role("dialog").filter(has_text="Trigger Dag")
+    for name in ("out", "config", "input"):  # as they are in the compose file, for the picture
+        form.locator(f"#element_{name}").fill(f"/data/{name}".replace("input", "raw/{run_key}"))
+    shoot(browser, "form")
     form.locator("#element_input").fill(str(twin.raw / "hostile"))
     form.locator("#element_out").fill(str(twin.root / "hostile"))
+    form.locator("#element_config").fill(str(twin.config))
     form.locator("#element_run_key").fill("2026-03-01")
     form.locator("#element_set").fill("gate.min_documents=1000\ningest.shard_bytes=50000000")
-    shoot(browser, "form")
     form.get_by_role("button", name="Trigger", exact=True).click()
 
     def started() -> str | None:
@@ -439,7 +442,10 @@ def test_a_person_reads_the_report_of_a_scheduled_day(
     for section in ("From raw text to kept text", "Removals by rule", "Sites", "Run over run", "Time"):
         frame.get_by_role("heading", name=section).wait_for()
     assert frame.locator("del").count() > 0 and frame.locator("svg").count() > 10
+    frame.locator("#funnel").evaluate("section => section.scrollIntoView()")
     shoot(browser, "report")
+    frame.locator("#trends").evaluate("section => section.scrollIntoView()")
+    shoot(browser, "trends")
 
 
 def test_a_run_from_the_form_is_held_and_hostile_text_stays_text(twin: Twin, triggered: str, browser: Any) -> None:
