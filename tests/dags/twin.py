@@ -46,6 +46,7 @@ NATIVE = {
     "AIRFLOW__API__PORT": "8080 of a container",
     "AIRFLOW__CORE__DAGS_FOLDER": "/opt/airflow/dags of the image",
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "the compose file's user, and more",
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "longer: the DAG files don't change under test",
     "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": "8794 of a container",
     "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": "8793 of a container",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": "8974 of a container",
@@ -292,6 +293,7 @@ class Twin:
                 "AIRFLOW__API__PORT": str(self.port["api"]),
                 "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(users),
+                "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
                 "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(self.port["trigger_logs"]),
                 "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self.port["worker_logs"]),
                 "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": str(self.port["scheduler"]),
@@ -372,7 +374,7 @@ class Twin:
             if dead or time.monotonic() > until:
                 why = f"{', '.join(dead)} ended by itself" if dead else f"it took more than {within_s:.0f} s"
                 raise AssertionError(f"waiting for {what}: {why}\n{self.tails()}")
-            time.sleep(0.4)
+            time.sleep(0.8)
         return got
 
     def tails(self, lines: int = 25) -> str:
