@@ -10,7 +10,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 DATA ?= ../shared/data
 
-.PHONY: help setup demo test check lint types contracts bench heads quality airflow lock clean
+# Who can install the services, must: no test of the stack is left out then.
+NEED_SERVICES := $(if $(filter 0,$(shell id -u)),WINNOW_REQUIRE_SERVICES=1)
+
+.PHONY: help setup demo test services check lint types contracts bench heads quality screenshots airflow lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -32,9 +35,12 @@ demo: $(READY)  ## clean the five sample pages; show three removals with their r
 	@$(BIN)/etl run tests/pages/news --out out/demo --run-key demo
 	@$(BIN)/etl report --out out/demo --run-key demo
 
-test: $(READY)  ## run every check and every test
+test: $(READY) services  ## run every check and every test
 	$(MAKE) check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(NEED_SERVICES) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+services:  ## install what the tests of the whole stack need, where it is missing (as root, from Debian's packages)
+	@tests/dags/install_services.sh
 
 check: lint types contracts  ## format, lint, types, import contracts
 
@@ -57,11 +63,14 @@ heads: $(READY)  ## write anew what is kept of the rules' patterns (a minute; af
 quality: $(READY)  ## score every track on the labelled pages, where they are there (DATA=../shared/data)
 	@$(BIN)/python benchmarks/quality.py --data $(DATA)
 
+screenshots: $(READY) services  ## draw docs/airflow/*.png anew, from the whole stack and a browser
+	WINNOW_SCREENSHOTS=docs/airflow $(NEED_SERVICES) $(BIN)/python -m pytest -n 0 tests/dags/test_twin.py
+
 airflow: $(READY)  ## start a local Airflow with the DAG on 127.0.0.1
 	$(BIN)/python -m etl.airflow.standalone
 
 lock:  ## resolve requirements.lock anew
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra airflow --extra spark --extra dev pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra airflow --extra celery --extra spark --extra dev pyproject.toml --output-file requirements.lock
 
 clean:  ## remove the environment and what tools left
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache out

@@ -9,7 +9,7 @@ What a run is told comes from its form; the form's defaults, and when and how ru
 
 | variable | default | meaning |
 |---|---|---|
-| `WINNOW_INPUT` | `data/raw` of the project | files and folders to read, `:` between them |
+| `WINNOW_INPUT` | `data/raw` of the project | files and folders to read, `:` between them; `{run_key}` in a path stands for the run's key, a folder a day |
 | `WINNOW_OUT` | `out` of the project | the dataset |
 | `WINNOW_CONFIG` | the product's own | configuration folder |
 | `WINNOW_SCHEDULE` | `@daily` | cron expression or preset, UTC; `none` for runs by hand only |
@@ -19,6 +19,12 @@ What a run is told comes from its form; the form's defaults, and when and how ru
 | `WINNOW_RETRIES` | `3` | of a task that failed for a reason that may pass |
 | `WINNOW_RETRY_DELAY_S` | `30` | before the first retry; it doubles, to 15 minutes at most |
 | `WINNOW_TASK_TIMEOUT_H` | `2` | hours after which a task is stopped |
+| `WINNOW_NOTIFIER` | none | import path of an Airflow notifier to call when a run failed or is held; the log has it anyway |
+| `WINNOW_NOTIFIER_ARGS` | `{}` | its arguments, a JSON object; templates may use `winnow.message` |
+
+Two runs at once: Airflow starts one after the other. A run that comes from elsewhere, from a backfill with more than one
+run at once or from the command line, is refused and says which run has the dataset: `.claim.json` beside the data names
+it, from `discover` until the run has ended.
 """
 
 from __future__ import annotations
@@ -46,8 +52,10 @@ from airflow.sdk import (
     task,
 )
 
-from etl.config import RUN_KEY, STEPS  # the two modules of etl that import next to nothing: this file is read all day
-from etl.errors import ConfigError
+from etl.airflow.link import ROUTE, ReportLink
+from etl.airflow.notify import RunNotifier, Told, read_target
+from etl.config import RUN_KEY, STEPS, check_run_key  # what is imported here is cheap: this file is read all day
+from etl.errors import ConfigError, OutdatedError
 
 if TYPE_CHECKING:
     from etl.stages import Plan, StageReport
@@ -61,6 +69,9 @@ RELEASED: Final = Asset(name="winnow_release", uri="winnow://release", group="wi
 MAX_RETRY_DELAY: Final = timedelta(minutes=15)
 LABEL: Final = "{{ task.op_kwargs['label'] }}"
 LABEL_CHARS: Final = 40  # of a folder's name, in a label
+KEY_IN_PATH: Final = "{run_key}"
+REPORTING: Final = ("report", "gate", "release")
+"""The tasks that have a link to the run's report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +155,13 @@ def default_run_key(interval_start: datetime | None, run_after: datetime) -> str
     return (interval_start or run_after).astimezone(UTC).date().isoformat()
 
 
+def expand_inputs(inputs: Sequence[str], run_key: str) -> list[str]:
+    """`inputs` with the run's key where they say `{run_key}`. A day's folder that isn't there is left out: a day without files."""
+    check_run_key(run_key)
+    expanded = [(path.replace(KEY_IN_PATH, run_key), KEY_IN_PATH in path) for path in inputs]
+    return [path for path, by_day in expanded if not by_day or Path(path).exists()]
+
+
 def label(number: int, sources: Sequence[str]) -> str:
     """A shard's name in the UI: `shard 3 · news.example · 212 files`, by the folder of its first file.
 
@@ -174,11 +192,11 @@ def _source(module: str) -> ast.Module:
     return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
 
 
-def _discover(*, params: Mapping[str, Any], dag_run: Any) -> list[dict[str, Any]]:
+def _discover(*, params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[dict[str, Any]]:
     """Find what is new and pack it into shards: one small record a shard, none when nothing is new."""
     from airflow.sdk import conf
 
-    from etl import stages
+    from etl import claims, stages
     from etl.config import parse_overrides
     from etl.storage import lock, remove_tree
 
@@ -192,17 +210,25 @@ def _discover(*, params: Mapping[str, Any], dag_run: Any) -> list[dict[str, Any]
         if not Path(path).is_absolute()
     ]:
         raise ConfigError(faults)
+    key = _run_key(params, dag_run)
+    inputs = expand_inputs(params["input"], key)
+    if not inputs:
+        log.info("nothing new: there is no folder for %s; the run ends here", key)
+        return []
     with lock(out):
+        _claim(out, key, dag_run, ti)
         plan = stages.discover(
-            [Path(path) for path in params["input"]],
+            [Path(path) for path in inputs],
             out,
-            run_key=params["run_key"] or default_run_key(dag_run.data_interval_start, dag_run.run_after),
+            run_key=key,
             config=Path(params["config"]) if params["config"] else None,
             skip=params["skip"],
             overrides=parse_overrides(params["set"]),
         )
+        claims.note_holder(plan.work, _holder(dag_run))
         if not plan.files:
             remove_tree(plan.work)
+            claims.drop_claim(out, _holder(dag_run))
             log.info(
                 "nothing new: %s files are settled by other runs, %s are no inputs; the run ends here",
                 plan.settled,
@@ -214,33 +240,108 @@ def _discover(*, params: Mapping[str, Any], dag_run: Any) -> list[dict[str, Any]
         raise ConfigError(
             f"{len(plan.shards)} shards; Airflow maps at most {most} (core.max_map_length): set {size}, or more"
         )
+    made = stages.plan_hash(plan.work)
     return [
-        {"work": str(plan.work), "shard": number, "label": label(number, sources)}
+        {"work": str(plan.work), "shard": number, "label": label(number, sources), "plan": made}
         for number, sources in enumerate(plan.shards)
     ]
 
 
-def _run_shard(name: str, work: str, shard: int) -> dict[str, int]:
+def _run_key(params: Mapping[str, Any], dag_run: Any) -> str:
+    return params["run_key"] or default_run_key(dag_run.data_interval_start, dag_run.run_after)
+
+
+def _holder(dag_run: Any) -> str:
+    return f"{dag_run.dag_id}/{dag_run.run_id}"
+
+
+def _claim(out: Path, key: str, dag_run: Any, ti: Any) -> None:
+    """Hold the dataset for this run until it has ended, or go on holding it. A run that ended loses what it held."""
+    from etl import claims
+
+    def ended(held: claims.Claim) -> bool:
+        dag_id, _, run_id = held.holder.partition("/")
+        try:
+            return str(ti.get_dagrun_state(dag_id, run_id)) not in ("running", "restarting")
+        except Exception as error:  # noqa: BLE001  Airflow's own, which it doesn't name: no such run
+            log.warning("%s, which has %s, can't be asked for: %s; its claim ends", held.holder, out, error)
+            return True
+
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    claims.take_claim(out, claims.Claim(_holder(dag_run), key, since), ended=ended)
+
+
+def _check_plan(work: str, plan: str) -> None:
+    """Raise OutdatedError when the run's work is no longer what its discover planned."""
+    from etl.stages import load_plan, plan_hash
+
+    if plan_hash(load_plan(work).work) != plan:
+        raise OutdatedError(
+            f"another run of the key {Path(work).name} has begun since this one: clear this one from discover, if it is still wanted"
+        )
+
+
+def _run_shard(name: str, work: str, shard: int, plan: str, dag_run: Any, ti: Any) -> dict[str, int]:
     """Run one stage on one shard, on one core: tasks run side by side."""
     os.environ.update(dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS"), "1"))
     from etl import pipeline
-
-    run = next(stage.per_shard for stage in pipeline.STAGES if stage.name == name)
-    assert run is not None
-    return _told(run(work, shard))
-
-
-def _run_barrier(name: str, work: str) -> dict[str, int]:
-    """Run one stage that needs all shards, while no other run holds the dataset."""
-    from etl import pipeline
-    from etl.engine.local import LocalEngine, default_workers
-    from etl.stages import load_plan
     from etl.storage import lock
 
+    out = _out_of(work)
+    with lock(out, shared=True):
+        _claim(out, Path(work).name, dag_run, ti)
+        _check_plan(work, plan)
+        return _told(pipeline.run_shard(name, work, shard))
+
+
+def _run_barrier(name: str, shards: Sequence[Mapping[str, Any]], dag_run: Any, ti: Any) -> dict[str, int]:
+    """Run one stage that needs all shards, while no other run holds the dataset."""
+    from etl import claims, pipeline
+    from etl.engine.local import LocalEngine, default_workers
+    from etl.storage import lock
+
+    work, out = shards[0]["work"], _out_of(shards[0]["work"])
     run = next(stage.barrier for stage in pipeline.STAGES if stage.name == name)
     assert run is not None
-    with lock(Path(load_plan(work).out)), LocalEngine(default_workers()) as engine:
-        return _told(run(work, engine))
+    with lock(out), LocalEngine(default_workers()) as engine:
+        _claim(out, Path(work).name, dag_run, ti)
+        if name != LAST or Path(work).exists():  # killed after its work was done, the last stage has nothing to check
+            _check_plan(work, shards[0]["plan"])
+        counts = _told(run(work, engine))
+        if name == LAST:
+            claims.drop_claim(out, _holder(dag_run))
+        return counts
+
+
+def _out_of(work: str) -> Path:
+    return Path(work).parents[1]
+
+
+def _describe(context: Mapping[str, Any]) -> Told:
+    """What a notification says of the DAG run in `context`; Airflow leaves out of it what it doesn't know."""
+    from etl.stages import read_verdict, work_folder
+
+    dag_run = context.get("dag_run")
+    told = DEFAULTS | {"run_key": ""} | dict(getattr(dag_run, "conf", None) or {})
+    dag_id, run_id = context["dag"].dag_id, str(context["run_id"])
+    key = _run_key(told, dag_run) if dag_run is not None else told["run_key"]
+    verdict = read_verdict(work_folder(Path(told["out"]), key) / "report") if key else None
+    return Told(
+        dag_id=dag_id,
+        run_id=run_id,
+        run_key=key or "?",
+        out=told["out"],
+        held=verdict.reasons if verdict is not None and verdict.held else (),
+        report=f"/dags/{dag_id}/runs/{run_id}/plugin/{ROUTE}",
+    )
+
+
+def _let_go(context: Mapping[str, Any]) -> None:
+    """End the claim of a DAG run that failed: others may go on, and when it is cleared it claims the dataset again."""
+    from etl import claims
+
+    told = _describe(context)
+    claims.drop_claim(Path(told.out), f"{told.dag_id}/{told.run_id}")
 
 
 def _told(report: StageReport) -> dict[str, int]:
@@ -258,35 +359,48 @@ def _event(plan: Plan) -> dict[str, Any]:
 
 def _shard_task(stage: StageText) -> Any:
     @task(task_id=stage.name, doc_md=_page(stage), map_index_template=LABEL)
-    def run(work: str, shard: int, label: str) -> dict[str, int]:
+    def run(work: str, shard: int, label: str, plan: str, *, dag_run: Any = None, ti: Any = None) -> dict[str, int]:
         log.info("%s: %s", stage.about, label)
-        return _run_shard(stage.name, work, shard)
+        return _run_shard(stage.name, work, shard, plan, dag_run, ti)
 
     return run
 
 
 def _barrier_task(stage: StageText) -> Any:
     @task(task_id=stage.name, doc_md=_page(stage))
-    def run(shards: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-        return _run_barrier(stage.name, shards[0]["work"])
+    def run(shards: Sequence[Mapping[str, Any]], *, dag_run: Any = None, ti: Any = None) -> dict[str, int]:
+        return _run_barrier(stage.name, shards, dag_run, ti)
 
     return run
 
 
 def _release_task(stage: StageText) -> Any:
     @task(task_id=stage.name, doc_md=_page(stage), outlets=[RELEASED])
-    def run(shards: Sequence[Mapping[str, Any]], *, params: Any = None, outlet_events: Any = None) -> dict[str, int]:
+    def run(
+        shards: Sequence[Mapping[str, Any]],
+        *,
+        params: Any = None,
+        outlet_events: Any = None,
+        dag_run: Any = None,
+        ti: Any = None,
+    ) -> dict[str, int]:
         from airflow.sdk.exceptions import AirflowSkipException
 
-        from etl.stages import load_plan
+        from etl.claims import drop_claim
+        from etl.stages import load_plan, stale_runs
 
         work = shards[0]["work"]
         if params["dry_run"]:
+            drop_claim(_out_of(work), _holder(dag_run))
             raise AirflowSkipException(
                 f"dry run: nothing is released; what would be lies in {work}/release, its report in {work}/report"
             )
-        counts = _run_barrier(stage.name, work)
+        counts = _run_barrier(stage.name, shards, dag_run, ti)
         outlet_events[RELEASED].extra = _event(load_plan(work))
+        for key, changed in stale_runs(_out_of(work)).items():
+            log.warning(
+                "run %s is stale: %s changed since it ran; run it again, in order of key", key, ", ".join(changed)
+            )
         return counts
 
     return run
@@ -307,8 +421,10 @@ def _defaults(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 STAGES: Final = read_stages()
+LAST: Final = STAGES[-1].name
 SCHEDULE: Final = read_schedule(os.environ)
 DEFAULTS: Final = _defaults(os.environ)
+NOTIFIER, NOTIFIER_ARGS = read_target(os.environ)
 
 with DAG(
     dag_id="clean_scraped_text",
@@ -322,6 +438,7 @@ with DAG(
     catchup=SCHEDULE.catchup,
     is_paused_upon_creation=True,
     max_active_runs=1,  # two runs would take the same files: the second waits
+    on_failure_callback=[_let_go, RunNotifier(_describe, target=NOTIFIER, arguments=NOTIFIER_ARGS)],
     tags=["winnow"],
     default_args={
         "owner": "winnow",
@@ -353,7 +470,7 @@ with DAG(
             items={"type": "string"},
             minItems=1,
             title="Input",
-            description="Files and folders, full paths, one a line.",
+            description="Files and folders, full paths, one a line. {run_key} in a path stands for the run's key.",
         ),
         "out": Param(
             DEFAULTS["out"],
@@ -399,9 +516,9 @@ with DAG(
     @task.short_circuit(
         doc_md="**Find what is new and pack it into shards.**\n\nFiles that another run settled are left out. When nothing is new the run ends here, green."
     )
-    def discover(*, params: Any = None, dag_run: Any = None) -> list[dict[str, Any]]:
+    def discover(*, params: Any = None, dag_run: Any = None, ti: Any = None) -> list[dict[str, Any]]:
         """Find what is new."""
-        return _discover(params=params, dag_run=dag_run)
+        return _discover(params=params, dag_run=dag_run, ti=ti)
 
     shards = discover()
     steps: list[Any] = [shards]
@@ -412,4 +529,7 @@ with DAG(
             steps.append(_release_task(stage)(shards))
         else:
             steps.append(_barrier_task(stage)(shards))
+    for stage, step in zip(STAGES, steps[1:], strict=True):
+        if stage.name in REPORTING:
+            step.operator.operator_extra_links = (ReportLink(),)
     chain(*steps)

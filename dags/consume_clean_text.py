@@ -75,7 +75,7 @@ with DAG(
     },
 ) as dag:
 
-    @task(doc_md="Reads the release of every event that started this run.")
+    @task(inlets=[RELEASED], doc_md="Reads the release of every event that started this run.")
     def summarise(*, triggering_asset_events: Any = None) -> list[dict[str, Any]]:
         """A summary of each release; several may have gathered while the DAG was paused."""
         from airflow.sdk.exceptions import AirflowSkipException

@@ -202,6 +202,11 @@ def cli() -> None:
     "--engine", type=click.Choice(["local", "spark"]), default="local", show_default=True, help="What does the work."
 )
 @workers_option
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Run although a scheduler's run has taken the dataset and not ended; that run then stops.",
+)
 @json_option
 @verbose_option
 def run(
@@ -213,6 +218,7 @@ def run(
     sets: tuple[str, ...],
     engine: str,
     workers: int | None,
+    take_over: bool,
     as_json: bool,
 ) -> None:
     """Clean INPUT, files or folders, into the dataset at --out.
@@ -242,7 +248,7 @@ def run(
 
     key = run_key or datetime.now(UTC).date().isoformat()
     overrides = parse_overrides(sets)
-    told = {"run_key": key, "config": config, "skip": skip, "overrides": overrides}
+    told = {"run_key": key, "config": config, "skip": skip, "overrides": overrides, "take_over": take_over}
     try:
         with LocalEngine(workers or default_workers()) as workforce, _progress() as progress:
             result = pipeline.run(inputs, out, engine=workforce, progress=progress, **told)  # type: ignore[arg-type]
@@ -251,8 +257,56 @@ def run(
         error.add_note(
             f"the work of run {key} is done and waits in {work}; its report is {work / 'report' / 'index.html'}"
         )
-        error.add_note("mend the input or raise the limit (--set gate.NAME=VALUE), then run the same key again")
+        error.add_note(
+            f"if it is right, release it: etl approve {_out_argument(out)} --run-key {shlex.quote(key)}; "
+            "if not, mend the input or the limit (--set gate.NAME=VALUE) and run the same key again"
+        )
         raise
+    _tell_result(result, out, as_json=as_json)
+
+
+@cli.command(short_help="Release a run that a gate holds.")
+@out_option
+@click.option("--run-key", required=True, metavar="KEY", help="The held run.")
+@click.option("--by", default="", metavar="NAME", help="Who approves it.  [default: the user of this machine]")
+@click.option("--note", default="", metavar="TEXT", help="Why it is right.")
+@workers_option
+@json_option
+@verbose_option
+def approve(out: Path, run_key: str, by: str, note: str, workers: int | None, as_json: bool) -> None:
+    """Release a run that a gate holds, as it is: nothing is done again. The report keeps who approved it, when and why.
+
+    The reasons for which it is held are in its report, OUT/_work/KEY/report/index.html. A run of Airflow is released by
+    Airflow: clear its task gate afterwards, or use the button on its report there, which does both.
+
+    \b
+    Examples:
+      etl approve --run-key 2026-01-31 --out out
+      etl approve --run-key 2026-01-31 --note "the site shut its archive"
+    """
+    from getpass import getuser
+
+    from etl import pipeline
+    from etl.claims import holder_of
+    from etl.engine.local import LocalEngine, default_workers
+
+    with LocalEngine(workers or default_workers()) as workforce, _progress() as progress:
+        result = pipeline.approve(
+            out,
+            run_key=run_key,
+            engine=workforce,
+            by=by or getuser(),
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            note=note,
+            progress=progress,
+        )
+    if not result.stages:
+        told = f"run {run_key} is approved; Airflow does its work: clear the task gate of {holder_of(result.plan.work)} there"
+        if as_json:
+            _print_json({"run": run_key, "approved": True, "released": False})
+        else:
+            click.echo(visible(told))
+        return
     _tell_result(result, out, as_json=as_json)
 
 

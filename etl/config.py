@@ -123,12 +123,20 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """When to give up. max_failed_shards: shards of one stage that may fail before the others are left untried."""
+
+    max_failed_shards: int = bounded(10, 0, 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineConfig:
     """Everything in `pipeline.yaml`."""
 
     ingest: Ingest = Ingest()
     boilerplate: Boilerplate = Boilerplate()
     publish: Publish = Publish()
+    limits: Limits = Limits()
     gate: Gate = Gate()
 
 

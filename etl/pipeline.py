@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from etl import stages
+from etl.claims import check_unclaimed, holder_of
+from etl.config import check_run_key
 from etl.engine.local import LocalEngine
 from etl.errors import StageError
 from etl.stages import Plan, StageReport
@@ -90,14 +92,16 @@ def run(
     skip: Sequence[str] = (),
     overrides: Mapping[str, str] | None = None,
     progress: Progress | None = None,
+    take_over: bool = False,
 ) -> Result:
     """Clean `inputs` into the dataset at `out` under `run_key`, replacing what that key wrote before.
 
     Raises ConfigError before any work, HeldError when a gate holds the release (the work folder stays), StageError when
     a shard failed: nothing is published then. When every input is settled by other runs the plan has no files, and
-    nothing is touched.
+    nothing is touched. take_over: a scheduler's run that claims the dataset loses its claim; else it is a StageError.
     """
     with lock(out):
+        check_unclaimed(out, take_over=take_over)
         plan = stages.discover(inputs, out, run_key=run_key, config=config, skip=skip, overrides=overrides)
         if plan.nothing_new:
             shutil.rmtree(plan.work, ignore_errors=True)
@@ -143,6 +147,33 @@ def _carry_out(plan: Plan, engine: LocalEngine, progress: Progress) -> Result:
     return Result(plan, tuple(run_stage(stage, plan, engine, progress) for stage in STAGES))
 
 
+def approve(
+    out: Path,
+    *,
+    run_key: str,
+    engine: LocalEngine,
+    by: str,
+    at: str,
+    note: str = "",
+    progress: Progress | None = None,
+) -> Result:
+    """Release the run `run_key`, which a gate holds, in the name of `by`: what was done before is not done again.
+
+    at: ISO time. Where a scheduler does the run's work it is only approved, and the scheduler must ask the gate again: the
+    result has no stages then. Raises ConfigError when no such run is held.
+    """
+    progress = progress or Silent()
+    with lock(out):
+        check_unclaimed(out)
+        work = stages.work_folder(out, check_run_key(run_key))
+        stages.approve(work, by=by, at=at, note=note)
+        plan = stages.load_plan(work)
+        if holder_of(work):
+            return Result(plan, ())
+        last = STAGES[[stage.name for stage in STAGES].index("gate") :]
+        return Result(plan, tuple(run_stage(stage, plan, engine, progress) for stage in last))
+
+
 def run_stage(stage: Stage, plan: Plan, engine: LocalEngine, progress: Progress) -> StageReport:
     """Run one stage over all its shards. Raises StageError naming every shard that failed, after the others are done."""
     work = str(plan.work)
@@ -153,10 +184,14 @@ def run_stage(stage: Stage, plan: Plan, engine: LocalEngine, progress: Progress)
         report = stage.barrier(work, engine)
         progress.advance(stage, report)
     else:
+        most = plan.settings.pipeline.limits.max_failed_shards
         reports, failed = [], []
         for number, outcome in engine.map_shards(stage.per_shard, [(work, shard) for shard in range(shards)]):
             if isinstance(outcome, Exception):
                 failed.append((number, outcome))
+                if len(failed) > most:
+                    engine.close()  # ends the shards under way: their files appear by rename, or not at all
+                    raise _failure(stage, plan, sorted(failed, key=lambda item: item[0]), left_out=True)
             else:
                 reports.append(outcome)
                 progress.advance(stage, outcome)
@@ -167,13 +202,41 @@ def run_stage(stage: Stage, plan: Plan, engine: LocalEngine, progress: Progress)
     return report
 
 
-def _failure(stage: Stage, plan: Plan, failed: Sequence[tuple[int, Exception]]) -> StageError:
+def run_shard(name: str, work: str, shard: int) -> StageReport:
+    """Run the stage `name` on one shard, for a scheduler that runs each shard by itself.
+
+    Raises StageError when so many others of the stage failed (limits.max_failed_shards) that this one isn't worth trying;
+    one that was tried before is tried again.
+    """
+    run = next(stage.per_shard for stage in STAGES if stage.name == name)
+    assert run is not None
+    plan = stages.load_plan(work)
+    failed = stages.failed_shards(plan, name)
+    if shard not in failed and len(failed) > plan.settings.pipeline.limits.max_failed_shards:
+        raise StageError(
+            f"{len(failed)} shards of {name} failed, which is more than limits.max_failed_shards: this one is left untried; "
+            "clear those first, or all together"
+        )
+    try:
+        report = run(work, shard)
+    except Exception:
+        stages.mark_shard(plan, name, shard, failed=True)
+        raise
+    stages.mark_shard(plan, name, shard, failed=False)
+    return report
+
+
+def _failure(
+    stage: Stage, plan: Plan, failed: Sequence[tuple[int, Exception]], *, left_out: bool = False
+) -> StageError:
     told = [
         f"shard {number} ({', '.join(plan.shards[number][:3])}{', …' if len(plan.shards[number]) > 3 else ''}): {type(error).__name__}: {error}"
         for number, error in failed
     ]
+    rest = ["limits.max_failed_shards is passed: the other shards were left untried"] if left_out else []
     error = StageError(
-        f"{stage.name} failed in {len(failed)} of {len(plan.shards)} shards; nothing was published\n" + "\n".join(told)
+        f"{stage.name} failed in {len(failed)} of {len(plan.shards)} shards; nothing was published\n"
+        + "\n".join(told + rest)
     )
     error.__cause__ = failed[0][1]
     return error

@@ -18,14 +18,15 @@ import hashlib
 import json
 import logging
 import resource
+import shlex
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -326,6 +327,9 @@ def _check_all_there(run_key: str, files: Mapping[str, tuple[str, int, str]], ne
 
 
 ENTRY: Final = "release.json"
+METRICS: Final = "metrics.json"
+VERDICT: Final = "gate.json"
+TREND_RUNS: Final = 29  # earlier runs that a report compares its run with
 
 
 def prepare(work: str, shard: int) -> StageReport:
@@ -474,8 +478,7 @@ def report(work: str, engine: LocalEngine) -> StageReport:
     plan, started = load_plan(work), _clock()
     _write_state(plan)
     told = metrics.collect(_facts(plan, engine))
-    write_json(plan.work / "report" / "metrics.json", told)
-    write_text(plan.work / "report" / "index.html", page.render(told))
+    write_json(plan.work / "report" / METRICS, told)
     listed = dataset.list_parts(plan.work / "release")
     entry = {
         "datasets": listed,
@@ -485,6 +488,7 @@ def report(work: str, engine: LocalEngine) -> StageReport:
         "release": _name_of_release(listed),
     }
     write_json(plan.work / ENTRY, entry)
+    _draw(plan, None)
     return _report(plan, _done("report", {"rules": len(told["rules"])}, started))
 
 
@@ -497,12 +501,74 @@ def _name_of_release(listed: Mapping[str, dict[str, list[dict[str, object]]]]) -
 
 
 def gate(work: str, engine: LocalEngine) -> StageReport:
-    """Hold the run against its limits. Raises HeldError naming each that it passes."""
+    """Hold the run against its limits. Raises HeldError naming each that it passes, unless `approve` let it pass."""
     plan, started = load_plan(work), _clock()
-    reasons = gates.judge(read_json(plan.work / "report" / "metrics.json"), plan.settings.pipeline.gate)
-    if reasons:
+    reasons = gates.judge(read_json(plan.work / "report" / METRICS), plan.settings.pipeline.gate)
+    verdict = gates.decide(read_json(plan.work / ENTRY)["release"], reasons, read_verdict(plan.work / "report"))
+    write_json(plan.work / "report" / VERDICT, asdict(verdict))
+    _draw(plan, verdict)
+    if verdict.held:
         raise HeldError(reasons)
-    return _report(plan, _done("gate", {"held": 0}, started))
+    return _report(plan, _done("gate", {"approved": len(reasons)}, started))
+
+
+def read_verdict(report: Path) -> gates.Verdict | None:
+    """What the gate said of the run with the report folder `report`; None before it was judged."""
+    if not (report / VERDICT).is_file():
+        return None
+    told = read_json(report / VERDICT)
+    return gates.Verdict(**{**told, "reasons": tuple(told["reasons"])})
+
+
+def approve(work: Path, *, by: str, at: str, note: str = "", release: str = "") -> gates.Verdict:
+    """Let a held run pass its gate, in the name of `by`. The gate must be asked again.
+
+    release: the output that was looked at; when it is given and the run has another by now, nothing is approved. Raises
+    ConfigError when the run is not held.
+    """
+    verdict = read_verdict(work / "report")
+    if verdict is None or not verdict.held:
+        raise ConfigError(f"run {work.name} is not held by a gate: there is nothing to approve")
+    if release and release != verdict.release:
+        raise ConfigError(f"run {work.name} has changed since its report was read: read it again, then approve it")
+    approved = replace(verdict, by=by, at=at, note=note)
+    write_json(work / "report" / VERDICT, asdict(approved))
+    return approved
+
+
+def earlier_metrics(out: Path, keys: Iterable[str]) -> list[dict[str, Any]]:
+    """The metrics of the last runs of `keys` that have a report, in order of key: what a report compares its run with."""
+    paths = [out / dataset.REPORTS / key / METRICS for key in sorted(keys)[-TREND_RUNS:]]
+    return [read_json(path) for path in paths if path.is_file()]
+
+
+def failed_shards(plan: Plan, stage: str) -> set[int]:
+    """The shards whose last try of `stage` failed, as `mark_shard` noted it."""
+    return {int(path.name) for path in (plan.work / "failed" / stage).glob("[0-9]*")}
+
+
+def mark_shard(plan: Plan, stage: str, shard: int, *, failed: bool) -> None:
+    """Note, for the other processes that work on the run, that a shard failed, or no longer does."""
+    note = plan.work / "failed" / stage / f"{shard:05d}"
+    if failed:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.touch()
+    else:
+        note.unlink(missing_ok=True)
+
+
+def stale_runs(out: Path) -> dict[str, list[str]]:
+    """The runs of the dataset at `out` to run again, in order, each with the earlier runs that changed since it ran."""
+    return dict(sorted(History(out, dataset.read_manifest(out)["runs"]).stale().items()))
+
+
+def plan_hash(work: Path) -> str:
+    """Tells whether the work in a folder is still that of the plan it began with: a hash of the plan and its configuration."""
+    digest = hashlib.sha256()
+    for path in [work / PLAN, *sorted((work / "config").rglob("*"))]:
+        if path.is_file():
+            digest.update(f"{path.relative_to(work).as_posix()}\0{sha256(path)}\0".encode())
+    return digest.hexdigest()[:16]
 
 
 def release(work: str, engine: LocalEngine) -> StageReport:
@@ -779,6 +845,15 @@ def _write_shard_state(plan: Plan, shard: int) -> None:
     )
     for name, rows in made.items():
         write_state(folder, f"{name}-{shard:05d}", [_to_arrow(rows, STATE[name])], _arrow_schema(STATE[name]))
+
+
+def _draw(plan: Plan, verdict: gates.Verdict | None) -> None:
+    """Draw the run's report."""
+    told = read_json(plan.work / "report" / METRICS)
+    out = Path(plan.out)
+    how = (f"etl approve --out {shlex.quote(str(out))} --run-key {plan.run_key}",)
+    drawn = page.render(told, earlier=earlier_metrics(out, plan.history), verdict=verdict, approve=page.Approve(how))
+    write_text(plan.work / "report" / "index.html", drawn)
 
 
 def _facts(plan: Plan, engine: LocalEngine) -> metrics.Facts:

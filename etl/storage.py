@@ -141,12 +141,15 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def lock(out: Path) -> Iterator[None]:
-    """Hold the dataset at `out` for one run. Raises StageError when another run holds it."""
+def lock(out: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold the dataset at `out` for one run. Raises StageError when another run holds it.
+
+    shared: together with others that hold it shared, for one shard among several of a run.
+    """
     out.mkdir(parents=True, exist_ok=True)
     with (out / ".lock").open("a+") as held:
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(held, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:
             raise StageError(f"another run is writing to {out}; wait for it, or give another --out") from error
         yield

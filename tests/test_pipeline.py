@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 
 from etl import pipeline, stages
+from etl.engine.local import LocalEngine
 from etl.errors import ConfigError, HeldError, StageError
 from etl.publish import dataset
 from tests.conftest import PAGES, Runner, files_of, read, record, story, write_jsonl
@@ -234,6 +235,66 @@ def test_a_held_gate_publishes_nothing(corpus: Path, tmp_path: Path, run: Runner
     with pytest.raises(HeldError, match="min_documents"):
         run(corpus, out, overrides={"gate.min_documents": "1000"})
     assert not (out / "documents").exists()
+
+
+def test_a_held_run_is_released_as_it_is_when_somebody_approves_it(corpus: Path, tmp_path: Path, run: Runner) -> None:
+    out, straight = tmp_path / "out", tmp_path / "straight"
+    limit = {"gate.min_documents": "1000"}
+    told = {"run_key": "2026-01-01", "by": "ann", "at": "2026-01-02T08:00:00+00:00", "note": "a small site"}
+    with LocalEngine(1) as engine, pytest.raises(ConfigError, match="not held"):
+        pipeline.approve(out, engine=engine, **told)
+    with pytest.raises(HeldError):
+        run(corpus, out, overrides=limit)
+    page = (out / "_work" / "2026-01-01" / "report" / "index.html").read_text("utf-8")
+    assert "Held: nothing of this run is released yet" in page and "etl approve" in page
+    with LocalEngine(1) as engine:
+        done = pipeline.approve(out, engine=engine, **told)
+    assert [report.stage for report in done.stages] == ["gate", "release", "settle"]
+    run(corpus, straight)
+    assert files_of(out, "documents", "removals") == files_of(straight, "documents", "removals")
+    page = (out / "_reports" / "2026-01-01" / "index.html").read_text("utf-8")
+    assert "Approved by ann" in page and "a small site" in page and "Held" not in page
+
+
+def test_an_approval_counts_for_the_output_that_was_looked_at_only(corpus: Path, tmp_path: Path, run: Runner) -> None:
+    out = tmp_path / "out"
+    limit = {"gate.min_documents": "1000"}
+    with pytest.raises(HeldError):
+        run(corpus, out, overrides=limit)
+    work = stages.work_folder(out, "2026-01-01")
+    with pytest.raises(ConfigError, match="has changed since"):
+        stages.approve(work, by="ann", at="now", release="0" * 16)
+    stages.approve(work, by="ann", at="now")
+    with pytest.raises(HeldError):
+        run(corpus / "day1.jsonl", out, overrides=limit)
+    assert not (out / "documents").exists()
+
+
+def test_after_so_many_failed_shards_the_others_are_left_untried(
+    corpus: Path, tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def fail(work: str, shard: int) -> stages.StageReport:
+        tried.append(shard)
+        raise OSError("disk is gone")
+
+    broken = pipeline.Stage("prepare", "", per_shard=fail)
+    monkeypatch.setattr(pipeline, "STAGES", (broken, *pipeline.STAGES[1:]))
+    small = {"ingest.shard_bytes": "1", "limits.max_failed_shards": "1"}
+    with pytest.raises(StageError, match=r"prepare failed in 2 of 5 shards(?s:.*)left untried"):
+        run(corpus, tmp_path / "out", overrides=small)
+    assert tried == [0, 1]
+
+    work = str(stages.work_folder(tmp_path / "out", "2026-01-01"))
+    for shard in (0, 1):
+        with pytest.raises(OSError, match="disk is gone"):
+            pipeline.run_shard("prepare", work, shard)
+    monkeypatch.undo()
+    with pytest.raises(StageError, match="2 shards of prepare failed"):
+        pipeline.run_shard("prepare", work, 2)
+    for shard in (0, 1, 2):  # those that failed may be tried again, and then the others too
+        pipeline.run_shard("prepare", work, shard)
 
 
 def test_bad_configuration_stops_before_any_work_with_every_fault(corpus: Path, tmp_path: Path, run: Runner) -> None:

@@ -1,11 +1,40 @@
-"""The limits a run is held to before its release."""
+"""The limits a run is held to before its release, and the word of a person that lets it pass."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from etl.config import Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate said of a run.
+
+    release: hash of the output it judged. reasons: why it is held; none when it passed. by, at, note: who approved it all
+    the same, when (ISO time) and why; "" until somebody does.
+    """
+
+    release: str
+    reasons: tuple[str, ...] = ()
+    by: str = ""
+    at: str = ""
+    note: str = ""
+
+    @property
+    def held(self) -> bool:
+        """Whether the release must wait."""
+        return bool(self.reasons) and not self.by
+
+
+def decide(release: str, reasons: Sequence[str], before: Verdict | None) -> Verdict:
+    """The verdict on the output `release`. An approval in `before` counts for that very output and those very reasons only."""
+    now = Verdict(release, tuple(reasons))
+    if before is None or not before.by or (before.release, before.reasons) != (now.release, now.reasons):
+        return now
+    return replace(now, by=before.by, at=before.at, note=before.note)
 
 
 def judge(metrics: Mapping[str, Any], gate: Gate) -> list[str]:

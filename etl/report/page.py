@@ -1,11 +1,14 @@
 """A run's report as one HTML page: no script, nothing fetched, all scraped text escaped.
 
 The page is also shown in a frame of the Airflow UI, so a tag that slipped through would run with that site's rights:
-Jinja escapes every value, `visible` defuses controls, and the page's own policy forbids scripts and requests.
+Jinja escapes every value, `visible` defuses controls, and the page's own policy forbids scripts and requests. Everything
+that shows a run draws it here: the command line's file, and the view in Airflow.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +17,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, StrictUndefined, Template
 
+from etl.report.gates import Verdict
 from etl.report.visible import one_line, visible
 
 RULES_SHOWN: Final = 12  # of each step; the others are a click away
@@ -21,6 +25,8 @@ ROWS_SHOWN: Final = 12
 DOTS_SHOWN: Final = 60
 AROUND_CHARS: Final = 80  # what metrics.sql takes of the text before and after a sample; less is where the text ends
 BAR: Final = 1000  # units of a bar's own width
+TREND_WIDTH: Final = 240.0
+TREND_HEIGHT: Final = 48.0
 ABOUT: Final[Mapping[str, str]] = {
     "metadata": "Bylines, datelines and repeated titles",
     "rules": "Phrases and patterns",
@@ -42,6 +48,29 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
+class Approve:
+    """How to approve a held run. commands: for a shell. action: address of a button's form; "" for none.
+
+    hint: what happens then, a sentence.
+    """
+
+    commands: tuple[str, ...] = ()
+    action: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """One figure over the runs. points: places of the line for SVG; dots: (x, y, run, value), the last is this run's."""
+
+    name: str
+    now: str
+    before: str
+    points: str
+    dots: tuple[tuple[float, float, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Level:
     """One level of the funnel. step: "" for the text at the start and at the end. left: characters that are left."""
 
@@ -52,12 +81,31 @@ class Level:
     bar: Bar
 
 
-def render(metrics: Mapping[str, Any]) -> str:
-    """The page for a run's metrics."""
+def render(
+    metrics: Mapping[str, Any],
+    *,
+    earlier: Sequence[Mapping[str, Any]] = (),
+    verdict: Verdict | None = None,
+    approve: Approve | None = None,
+    stale: Mapping[str, Sequence[str]] | None = None,
+) -> str:
+    """The page for a run's metrics.
+
+    earlier: metrics of the runs to compare it with, in order. verdict: what the gate said, if it was asked. approve: how
+    to approve the run if it is held. stale: runs to run again, with the earlier runs that changed since they ran.
+    """
     totals = metrics["totals"]
     slowest = max((stage["seconds"] for stage in metrics["timing"]), default=0.0)
     cpu_s = sum(stage["cpu_s"] for stage in metrics["timing"])
+    approve = approve or Approve()
     return _template().render(
+        policy=policy(form=bool(approve.action)),
+        notice=None,
+        verdict=verdict,
+        approve=approve,
+        stale=[(run, list(changed)) for run, changed in (stale or {}).items()],
+        trends=_trends([*earlier, metrics]) if earlier else [],
+        compared=len(earlier),
         run=metrics["run"],
         skip=metrics["skip"],
         earlier=metrics["earlier_runs"],
@@ -72,6 +120,44 @@ def render(metrics: Mapping[str, Any]) -> str:
         rules_shown=RULES_SHOWN,
         rows_shown=ROWS_SHOWN,
     )
+
+
+def notice(title: str, text: str) -> str:
+    """A page that says only why there is no report."""
+    return _template().render(policy=policy(), notice=text, run=title)
+
+
+def policy(*, form: bool = False, framed: bool = False) -> str:
+    """The Content-Security-Policy of a page: no script, no request, the page's own style and no other.
+
+    form: the page has a form that posts to its own site. framed: for a header, which may also say that only the page's
+    own site may frame it.
+    """
+    parts = ["default-src 'none'", f"style-src 'sha256-{_style_hash()}'", "base-uri 'none'"]
+    parts.append("form-action 'self'" if form else "form-action 'none'")
+    return "; ".join(parts + ["frame-ancestors 'self'"] * framed)
+
+
+def _trends(runs: Sequence[Mapping[str, Any]]) -> list[Trend]:
+    """The figures that tell whether a run is like those before it, oldest first."""
+    totals = [(str(run["run"]), run["totals"]) for run in runs]
+    wanted = (
+        ("Documents published", "documents", ""),
+        ("Text kept", "chars_kept", "chars_repaired"),
+        ("Copies among documents", "duplicates", "documents_read"),
+        ("Rejects among records", "rejects", "records_read"),
+    )
+    return [_trend(name, totals, part, whole) for name, part, whole in wanted]
+
+
+def _trend(name: str, totals: Sequence[tuple[str, Mapping[str, Any]]], part: str, whole: str) -> Trend:
+    values = [(one[part] / one[whole] if one[whole] else 0.0) if whole else one[part] for _, one in totals]
+    shown = [_share(one[part], one[whole]) if whole else _number(one[part]) for _, one in totals]
+    top = max(*values, 0) or 1
+    step = TREND_WIDTH / max(1, len(values) - 1)
+    places = [(round(i * step, 1), round(TREND_HEIGHT * (1 - value / top), 1)) for i, value in enumerate(values)]
+    dots = tuple((x, y, run, told) for (x, y), (run, _), told in zip(places, totals, shown, strict=True))
+    return Trend(name, shown[-1], shown[-2], " ".join(f"{x},{y}" for x, y in places), dots)
 
 
 def _funnel(totals: Mapping[str, Any], by_stage: Sequence[Mapping[str, Any]]) -> list[Level]:
@@ -118,8 +204,20 @@ def _template() -> Template:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
     environment.filters.update(num=_number, share=_share, line=one_line)
-    environment.globals.update(BAR=BAR, around_chars=AROUND_CHARS)
-    return environment.from_string(resources.files("etl.report").joinpath("page.html").read_text(encoding="utf-8"))
+    environment.globals.update(BAR=BAR, TREND_WIDTH=TREND_WIDTH, TREND_HEIGHT=TREND_HEIGHT, around_chars=AROUND_CHARS)
+    return environment.from_string(_source())
+
+
+@lru_cache(maxsize=1)
+def _source() -> str:
+    return resources.files("etl.report").joinpath("page.html").read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def _style_hash() -> str:
+    """The hash by which the policy knows the page's style; the style has no value in it, so it is the template's own."""
+    style = _source().split("<style>", 1)[1].split("</style>", 1)[0]
+    return base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
 
 
 def _shown(value: object) -> object:

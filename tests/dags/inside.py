@@ -93,21 +93,13 @@ def run_dag(conf: Mapping[str, Any], day: str | None, *, broken: tuple[str, int]
 
 def clear_and_go_on(run_id: str, task: str, shard: int) -> Outcome:
     """Clear one shard of a task with its downstream, as a person does in the UI, and let the run go on."""
-    from airflow import settings
-    from airflow.models.dagrun import DagRun
     from airflow.serialization.serialized_objects import DagSerialization
-    from sqlalchemy import select
 
     real = _dag(CLEAN)
     dag = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(real))
     below = sorted(dag.task_dict[task].get_flat_relative_ids(upstream=False))
-    dag.clear(task_ids=[(task, shard), *below], run_id=run_id, dag_run_state="running")
-    session = settings.Session()
-    session.expire_all()
-    run = session.scalar(select(DagRun).where(DagRun.dag_id == CLEAN, DagRun.run_id == run_id))
-    run.dag = dag
-    _drive(real, run, session)
-    return _outcome(CLEAN, run_id)
+    dag.clear(task_ids=[(task, shard), *below], run_id=run_id)
+    return go_on(run_id)
 
 
 def consume(run_id: str) -> list[dict[str, Any]]:
@@ -141,6 +133,131 @@ def consume(run_id: str) -> list[dict[str, Any]]:
     _drive(real, run, session)
     ti = run.get_task_instance("summarise", session=session)
     return [ti.state, ti.xcom_pull(task_ids="summarise", session=session)] if ti else []
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the web server answered."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+
+def ask(
+    path: str, role: str | None, *, post: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+) -> Answer:
+    """What Airflow's web server, with the plugin, answers a user of `role`. role: "" has no role at all; None didn't log in."""
+    from airflow.api_fastapi.app import create_app, get_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+    from starlette.testclient import TestClient
+
+    _database()
+    if "web" not in KEEP:
+        KEEP["web"] = TestClient(create_app(apps="core"), base_url="http://airflow.example", follow_redirects=False)
+    client = KEEP["web"]
+    client.cookies.clear()
+    told = dict(headers or {})
+    if role is not None:
+        user = SimpleAuthManagerUser(username=f"user of role {role}", role=role or None)
+        told["Cookie"] = f"_token={get_auth_manager().generate_jwt(user)}"
+    got = client.get(path, headers=told) if post is None else client.post(path, data=dict(post), headers=told)
+    return Answer(got.status_code, dict(got.headers), got.text)
+
+
+def go_on(run_id: str) -> Outcome:
+    """Let a run that was cleared go on to its end."""
+    from airflow import settings
+    from airflow.models.dagrun import DagRun
+    from airflow.serialization.serialized_objects import DagSerialization
+    from sqlalchemy import select
+
+    session = settings.Session()
+    session.expire_all()
+    run = session.scalar(select(DagRun).where(DagRun.dag_id == CLEAN, DagRun.run_id == run_id))
+    run.state = "running"
+    real = _dag(CLEAN)
+    run.dag = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(real))
+    run.dag.has_on_failure_callback = False  # a DAG processor would call it, and there is none here
+    _drive(real, run, session)
+    return _outcome(CLEAN, run_id)
+
+
+TOLD: list[str] = []
+
+
+class Recorder:
+    """A notifier that keeps what it is told, its text rendered as Airflow's own do it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __call__(self, context: Mapping[str, Any]) -> None:
+        from jinja2 import Template
+
+        TOLD.append(Template(self.text).render(**context))
+
+
+def tell(environ: Mapping[str, str], out: str, key: str) -> tuple[list[str], list[str]]:
+    """What a failed run of the DAG says to the log, and to the notifier that `environ` names."""
+    import logging
+    from types import SimpleNamespace
+
+    from etl.airflow.notify import RunNotifier, read_target
+
+    target, arguments = read_target(environ)
+    run = SimpleNamespace(conf={"out": out, "run_key": key}, data_interval_start=None, run_after=datetime.now(UTC))
+    context: Any = {"dag": SimpleNamespace(dag_id=CLEAN), "run_id": "manual__1", "dag_run": run}
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("etl.airflow.notify")
+    logger.addHandler(handler)
+    TOLD.clear()
+    try:
+        RunNotifier(_module(CLEAN)._describe, target=target, arguments=arguments).notify(context)
+    finally:
+        logger.removeHandler(handler)
+    return lines, list(TOLD)
+
+
+def notifier_fault(environ: Mapping[str, str]) -> str:
+    """The fault of the notifier's settings; empty when they are right."""
+    from etl.airflow.notify import read_target
+    from etl.errors import ConfigError
+
+    try:
+        read_target(environ)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def link(base_url: str) -> str:
+    """Where the button of a task leads."""
+    import os
+    from types import SimpleNamespace
+
+    from etl.airflow.link import ReportLink
+
+    os.environ["AIRFLOW__API__BASE_URL"] = base_url
+    try:
+        key: Any = SimpleNamespace(dag_id=CLEAN, run_id="manual__2026-01-02T00:00:00+00:00")
+        return ReportLink().get_link(None, ti_key=key)  # type: ignore[arg-type]
+    finally:
+        del os.environ["AIRFLOW__API__BASE_URL"]
+
+
+def plugin_cost() -> tuple[list[str], dict[str, Any]]:
+    """Modules that a process which only reads the plugin has, and what the plugin adds."""
+    import subprocess
+
+    code = "import sys, etl.airflow.plugin; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    from airflow import plugins_manager
+
+    (plugin,) = [one for one in plugins_manager._get_plugins()[0] if one.name == "winnow"]
+    return done.stdout.split(), {"source": str(plugin.source), "views": plugin.external_views}
 
 
 def read_release(event: Mapping[str, Any]) -> str:

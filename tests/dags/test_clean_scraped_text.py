@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from etl.claims import CLAIM, Claim, take_claim
 from tests.dags import inside
 
 pytestmark = pytest.mark.xdist_group("airflow")
@@ -128,6 +129,14 @@ def test_the_run_key_is_the_day_of_the_interval_and_else_of_the_run(airflow: Ask
     assert airflow(inside.call, "default_run_key", None, after) == "2026-03-04"
 
 
+def test_a_path_with_the_run_key_is_a_folder_a_day_and_may_be_missing(airflow: Ask, tmp_path: Path) -> None:
+    (tmp_path / "2026-01-02").mkdir()
+    by_day, plain = str(tmp_path / "{run_key}"), "/no/such/folder"
+    assert airflow(inside.call, "expand_inputs", [by_day, plain], "2026-01-02") == [str(tmp_path / "2026-01-02"), plain]
+    assert airflow(inside.call, "expand_inputs", [by_day], "2026-01-03") == []
+    assert "expected letters" in airflow(inside.call, "expand_inputs", [by_day], "../2026-01-02")
+
+
 def test_the_environment_sets_the_schedule(airflow: Ask) -> None:
     usual = airflow(inside.call, "read_schedule", {})
     assert (usual["cron"], usual["catchup"], usual["pool"], usual["retries"]) == ("@daily", False, "default_pool", 3)
@@ -227,6 +236,27 @@ def test_a_failed_shard_publishes_nothing_and_clearing_it_finishes_the_run(
     assert {key: run.tasks[key] for key in kept} == kept, "the other shards' work was done again"
     assert published(tmp_path) == published(plain)
     assert len(run.events) == 1
+
+
+@pytest.mark.slow
+def test_a_run_whose_work_was_begun_anew_by_another_stops(airflow: Ask, raw: Path, tmp_path: Path) -> None:
+    run = airflow(inside.run_dag, conf(raw, tmp_path, run_key="k"), None, broken=("clean", 1))
+    assert run.state == "failed"
+    (tmp_path / "_work" / "k" / "config" / "pipeline.yaml").write_text("gate:\n  min_documents: 3\n")
+    run = airflow(inside.clear_and_go_on, run.run_id, "clean", 1)
+    assert run.state == "failed"
+    assert run.tasks["clean", 1] == ("failed", 3), "a retry would change nothing"
+    assert not published(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_run_takes_over_from_one_that_is_unknown_to_airflow_and_leaves_no_claim(
+    airflow: Ask, raw: Path, tmp_path: Path
+) -> None:
+    take_claim(tmp_path, Claim(f"{inside.CLEAN}/no_such_run", "x", "long ago"), ended=lambda held: False)
+    run = airflow(inside.run_dag, conf(raw, tmp_path, run_key="k", dry_run=True), None)
+    assert run.state == "success"
+    assert not (tmp_path / CLAIM).exists()
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def test_ports_are_on_this_machine_only(services: dict[str, Any]) -> None:
 def test_raw_files_are_read_only_and_no_mount_is_on_the_import_path(services: dict[str, Any]) -> None:
     for name in AIRFLOW:
         mounts = [mount.rpartition("}:")[2] for mount in services[name]["volumes"]]
-        assert mounts == ["/data/raw:ro", "/data/out", "/opt/airflow/logs"]
+        assert mounts == ["/data/raw:ro", "/data/config:ro", "/data/out", "/opt/airflow/logs"]
 
 
 def test_no_airflow_service_is_root(services: dict[str, Any]) -> None:
@@ -117,3 +117,11 @@ def test_the_first_service_refuses_weak_secrets(services: dict[str, Any], tmp_pa
     )
     assert "REDIS_PASSWORD is no secret" in start(words[0], "change-me-please-now", *words[2:])
     assert "two secrets are the same" in start(words[0], words[0], *words[2:])
+
+
+def test_the_image_gets_all_that_the_package_is_built_of_and_is_not_root() -> None:
+    lines = (PROJECT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    copied = {word for line in lines if line.startswith("COPY") for word in line.split()[1:-1]}
+    for needed in ("pyproject.toml", "README.md", "LICENSE", "etl", "config", "kernels", "dags", "requirements.lock"):
+        assert needed in copied and (PROJECT / needed).exists()
+    assert [line for line in lines if line.startswith("USER")][-1] == "USER airflow"

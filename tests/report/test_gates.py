@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from etl.config import Gate
-from etl.report.gates import judge
+from etl.report.gates import Verdict, decide, judge
 
 TOTALS = {
     "records_read": 200,
@@ -65,3 +65,12 @@ def test_a_run_that_lost_a_character_is_always_held() -> None:
 def test_an_empty_run_passes_no_share() -> None:
     empty = dict.fromkeys((name for name in TOTALS if name != "check_kept_plus_removed"), 0)
     assert judged(Gate(min_records=1), **empty) == []
+
+
+def test_an_approval_holds_for_the_same_output_and_the_same_reasons() -> None:
+    approved = Verdict("abc", ("too few",), by="ann", at="now", note="fine")
+    assert decide("abc", ["too few"], None).held
+    assert decide("abc", ["too few"], approved) == approved and not approved.held
+    assert decide("abd", ["too few"], approved) == Verdict("abd", ("too few",))
+    assert decide("abc", ["too few", "too much"], approved).held
+    assert not decide("abc", [], approved).held

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
 from html.parser import HTMLParser
 from typing import Any
 
@@ -7,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.report.page import render
+from etl.report.gates import Verdict
+from etl.report.page import Approve, notice, policy, render
 from etl.report.visible import one_line
 
 HOSTILE = [
@@ -132,7 +136,7 @@ def test_the_page_runs_no_script_and_asks_for_nothing() -> None:
     policy = [
         dict(attrs)["content"] for tag, attrs in tags if dict(attrs).get("http-equiv") == "Content-Security-Policy"
     ]
-    assert policy and policy[0] and policy[0].startswith("default-src 'none'; style-src 'unsafe-inline'")
+    assert policy and policy[0] and policy[0].startswith("default-src 'none'; style-src 'sha256-")
     assert "url(" not in render(made()) and "@import" not in render(made())
 
 
@@ -165,3 +169,53 @@ def test_a_page_tells_loudly_that_a_character_was_lost() -> None:
 
 def test_the_same_metrics_make_the_same_page() -> None:
     assert render(made("ß")) == render(made("ß"))
+
+
+def test_a_run_is_compared_with_those_before_it() -> None:
+    before = [made(), made()]
+    before[0] |= {"run": "2026-01-29"}
+    before[1] |= {"run": "2026-01-30", "totals": before[1]["totals"] | {"documents": 8}}
+    page = render(made(), earlier=before)
+    assert "Run over run" in page and "the 2 before it" in page
+    assert "<strong>4</strong><small>8 before</small>" in page
+    assert 'points="0.0,24.0 120.0,0.0 240.0,24.0"' in page
+    assert "<title>2026-01-30: 8</title>" in page
+    assert "Run over run" not in render(made())
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_words_of_the_gate_and_of_who_approved_add_no_tag(text: str) -> None:
+    def page(said: str, by: str) -> Outline:
+        verdict = Verdict("abc", (said,), by=by, at="now", note=said)
+        return Outline(render(made(), verdict=verdict, approve=Approve((said,), said, said), stale={said: [said]}))
+
+    for by in ("", text):
+        assert page(text, by).tags == [
+            tag if dict(tag[1]).get("action") != "plain" else ("form", (("method", "post"), ("action", text)))
+            for tag in page("plain", by and "plain").tags
+        ]
+        assert text in page(text, by).text
+
+
+def test_a_held_run_says_how_to_approve_it_and_an_approved_one_who_did() -> None:
+    held = Verdict("abc", ("too few documents",))
+    page = render(made(), verdict=held, approve=Approve(("etl approve --run-key x",)))
+    assert "Held: nothing" in page and "too few documents" in page and "etl approve --run-key x" in page
+    assert "<form" not in page
+    approved = Verdict("abc", ("too few documents",), by="ann", at="2026-01-02", note="")
+    page = render(made(), verdict=approved, approve=Approve(action="here"))
+    assert "Approved by ann" in page and "<form" not in page and "Held" not in page
+
+
+def test_the_policy_knows_the_style_of_the_page() -> None:
+    page = render(made())
+    style = page.split("<style>")[1].split("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in policy() and policy() in html.unescape(page)
+    assert "form-action 'self'" in policy(form=True) and policy(framed=True).endswith("frame-ancestors 'self'")
+
+
+def test_a_notice_has_the_same_policy_and_no_figures() -> None:
+    page = notice("No <b>report</b>", "Nothing & nothing")
+    assert "No &lt;b&gt;report" in page and "Nothing &amp; nothing" in page and "Content-Security-Policy" in page
+    assert "Published" not in page
