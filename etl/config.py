@@ -83,7 +83,7 @@ class Model:
     """
 
     enabled: bool = True
-    threshold: float = bounded(0.4, 0.0, 1.0)
+    threshold: float = bounded(0.5, 0.0, 1.0)
     clean_threshold: float = bounded(0.7, 0.0, 1.0)
 
 

@@ -27,7 +27,7 @@ RULE: Final = "line-model"
 WEIGHTS: Final = "line_model.json.xz"
 STEPS: Final = 4096  # scores are whole steps; sums of them are then exact
 LEAF_UNIT: Final = 1 << 16  # a leaf value of 65,536 is one unit of log odds
-THRESHOLD: Final = 0.4  # benchmarks/line_model_thresholds.py prints what each choice does
+THRESHOLD: Final = 0.5  # benchmarks/line_model_thresholds.py prints what each choice does
 SURE: Final = 0.8
 CHROME_SHARE: Final = 0.1  # a page with this share of sure lines still has its chrome
 # For 0.001 of shingle F1 on whole pages and 0.004 on pages cut before, a third fewer characters go from clean articles
