@@ -286,14 +286,10 @@ def measure(lines: pl.DataFrame) -> Measured:
     page = np.repeat(np.arange(len(starts)), lengths)
     first = np.repeat(starts, lengths)
     last = np.repeat(starts + lengths, lengths)
-    stripped = lines["text"].str.strip_chars()
-    chars = stripped.str.len_chars().to_numpy().astype(np.float64)
-    counts, words = _read_heads(stripped.str.head(HEAD_CHARS), page, starts)
+    chars, counts, words, tail, same, above = (_read_natively if native.available() else _read)(lines, page, starts)
     head = np.maximum(np.minimum(chars, HEAD_CHARS), 1)
     scale = np.maximum(chars, 1) / head
     size = np.floor(chars + counts["wide"] * scale)
-    tail = _tails(stripped.str.tail(2))
-    same, above = _copies(lines)
     n_words = np.maximum(counts["words"], 1)
     letters = np.maximum(counts["letters"], 1)
     own = {
@@ -490,18 +486,8 @@ def _wording(measured: Measured, lexicon: Lexicon) -> dict[str, Doubles]:
     """What the words of a line and of the lines around it say by themselves."""
     first, last = measured.first, measured.last
     n = len(measured.size)
-    says = lexicon[measured.words.entry].astype(np.float64)
-    bounds = np.searchsorted(measured.words.entry_line, np.arange(n + 1))
-    words = np.diff(bounds).astype(np.float64)
-    padded = np.append(says, 0.0)  # reduceat wants every start to be inside
-    some = words > 0
-    total, most, least = np.zeros(n), np.zeros(n), np.zeros(n)
-    if some.any():
-        starts = bounds[:-1][some]
-        total[some] = np.add.reduceat(padded, starts)
-        most[some] = np.maximum(np.maximum.reduceat(padded, starts), 0.0)
-        least[some] = np.minimum(np.minimum.reduceat(padded, starts), 0.0)
-    known = np.bincount(measured.words.entry_line[says != 0], minlength=n)
+    told = native.wording if native.available() else _word_sums
+    total, most, least, known, words = told(lexicon, measured.words.entry, measured.words.entry_line, n)
     mean = total / np.maximum(words, 1)
     rounded = np.floor(mean * 16)
     capped = np.clip(total, -MOST_WORDING, MOST_WORDING)
@@ -520,6 +506,25 @@ def _wording(measured: Measured, lexicon: Lexicon) -> dict[str, Doubles]:
     columns["wording within 10"] = _window(first, last, 10)(capped)
     columns["mean wording of the page"] = page / (last - first)
     return columns
+
+
+def _word_sums(
+    lexicon: Lexicon, entry: npt.NDArray[np.int32], entry_line: npt.NDArray[np.int32], n: int
+) -> tuple[Doubles, Doubles, Doubles, Doubles, Doubles]:
+    """What the words of each of n lines say: sum, most and least (0 counts too), how many are known, how many there are."""
+    says = lexicon[entry].astype(np.float64)
+    bounds = np.searchsorted(entry_line, np.arange(n + 1))
+    words = np.diff(bounds).astype(np.float64)
+    padded = np.append(says, 0.0)  # reduceat wants every start to be inside
+    some = words > 0
+    total, most, least = np.zeros(n), np.zeros(n), np.zeros(n)
+    if some.any():
+        starts = bounds[:-1][some]
+        total[some] = np.add.reduceat(padded, starts)
+        most[some] = np.maximum(np.maximum.reduceat(padded, starts), 0.0)
+        least[some] = np.minimum(np.minimum.reduceat(padded, starts), 0.0)
+    known = np.bincount(entry_line[says != 0], minlength=n).astype(np.float64)
+    return total, most, least, known, words
 
 
 def second_features(measured: Measured, scores: npt.NDArray[np.float64]) -> Floats:
@@ -646,6 +651,8 @@ def _matrix(columns: dict[str, npt.NDArray[np.float64]], names: tuple[str, ...])
 
 def sums(values: Doubles, first: Ints, last: Ints) -> tuple[Doubles, Doubles]:
     """The page's sum of `values`, and the sum down to and with each line."""
+    if native.available():
+        return native.sums(values, first, last)
     running = np.concatenate(([0.0], np.cumsum(values)))
     base = running[first]
     return running[last] - base, running[1:] - base
@@ -653,6 +660,8 @@ def sums(values: Doubles, first: Ints, last: Ints) -> tuple[Doubles, Doubles]:
 
 def _window(first: Ints, last: Ints, reach: int) -> Callable[[Doubles], Doubles]:
     """A function for the mean of values over the lines at most `reach` away on the same page."""
+    if native.available():
+        return lambda values: native.window_mean(values, first, last, reach)
     at = np.arange(len(first))
     low = np.maximum(first, at - reach)
     high = np.minimum(last, at + reach + 1)
@@ -667,6 +676,8 @@ def _window(first: Ints, last: Ints, reach: int) -> Callable[[Doubles], Doubles]
 
 def _neighbour(values: Doubles, step: int, first: Ints, last: Ints) -> Doubles:
     """The value `step` lines below (above when negative) on the same page, -1 where there is none."""
+    if native.available():
+        return native.neighbour(values, step, first, last)
     n = len(values)
     result = np.full(n, -1.0)
     if abs(step) >= n:
@@ -683,6 +694,8 @@ def _neighbour(values: Doubles, step: int, first: Ints, last: Ints) -> Doubles:
 
 def _distances(which: Bools, first: Ints, last: Ints) -> tuple[Doubles, Doubles]:
     """Lines back to the nearest other line of the page in `which`, and ahead to it; FAR where there is none."""
+    if native.available():
+        return native.distances(which, first, last, FAR)
     n = len(which)
     at = np.arange(n)
     back = np.maximum.accumulate(np.where(which, at, -1)) if n else at
@@ -692,6 +705,28 @@ def _distances(which: Bools, first: Ints, last: Ints) -> tuple[Doubles, Doubles]
     since = np.where(back >= first, np.minimum(at - back, FAR), FAR)
     to = np.where(ahead < last, np.minimum(ahead - at, FAR), FAR)
     return since.astype(np.float64), to.astype(np.float64)
+
+
+_Read = tuple[Doubles, dict[str, Doubles], Words, Doubles, Doubles, Doubles]
+"""chars, counters, words, how each line ends, its copies on the page and above it."""
+
+
+def _read(lines: pl.DataFrame, page: Ints, starts: Ints) -> _Read:
+    stripped = lines["text"].str.strip_chars()
+    chars = stripped.str.len_chars().to_numpy().astype(np.float64)
+    counts, words = _read_heads(stripped.str.head(HEAD_CHARS), page, starts)
+    return chars, counts, words, _tails(stripped.str.tail(2)), *_copies(lines)
+
+
+def _read_natively(lines: pl.DataFrame, page: Ints, starts: Ints) -> _Read:
+    signs = native.Signs(_PAIRS, _IN_WORD, CLOSERS, TERMINAL, COLONS, ELLIPSES, LEXICON_BITS, ROOM)
+    numbers, found = native.read_lines(lines["text"], np.append(starts, lines.height), signs)
+    counts = dict(zip((*_FIELDS[0], *_FIELDS[1]), numbers["fields"], strict=True))
+    counts |= {name: numbers[name] for name in ("short_words", "first", "start", "words")}
+    words = Words(
+        found["slot"], found["line"], found["entry"], found["entry_line"], slots=max(int(found["slots"][0]), 1)
+    )
+    return numbers["chars"], counts, words, numbers["tail"], numbers["same"], numbers["above"]
 
 
 _FIELDS: Final = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +60,125 @@ def add_contributions(
         ctypes.c_int64(levels),
         kernels.pointer(moved),
     )
+
+
+_WORDS: Final = (
+    ("slot", np.int64),
+    ("line", np.int32),
+    ("entry", np.int32),
+    ("entry_line", np.int32),
+    ("slots", np.int64),
+)
+
+
+class _HeadTables(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("space", "in_word", "closing", "terminal", "colon", "ellipsis")),
+        *((name, ctypes.c_void_p) for name in ("pairs0", "pairs1")),
+        *((name, ctypes.c_int64) for name in ("entry_bits", "room")),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What `read_lines` is told of bytes and characters. pairs: two tables of packed counters; in_word: of each byte."""
+
+    pairs: tuple[Array, Array]
+    in_word: Array
+    closing: str
+    terminal: str
+    colon: str
+    ellipsis: str
+    entry_bits: int
+    room: int
+
+
+def read_lines(texts: pl.Series, pages: Array, signs: Signs) -> tuple[dict[str, Array], dict[str, Array]]:
+    """(numbers of each line, words of all lines) for the pages that begin at the rows `pages` (and one more)."""
+    library = _library()
+    text, offsets = kernels.text_buffers(texts)
+    n = len(texts)
+    members = {name: _members(getattr(signs, name)) for name in ("closing", "terminal", "colon", "ellipsis")}
+    held = {
+        "space": kernels.character_table(r"\s"),
+        "in_word": np.ascontiguousarray(signs.in_word, np.uint8),
+        **members,
+    }
+    tables = _HeadTables(
+        **{name: kernels.pointer(table) for name, table in held.items()},
+        pairs0=kernels.pointer(signs.pairs[0]),
+        pairs1=kernels.pointer(signs.pairs[1]),
+        entry_bits=signs.entry_bits,
+        room=signs.room,
+    )
+    fields = np.empty((15, n))
+    numbers = {name: np.empty(n) for name in ("short_words", "first", "start", "tail", "words", "same", "above")}
+    chars = np.empty(n)
+    pages = np.ascontiguousarray(pages, np.int64)
+    library.winnow_read_lines.restype = ctypes.c_void_p
+    made = library.winnow_read_lines(
+        ctypes.byref(tables),
+        *map(kernels.pointer, (text, offsets)),
+        ctypes.c_int64(n),
+        kernels.pointer(pages),
+        ctypes.c_int64(len(pages) - 1),
+        *map(kernels.pointer, (chars, fields, *numbers.values())),
+    )
+    return {"chars": chars, "fields": fields, **numbers}, kernels.take_arrays("winnow_read_lines", made, _WORDS)
+
+
+@cache
+def _members(chars: str) -> Array:
+    table = np.zeros(0x110000, np.uint8)
+    table[[ord(char) for char in chars]] = 1
+    return table
+
+
+def sums(values: Array, first: Array, last: Array) -> tuple[Array, Array]:
+    """The page's sum of `values`, and the sum down to and with each line."""
+    values = np.ascontiguousarray(values, np.float64)
+    n = len(values)
+    running, total, through = np.empty(n + 1), np.empty(n), np.empty(n)
+    _call("winnow_sums", (values, first, last), (n,), (running, total, through))
+    return total, through
+
+
+def window_mean(values: Array, first: Array, last: Array, reach: int) -> Array:
+    """The mean of `values` over the lines at most `reach` away on the same page."""
+    values = np.ascontiguousarray(values, np.float64)
+    n = len(values)
+    running, mean = np.empty(n + 1), np.empty(n)
+    _call("winnow_window", (values, first, last), (n, reach), (running, mean))
+    return mean
+
+
+def neighbour(values: Array, step: int, first: Array, last: Array) -> Array:
+    """The value `step` lines below (above when negative) on the same page, -1 where there is none."""
+    values = np.ascontiguousarray(values, np.float64)
+    result = np.empty(len(values))
+    _call("winnow_neighbour", (values, first, last), (len(values), step), (result,))
+    return result
+
+
+def distances(which: Array, first: Array, last: Array, far: int) -> tuple[Array, Array]:
+    """Lines back to the nearest other line of the page in `which`, and ahead to it; `far` where there is none."""
+    n = len(which)
+    since, to = np.empty(n), np.empty(n)
+    _call("winnow_distances", (np.ascontiguousarray(which, np.bool_), first, last), (n, far), (since, to))
+    return since, to
+
+
+def wording(lexicon: Array, entry: Array, entry_line: Array, n: int) -> tuple[Array, Array, Array, Array, Array]:
+    """What the words of each of n lines say: sum, most and least (0 counts too), how many are known, how many there are."""
+    total, most, least, known, words = (np.empty(n) for _ in range(5))
+    _call("winnow_wording", (lexicon, entry, entry_line), (len(entry), n), (total, most, least, known, words))
+    return total, most, least, known, words
+
+
+def _call(name: str, given: Sequence[Array], numbers: Sequence[int], made: Sequence[Array]) -> None:
+    function = _library()[name]
+    function.restype = None
+    function(*map(kernels.pointer, given), *(ctypes.c_int64(number) for number in numbers), *map(kernels.pointer, made))
 
 
 def shared_words(slot: Array, line: Array, slots: int, which: Array) -> Array:

@@ -1,0 +1,95 @@
+"""The compiled kernels of the line model and their numpy twins give the same numbers, whatever the lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from etl.boilerplate import features, model, native
+from etl.boilerplate.lines import split_lines
+
+pytestmark = pytest.mark.skipif(
+    not native.available(), reason="no C compiler was there when the environment was made, so there is no kernel"
+)
+
+LINES = st.sampled_from(
+    [
+        "Home",
+        "Read more…",
+        "By Jane Doe, 3 May 2021:",
+        "He said “no”.",
+        "Это длинная строка с разными словами, и она кончается точкой.",
+        "这是一个很长的句子，里面没有空格。第二句话也在这里！",
+        "한국어 문장입니다. 두 번째 문장.",
+        "«É» — ok (12:30) | www.example.com // $5.99 #tag",
+        "a" * 300,
+        "word " * 80 + "end.",
+        "..",
+        "x",
+        "?!",
+        "ΑΒΓ αβγ 3,5 %",
+        "\u3000wide\u3000",
+    ]
+)
+PAGES = st.lists(
+    st.lists(LINES | st.text(min_size=1, max_size=40), min_size=1, max_size=25).map("\n".join), min_size=1, max_size=4
+)
+
+
+@contextmanager
+def without_kernels() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "available", lambda: False)
+        yield
+
+
+def lines_of(pages: list[str]) -> pl.DataFrame:
+    lines = split_lines(pl.Series("text", pages, dtype=pl.String))
+    seen = (pl.int_range(pl.len()) * 7919) % 5
+    return lines.with_columns(
+        site=pl.lit("s"),
+        site_seen=seen.cast(pl.UInt32),
+        site_near=seen.cast(pl.UInt32),
+        site_pages=pl.lit(6, pl.UInt32),
+        hit=(pl.int_range(pl.len()) % 11).clip(0, 6).cast(pl.UInt8),
+    )
+
+
+def assert_same(pages: list[str]) -> None:
+    lines = lines_of(pages)
+    if lines.is_empty():
+        return
+    lexicon = model.load().lexicon
+    mine = features.measure(lines)
+    first, scores = features.first_features(mine, lexicon), model.score_and_mark(lines)
+    with without_kernels():
+        twin = features.measure(lines)
+        expected, plain = features.first_features(twin, lexicon), model.score_and_mark(lines)
+    for name, values in twin.own.items():
+        assert np.array_equal(values, mine.own[name]), name
+    for column, name in enumerate(features.FEATURE_NAMES):
+        assert np.array_equal(first[:, column], expected[:, column]), name
+    once = np.arange(lines.height) * 997 % 4096 / 4096
+    second = features.second_features(mine, once)
+    with without_kernels():
+        assert np.array_equal(second, features.second_features(twin, once))
+    assert np.array_equal(scores[0], plain[0])
+    assert scores[1].equals(plain[1])
+
+
+@given(PAGES)
+@settings(max_examples=150, deadline=None)
+def test_any_lines_are_measured_and_scored_alike(pages: list[str]) -> None:
+    assert_same(pages)
+
+
+def test_real_pages_are_measured_and_scored_alike() -> None:
+    folder = Path(__file__).parents[1] / "pages" / "news"
+    assert_same([page.read_text(encoding="utf-8") for page in sorted(folder.glob("*.txt"))] * 3)
