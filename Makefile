@@ -57,7 +57,7 @@ contracts: $(READY)
 bench: $(READY)  ## time the whole job and the I/O floor on a generated corpus (DOCS=20000)
 	$(BIN)/python benchmarks/run.py
 
-heads: $(READY)  ## write anew what is kept of the rules' patterns (a minute; after a pattern changed)
+heads: $(READY)  ## write anew what is kept of the rules' patterns (after a rule changed)
 	$(BIN)/python benchmarks/pack_heads.py
 
 quality: $(READY)  ## score every track on the labelled pages, where they are there (DATA=../shared/data)

@@ -115,17 +115,12 @@ def parse(
     return Settings(pipeline, policy, ruleset)
 
 
-def freeze(
-    target: Path, files: Mapping[str, str], overrides: Mapping[str, str], ruleset: rules.RuleSet, *, large: bool
-) -> None:
-    """Write what a run was told below `target`, from where `thaw` reads it in any process.
-
-    ruleset: the rules of `files`. large: whether the run has lines enough to be worth knowing how matches begin.
-    """
+def freeze(target: Path, files: Mapping[str, str], overrides: Mapping[str, str], ruleset: rules.RuleSet) -> None:
+    """Write what a run was told below `target`, from where `thaw` reads it in any process. ruleset: the rules of `files`."""
     for name, text in files.items():
         write_text(target / name, text)
     write_json(target / OVERRIDES_FILE, dict(overrides))
-    write_json(target / PASSES_FILE, rules.packed_passes(ruleset, heads=large))
+    write_json(target / PASSES_FILE, rules.packed_passes(ruleset))
 
 
 @lru_cache(maxsize=4)

@@ -69,7 +69,6 @@ log = logging.getLogger(__name__)
 
 PLAN: Final = "plan.json"
 COMPRESSED: Final = (".gz", ".zst", ".bz2", ".xz")
-LARGE_BYTES: Final = 32 << 20  # of text, from which on it pays to learn more of the rules before they run
 EXPANSION: Final = 4  # text out of a compressed byte, to make shards of like work; measured 3.5 to 5 on scraped news
 
 DOCS: Final = pa.schema([*schema.RAW, ("repairs", schema.STRINGS), ("site_key", pa.string())])
@@ -265,8 +264,7 @@ def _plan(
         skipped=skipped,
     )
     remove_tree(plan.work)
-    large = sum(size * _expansion(source) for source, (_, size, _) in files.items()) > LARGE_BYTES
-    settings.freeze(plan.work / "config", config, overrides, told.rules, large=large)
+    settings.freeze(plan.work / "config", config, overrides, told.rules)
     write_json(plan.work / PLAN, asdict(plan))
     _report(
         plan,

@@ -53,13 +53,11 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         settings.read_files(tmp_path / "none")
 
 
-@pytest.mark.parametrize("large", [False, True])
-def test_what_was_frozen_thaws_to_the_same(tmp_path: Path, large: bool) -> None:
+def test_what_was_frozen_thaws_to_the_same(tmp_path: Path) -> None:
     files = settings.read_files(None)
     overrides = {"gate.min_documents": "2"}
     parsed = settings.parse(files, overrides)
-    settings.freeze(tmp_path / "config", files, overrides, parsed.rules, large=large)
+    settings.freeze(tmp_path / "config", files, overrides, parsed.rules)
     thawed = settings.thaw(tmp_path / "config")
-    assert large or thawed.rules.passes == parsed.rules.passes
-    assert large == any(one.heads for one in thawed.rules.passes)
+    assert any(one.heads for one in thawed.rules.passes)
     assert (thawed.pipeline, thawed.dedup, thawed.rules.rules) == (parsed.pipeline, parsed.dedup, parsed.rules.rules)

@@ -4,18 +4,18 @@ A line's head is its first letter and the few characters after it, case folded. 
 of Rust's engine and returns every head, or beginning of one, of a line that the whole pattern can match. It may return
 too many; what it does not understand it takes for anything. Heads are as long as their number stays small.
 
-Reading all of the product's own patterns takes some seconds, so what comes out is kept beside the model's weights:
-`make heads` writes it anew, and a test says when that is due.
+Reading all of the product's own patterns takes seconds, so what comes out is kept beside the model's weights, with the
+passes that the rules make of it: `make heads` writes both anew, and a test says when that is due.
 """
 
 from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 from functools import cache, lru_cache
 from importlib import resources
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -53,25 +53,27 @@ def heads_of(pattern: str) -> frozenset[str]:
 
 def known_heads(pattern: str) -> frozenset[str]:
     """`heads_of(pattern)`, looked up when the pattern is the product's own."""
-    found = _known().get(_name(pattern))
-    return heads_of(pattern) if found is None else found
+    found = kept()["heads"].get(_name(pattern))
+    return heads_of(pattern) if found is None else frozenset(found)
 
 
-def pack(patterns: Iterable[str]) -> bytes:
-    """The heads of `patterns` as the file KNOWN holds them."""
-    heads = {_name(pattern): sorted(heads_of(pattern)) for pattern in patterns}
-    text = json.dumps(dict(sorted(heads.items())), ensure_ascii=False, separators=(",", ":"))
+def pack(heads: Mapping[str, Collection[str]], passes: Mapping[str, Any]) -> bytes:
+    """The file KNOWN, from the heads of patterns and from what rules.py keeps with them."""
+    named = {_name(pattern): sorted(found) for pattern, found in heads.items()}
+    text = json.dumps({"heads": dict(sorted(named.items())), "passes": passes}, ensure_ascii=False)
     return lzma.compress(text.encode(), format=lzma.FORMAT_XZ, preset=9)
+
+
+@cache
+def kept() -> dict[str, Any]:
+    """What the file KNOWN holds: heads by the name of their pattern, and passes."""
+    packed = resources.files("etl.boilerplate").joinpath("weights", KNOWN).read_bytes()
+    read: dict[str, Any] = json.loads(lzma.decompress(packed))
+    return read
 
 
 def _name(pattern: str) -> str:
     return xxhash.xxh3_64_hexdigest(pattern.encode())
-
-
-@cache
-def _known() -> dict[str, frozenset[str]]:
-    packed = resources.files("etl.boilerplate").joinpath("weights", KNOWN).read_bytes()
-    return {name: frozenset(heads) for name, heads in json.loads(lzma.decompress(packed)).items()}
 
 
 @lru_cache(maxsize=1 << 16)

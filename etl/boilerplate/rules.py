@@ -22,18 +22,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
+import xxhash
 import yaml
 
-from etl.boilerplate import native
+from etl.boilerplate import heads, native
 from etl.boilerplate.captions import repeated_captions
-from etl.boilerplate.heads import ANYTHING, HEAD, folded, known_heads, pack
+from etl.boilerplate.heads import ANYTHING, HEAD, folded, known_heads
 from etl.boilerplate.lines import MARKS, split_lines
 from etl.errors import ConfigError
 
@@ -230,7 +231,7 @@ def compile_rules(families: Iterable[Family], *, passes: Sequence[Mapping[str, A
         },
         schema_overrides={"rule_no": pl.UInt32, "max_chars": pl.UInt32},
     )
-    made = tuple(_passes(rules, heads=False) if passes is None else map(_unpacked, passes))
+    made = tuple(_passes(rules, with_heads=False) if passes is None else map(_unpacked, passes))
     return RuleSet(
         rules=rules,
         passes=made,
@@ -249,15 +250,37 @@ def compile_rules(families: Iterable[Family], *, passes: Sequence[Mapping[str, A
     )
 
 
-def packed_passes(ruleset: RuleSet, *, heads: bool) -> list[dict[str, Any]]:
+def packed_passes(ruleset: RuleSet) -> list[dict[str, Any]]:
     """The passes of a rule set as plain values, for `compile_rules` in another process.
 
-    heads: also how lines that match can begin: finding out takes most of a second, and saves more where lines are many.
+    Made with all that is known of how matches begin: that takes most of a second for rules that aren't the product's own.
     """
+    kept = heads.kept()["passes"]
+    if kept["of"] == _name_of_rules(ruleset):
+        return list(kept["passes"])
+    return _packed(ruleset)
+
+
+def _packed(ruleset: RuleSet) -> list[dict[str, Any]]:
     return [
-        asdict(one) | {"rules": list(one.rules), "heads": None if one.heads is None else sorted(one.heads)}
-        for one in _passes(ruleset.rules, heads=heads)
+        {
+            "at": one.at,
+            "other": one.other,
+            "max_chars": one.max_chars,
+            "regex": one.regex,
+            "rules": list(one.rules),
+            "heads": None if one.heads is None else sorted(one.heads),
+        }
+        for one in _passes(ruleset.rules, with_heads=True)
     ]
+
+
+def _name_of_rules(ruleset: RuleSet) -> str:
+    """A hash of all that passes depend on."""
+    told = [
+        (r.id, r.reach, r.action, r.where, r.at, r.max_chars, r.patterns, r.phrases, r.members) for r in ruleset.rules
+    ]
+    return xxhash.xxh3_64_hexdigest(repr(told).encode())
 
 
 def _unpacked(one: Mapping[str, Any]) -> Pass:
@@ -426,8 +449,8 @@ def _with_heads(keys: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
         return keys.with_columns(passes=pl.lit(-1, dtype=pl.Int64))
     if native.available():
         return keys.with_columns(passes=pl.Series(native.bits_of(keys["key"], ruleset.head_table)))
-    heads = keys["key"].str.extract(HEAD, 0).fill_null("").to_list()
-    return keys.with_columns(passes=pl.Series([_passes_of(head, ruleset.by_head) for head in heads], dtype=pl.Int64))
+    begins = keys["key"].str.extract(HEAD, 0).fill_null("").to_list()
+    return keys.with_columns(passes=pl.Series([_passes_of(head, ruleset.by_head) for head in begins], dtype=pl.Int64))
 
 
 def _passes_of(head: str, by_head: Mapping[str, int]) -> int:
@@ -665,7 +688,7 @@ def _bare(key: pl.Expr) -> pl.Expr:
 # ---- compiling
 
 
-def _passes(rules: tuple[Rule, ...], *, heads: bool) -> Iterator[Pass]:
+def _passes(rules: tuple[Rule, ...], *, with_heads: bool) -> Iterator[Pass]:
     """Passes of rules alike in where they match, script and length (but for other scripts, whose lines are few).
 
     Within a pass the first rule that matches names the line, so rules that ask least of the place come first. A kind
@@ -678,12 +701,12 @@ def _passes(rules: tuple[Rule, ...], *, heads: bool) -> Iterator[Pass]:
             other = not at and language in OTHER_LANGUAGES
             # The engine's fast path gives up on a Unicode word boundary; other scripts have no ASCII words to bound.
             plain = pattern.replace(r"\b", "" if language in OTHER_LANGUAGES else r"(?-u:\b)")
-            known = not at and _heads(pattern) != ANYTHING if heads else not _floats(pattern)
+            known = not at and _heads(pattern) != ANYTHING if with_heads else not _floats(pattern)
             kind = (at, other, known, SPAN_CHARS if at else LENGTHS[-1] if other else rule.max_chars)
             kinds.setdefault(kind, []).append((number, plain))
     for kind, entries in sorted(kinds.items()):
         for part in _parts(entries):
-            yield from _pass(kind, part, heads=heads and kind[2])
+            yield from _pass(kind, part, with_heads=with_heads and kind[2])
 
 
 _Kind = tuple[str, bool, bool, int]
@@ -695,9 +718,10 @@ def _heads(pattern: str) -> frozenset[str]:
 
 
 def pack_heads(ruleset: RuleSet) -> bytes:
-    """How the matches of the rule set's patterns can begin, as the package keeps it for its own rules (see heads.py)."""
+    """What the package keeps of its own rules (see heads.py)."""
     patterns = (pattern for rule in ruleset.rules if rule.reach != "match" for _, pattern in rule.patterns)
-    return pack(pattern.translate(_AS_WRITTEN) for pattern in patterns)
+    found = {text: known_heads(text) for text in (pattern.translate(_AS_WRITTEN) for pattern in patterns)}
+    return heads.pack(found, {"of": _name_of_rules(ruleset), "passes": _packed(ruleset)})
 
 
 def _rank(rule: Rule) -> int:
@@ -714,17 +738,17 @@ def _floats(pattern: str) -> bool:
     return pattern.lstrip("(?:").startswith((".", "[^"))
 
 
-def _pass(kind: _Kind, part: list[tuple[int, str]], *, heads: bool) -> Iterator[Pass]:
+def _pass(kind: _Kind, part: list[tuple[int, str]], *, with_heads: bool) -> Iterator[Pass]:
     """The pass for `part`, or two for its halves when the engine finds it too large."""
     by_rule = {number: [pattern for other, pattern in part if other == number] for number, _ in part}
     at, other, _, max_chars = kind
     branches = "|".join(f"(?P<r{number}>{_unit(patterns, folded=not at)})" for number, patterns in by_rule.items())
     regex = {"": _whole_line(branches), "start": rf"(?i)^(?:{branches})\s*", "end": rf"(?i)\s*(?:{branches})$"}[at]
     if len(part) > 1 and _refusal(regex):
-        yield from _pass(kind, part[: len(part) // 2], heads=heads)
-        yield from _pass(kind, part[len(part) // 2 :], heads=heads)
+        yield from _pass(kind, part[: len(part) // 2], with_heads=with_heads)
+        yield from _pass(kind, part[len(part) // 2 :], with_heads=with_heads)
     else:
-        known = frozenset().union(*(_heads(pattern) for _, pattern in part)) if heads else None
+        known = frozenset().union(*(_heads(pattern) for _, pattern in part)) if with_heads else None
         yield Pass(at=at, other=other, max_chars=max_chars, regex=regex, rules=tuple(by_rule), heads=known)
 
 
