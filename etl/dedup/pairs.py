@@ -28,6 +28,7 @@ NEAR_SENTENCES: Final = pl.Schema(
 
 _MAX_CHARS: Final = 1500
 _ALIKE_MIN: Final = 70  # of 100, labels and credits included: below it no alignment is tried
+_ALIKE_ACROSS_MIN: Final = 80  # the same between documents, where a sentence cut short isn't asked
 _TRUNCATED_MIN: Final = 0.6  # of the words
 
 _PREFIX: Final = re.compile(r"\W{0,3}(?:\d{1,2}[.)] |[^:—–\n]{2,30}(?::|—|–| -) ?|[•▪●*·–—-] ?)(?=\S)")
@@ -122,7 +123,7 @@ def near_across(
         mine, theirs = (row["doc_id"], row["start_char"]), (row["kept_doc_id"], row["kept_start"])
         if mine in done or mine in points or theirs in gone:
             continue
-        if not fuzz.ratio(row["kept_text"], row["text"], score_cutoff=_ALIKE_MIN):
+        if not fuzz.ratio(row["kept_text"], row["text"], score_cutoff=_ALIKE_ACROSS_MIN):
             continue
         alike = likeness(row["kept_text"], row["text"])
         if not alike or alike.score < similarity_min or alike.poorer == 0:
