@@ -15,7 +15,7 @@ from etl.claims import CLAIM, Claim, check_unclaimed, drop_claim, note_holder, r
 from etl.cli import cli
 from etl.engine.local import LocalEngine
 from etl.errors import HeldError, StageError
-from tests.conftest import Runner, read, record, write_jsonl
+from tests.conftest import Runner, files_of, read, record, write_jsonl
 
 OURS = Claim("clean/monday", "2026-01-05", "2026-01-05T00:01:02+00:00")
 NEXT_TRY = Claim("clean/monday", "2026-01-05", "2026-01-05T00:20:00+00:00")
@@ -88,6 +88,17 @@ def test_the_command_line_is_refused_between_the_tasks_of_a_run_until_it_takes_o
     assert not (out / "documents").exists()
     assert CliRunner().invoke(cli, [*command, "--take-over"]).exit_code == 0
     assert read(out, "documents").num_rows == 1 and not (out / CLAIM).exists()
+
+
+def test_nothing_else_changes_a_dataset_that_a_run_has_taken(tmp_path: Path, run: Runner) -> None:
+    raw, out = write_jsonl(tmp_path / "raw.jsonl", [record(1)]), tmp_path / "out"
+    run(raw, out, key="2026-01-05")
+    take_claim(out, OURS, ended=lives)
+    before = files_of(out, "documents", "_state")
+    for command in (["redo", "2026-01-05"], ["forget", "raw.jsonl"], ["approve", "--run-key", "2026-01-05"]):
+        refused = CliRunner().invoke(cli, [*command, "--out", str(out)])
+        assert refused.exit_code == 1 and "clean/monday" in refused.stderr, command
+    assert files_of(out, "documents", "_state") == before
 
 
 def test_a_run_of_a_scheduler_is_approved_here_and_released_there(tmp_path: Path, run: Runner) -> None:
