@@ -120,6 +120,7 @@ def redo(
     waiting, last = set(keys), ""
     while True:
         with lock(out):
+            check_unclaimed(out)
             history = stages.history_of(out)
             waiting &= history.runs.keys()
             ahead = [key for key in waiting | history.stale().keys() | history.remembered().keys() if key > last]
@@ -139,6 +140,7 @@ def forget(
     ConfigError before anything changes when a source is in no run, or a raw file is missing that is needed for it.
     """
     with lock(out):
+        check_unclaimed(out)
         stages.mark_forgotten(sources, out)
     yield from redo(out, engine=engine, progress=progress)
 

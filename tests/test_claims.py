@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from etl.claims import CLAIM, Claim, check_unclaimed, drop_claim, read_claim, take_claim
+from etl import stages
+from etl.claims import CLAIM, Claim, check_unclaimed, drop_claim, note_holder, read_claim, take_claim
 from etl.cli import cli
-from etl.errors import StageError
-from tests.conftest import Runner, read, record, write_jsonl
+from etl.engine.local import LocalEngine
+from etl.errors import HeldError, StageError
+from tests.conftest import Runner, files_of, read, record, write_jsonl
 
 OURS = Claim("clean/monday", "2026-01-05", "2026-01-05T00:01:02+00:00")
 NEXT_TRY = Claim("clean/monday", "2026-01-05", "2026-01-05T00:20:00+00:00")
@@ -86,6 +88,29 @@ def test_the_command_line_is_refused_between_the_tasks_of_a_run_until_it_takes_o
     assert not (out / "documents").exists()
     assert CliRunner().invoke(cli, [*command, "--take-over"]).exit_code == 0
     assert read(out, "documents").num_rows == 1 and not (out / CLAIM).exists()
+
+
+def test_nothing_else_changes_a_dataset_that_a_run_has_taken(tmp_path: Path, run: Runner) -> None:
+    raw, out = write_jsonl(tmp_path / "raw.jsonl", [record(1)]), tmp_path / "out"
+    run(raw, out, key="2026-01-05")
+    take_claim(out, OURS, ended=lives)
+    before = files_of(out, "documents", "_state")
+    for command in (["redo", "2026-01-05"], ["forget", "raw.jsonl"], ["approve", "--run-key", "2026-01-05"]):
+        refused = CliRunner().invoke(cli, [*command, "--out", str(out)])
+        assert refused.exit_code == 1 and "clean/monday" in refused.stderr, command
+    assert files_of(out, "documents", "_state") == before
+
+
+def test_a_run_of_a_scheduler_is_approved_here_and_released_there(tmp_path: Path, run: Runner) -> None:
+    raw, out = write_jsonl(tmp_path / "raw.jsonl", [record(1)]), tmp_path / "out"
+    with pytest.raises(HeldError):
+        run(raw, out, key="2026-01-05", overrides={"gate.min_documents": "2"})
+    note_holder(out / "_work" / "2026-01-05", OURS.holder)
+    done = CliRunner().invoke(cli, ["approve", "--out", str(out), "--run-key", "2026-01-05", "--by", "ann"])
+    assert done.exit_code == 0, done.output
+    assert "clear the task gate of clean/monday" in done.output
+    assert not (out / "documents").exists()
+    stages.gate(str(out / "_work" / "2026-01-05"), LocalEngine(1))
 
 
 def test_a_run_without_a_claim_leaves_none(tmp_path: Path, run: Runner) -> None:

@@ -102,6 +102,43 @@ def clear_and_go_on(run_id: str, task: str, shard: int) -> Outcome:
     return go_on(run_id)
 
 
+def begin_run() -> str:
+    """The id of a run that Airflow takes to be running."""
+    from airflow import settings
+    from airflow.sdk import timezone
+    from airflow.serialization.serialized_objects import DagSerialization
+    from airflow.utils.types import DagRunTriggeredByType, DagRunType
+
+    _database()
+    dag = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(_dag(CLEAN)))
+    now = timezone.utcnow()
+    session = settings.Session()
+    run = dag.create_dagrun(
+        run_id=f"manual__other_{now.timestamp()}",
+        run_type=DagRunType.MANUAL,
+        logical_date=None,
+        data_interval=None,
+        run_after=now,
+        start_date=now,
+        state="running",
+        triggered_by=DagRunTriggeredByType.TEST,
+        session=session,
+    )
+    session.commit()
+    return str(run.run_id)
+
+
+def end_run(run_id: str) -> None:
+    """Let Airflow take the run to be over."""
+    from airflow import settings
+    from airflow.models.dagrun import DagRun
+    from sqlalchemy import update
+
+    session = settings.Session()
+    session.execute(update(DagRun).where(DagRun.run_id == run_id).values(state="success"))
+    session.commit()
+
+
 def consume(run_id: str) -> list[dict[str, Any]]:
     """What the consumer says when the events of the run `run_id` start it."""
     from airflow import settings

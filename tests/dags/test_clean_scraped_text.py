@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from etl.claims import CLAIM, Claim, take_claim
+from etl.claims import CLAIM, Claim, read_claim, take_claim
 from tests.dags import inside
 
 pytestmark = pytest.mark.xdist_group("airflow")
@@ -247,6 +247,19 @@ def test_a_run_whose_work_was_begun_anew_by_another_stops(airflow: Ask, raw: Pat
     assert run.state == "failed"
     assert run.tasks["clean", 1] == ("failed", 3), "a retry would change nothing"
     assert not published(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_run_is_refused_while_another_runs_on_the_same_dataset(airflow: Ask, raw: Path, tmp_path: Path) -> None:
+    other = airflow(inside.begin_run)
+    take_claim(tmp_path, Claim(f"{inside.CLEAN}/{other}", "x", "long ago"), ended=lambda held: False)
+    try:
+        run = airflow(inside.run_dag, conf(raw, tmp_path, run_key="k"), None)
+        assert run.state == "failed"
+        assert run.tasks["discover", -1] == ("failed", 2), "it is tried again: the other may have ended by then"
+        assert not (tmp_path / "_work").exists() and read_claim(tmp_path).holder.endswith(other)  # type: ignore[union-attr]
+    finally:
+        airflow(inside.end_run, other)
 
 
 @pytest.mark.slow

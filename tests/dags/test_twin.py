@@ -20,6 +20,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from etl.claims import Claim, take_claim
 from etl.cli import cli
 from tests.dags import hostile
 from tests.dags.twin import CHROMIUM, COMPOSE, HOST, NATIVE, PROJECT, Twin, interpolate, missing
@@ -86,6 +87,8 @@ def days(twin: Twin) -> dict[str, str]:
 def backfilled(twin: Twin, days: dict[str, str]) -> str:
     """The run id of the first day, backfilled when its files came, after a shard of it failed."""
     put(twin, DAYS[0], "wire.example", 1, 4)
+    # As if the last run had ended without giving up its claim: the backfill asks Airflow, and takes it over.
+    take_claim(twin.out, Claim(f"{CLEAN}/{days[DAYS[3]]}", DAYS[3], "yesterday"), ended=lambda held: False)
     (twin.root / "disturb" / "fail-clean-1").touch()
     words = [
         "--from-date",
