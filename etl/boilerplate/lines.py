@@ -12,7 +12,12 @@ from typing import Final
 
 import polars as pl
 
+from etl.boilerplate import native
+
 LINES: Final = pl.Schema({"doc": pl.UInt32, "line": pl.UInt32, "start": pl.UInt32, "end": pl.UInt32, "text": pl.String})
+
+VISIBLE: Final = r"[^\s\p{C}\p{Z}]"
+"""A character that can be seen."""
 
 MARKS: Final = pl.Schema(
     {
@@ -31,6 +36,8 @@ MARKS: Final = pl.Schema(
 
 def split_lines(texts: pl.Series) -> pl.DataFrame:
     """The lines of `texts`, a string column with one repaired text a row, as a table with the schema LINES."""
+    if native.available():
+        return native.split_lines(texts, VISIBLE)
     return (
         texts.to_frame("text")
         .with_row_index("doc")
@@ -41,7 +48,7 @@ def split_lines(texts: pl.Series) -> pl.DataFrame:
         .with_columns(chars=pl.col("text").str.len_chars())
         .with_columns(end=(pl.col("chars") + 1).cum_sum().over("doc") - 1)
         .with_columns(start=pl.col("end") - pl.col("chars"))
-        .filter(pl.col("text").str.contains(r"[^\s\p{C}\p{Z}]"))
+        .filter(pl.col("text").str.contains(VISIBLE))
         .select(pl.col(name).cast(kind) for name, kind in LINES.items())
         .collect()
     )

@@ -134,6 +134,55 @@ def _members(chars: str) -> Array:
     return table
 
 
+_LINES: Final = (
+    ("doc", np.uint32),
+    ("line", np.uint32),
+    ("start", np.uint32),
+    ("end", np.uint32),
+    ("text", np.uint8),
+    ("offsets", np.int64),
+)
+
+
+def split_lines(texts: pl.Series, visible: str) -> pl.DataFrame:
+    """The lines of `texts` that hold a character which the pattern `visible` matches: doc, line, start, end, text."""
+    library = _library()
+    text, offsets = kernels.text_buffers(texts)
+    library.winnow_split_lines.restype = ctypes.c_void_p
+    made = library.winnow_split_lines(
+        *map(kernels.pointer, (kernels.character_table(visible), text, offsets)), ctypes.c_int64(len(texts))
+    )
+    found = kernels.take_arrays("winnow_split_lines", made, _LINES)
+    numbers = {name: found[name] for name, _ in _LINES[:4]}
+    return pl.DataFrame({**numbers, "text": kernels.text_series(found["text"], found["offsets"])})
+
+
+class _LineTables(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_void_p) for name in ("space", "digit", "letter", "han", "fold"))
+
+
+def line_keys(texts: pl.Series) -> tuple[Array, Array]:
+    """What `templates.line_keys` gives."""
+    library = _library()
+    text, offsets = kernels.text_buffers(texts)
+    patterns = {"space": r"\s", "digit": r"\d", "letter": r"\p{L}", "han": r"\p{Han}"}
+    tables = {name: kernels.character_table(pattern) for name, pattern in patterns.items()}
+    held = _LineTables(
+        **{name: kernels.pointer(table) for name, table in tables.items()}, fold=kernels.pointer(heads.fold_table())
+    )
+    keys, near = np.empty(len(texts), np.uint64), np.empty(len(texts), np.uint64)
+    library.winnow_line_keys.restype = ctypes.c_int
+    done = library.winnow_line_keys(
+        ctypes.byref(held),
+        *map(kernels.pointer, (text, offsets)),
+        ctypes.c_int64(len(texts)),
+        *map(kernels.pointer, (keys, near)),
+    )
+    if not done:
+        raise MemoryError("no memory left for the keys of lines")
+    return keys.view(np.int64), near.view(np.int64)
+
+
 def sums(values: Array, first: Array, last: Array) -> tuple[Array, Array]:
     """The page's sum of `values`, and the sum down to and with each line."""
     values = np.ascontiguousarray(values, np.float64)

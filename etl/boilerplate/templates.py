@@ -5,11 +5,13 @@ The counting itself is `templates.sql`, over all shards and earlier runs.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import polars as pl
 import xxhash
 
+from etl.boilerplate import heads, native
 from etl.boilerplate.lines import MARKS
 from etl.config import Templates
 
@@ -29,33 +31,35 @@ WORDS: Final = (
     r"\p{L}\P{L}*\p{L}\P{L}*\p{L}\P{L}*\p{L}|\p{Han}.*\p{Han}"  # four letters, or two where a letter is a word
 )
 
+_SPACES: Final = re.compile(
+    "[\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+"
+)  # Unicode's white space
+
 SITE_RULE: Final = "site-template"
 NEAR_RULE: Final = "site-template-near"
 UNKNOWN_SITE_RULE: Final = "corpus-template"
 
 
-def line_keys(lines: pl.DataFrame) -> pl.Series:
-    """A 64-bit key for each line's text: same for lines that differ in case and spacing alone."""
-    text = lines["text"].str.to_lowercase().str.strip_chars()
-    spaced = (
-        text.str.contains("  ", literal=True) | text.str.contains(r"[^\S ]")
-    ).arg_true()  # few: repair tidied the rest
-    text = text.scatter(spaced, text.gather(spaced).str.replace_all(r"[\s\p{Z}]+", " "))
-    digest = xxhash.xxh3_64_intdigest
-    return pl.Series("line", [digest(one) for one in text.cast(pl.Binary).to_list()], dtype=pl.UInt64).reinterpret(
-        signed=True
-    )
+def line_keys(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Two 64-bit keys for each line's text: `line`, the same for lines that differ in case and spacing alone, and `near`.
 
-
-def near_keys(lines: pl.DataFrame, keys: pl.Series) -> pl.Series:
-    """`keys`, but lines with words that differ in numbers alone (a date, a time, a count) have one key in common.
-
-    That key is no line's own. A line of numbers keeps its key: rows of a table say something.
+    Lines with words that differ in numbers too (a date, a time, a count) have `near` in common; it is no line's own key.
+    For a line without numbers, and for a line of numbers, both are the same: rows of a table say something.
     """
-    text = lines["text"]
-    numbered = (text.str.contains(r"\d") & text.str.contains(WORDS)).arg_true()
-    near = lines[numbered].select(pl.col("text").str.replace_all(NUMBER, "\x00"))
-    return keys.clone().scatter(numbered, line_keys(near))  # scatter writes in place
+    keys, near = native.line_keys(texts) if native.available() else _line_keys(texts)
+    return pl.Series("line", keys, dtype=pl.Int64), pl.Series("near", near, dtype=pl.Int64)
+
+
+def _line_keys(texts: pl.Series) -> tuple[list[int], list[int]]:
+    numbered = (texts.str.contains(r"\d") & texts.str.contains(WORDS)).to_list()
+    masked = texts.str.replace_all(NUMBER, "\x00").to_list()
+    keys = [_key(text) for text in texts.to_list()]
+    return keys, [_key(text) if some else key for text, some, key in zip(masked, numbered, keys, strict=True)]
+
+
+def _key(text: str) -> int:
+    plain = heads.folded(" ".join(_SPACES.split(text)).strip(" "))
+    return int.from_bytes(xxhash.xxh64_digest(plain.encode("utf-32-le", "surrogatepass")), "big", signed=True)
 
 
 def page_evidence(lines: pl.DataFrame, docs: pl.DataFrame, *, run_key: str) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -64,8 +68,7 @@ def page_evidence(lines: pl.DataFrame, docs: pl.DataFrame, *, run_key: str) -> t
     docs: doc (as in lines), key (a signed 64-bit name of the document, the same in every run) and site ("" if unknown).
     """
     chars = pl.col("end") - pl.col("start")
-    keys = line_keys(lines)
-    near = near_keys(lines, keys)
+    keys, near = line_keys(lines["text"])
     known = docs.lazy().select("doc", "site", key=pl.col("key"))
     by_line = (
         lines.lazy()
@@ -112,11 +115,11 @@ def add_evidence(
 
     site_seen: groups with this line. site_near: groups with it or one that differs in numbers alone. site_pages: groups.
     """
-    keys = line_keys(lines)
+    keys, near = line_keys(lines["text"])
     counts = site_lines.lazy().select("site", "line", seen=pl.col("pages") - 1)
     return (
         lines.lazy()
-        .with_columns(key=keys, near_key=near_keys(lines, keys))
+        .with_columns(key=keys, near_key=near)
         .join(docs.lazy().select("doc", "site"), on="doc", how="left", maintain_order="left")
         .join(
             counts.rename({"line": "key", "seen": "site_seen"}),

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.boilerplate import features, model, native
+from etl.boilerplate import features, model, native, templates
 from etl.boilerplate.lines import split_lines
 
 pytestmark = pytest.mark.skipif(
@@ -93,3 +93,17 @@ def test_any_lines_are_measured_and_scored_alike(pages: list[str]) -> None:
 def test_real_pages_are_measured_and_scored_alike() -> None:
     folder = Path(__file__).parents[1] / "pages" / "news"
     assert_same([page.read_text(encoding="utf-8") for page in sorted(folder.glob("*.txt"))] * 3)
+
+
+@given(PAGES, st.lists(st.text(alphabet="aA1٣., :/éΣςİß東 \u00a0\t\x1c\u2028", max_size=25), max_size=6))
+@settings(max_examples=300, deadline=None)
+def test_lines_are_split_and_named_alike(pages: list[str], lines: list[str]) -> None:
+    texts = pl.Series("text", [*pages, *lines, "\n".join(lines)], dtype=pl.String)
+    split = split_lines(texts)
+    named = pl.concat([split["text"], pl.Series("text", lines, dtype=pl.String)])
+    keys = templates.line_keys(named)
+    with without_kernels():
+        assert split.equals(split_lines(texts))
+        twin = templates.line_keys(named)
+    assert keys[0].equals(twin[0])
+    assert keys[1].equals(twin[1])
