@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -82,6 +83,10 @@ class Silent:
         """Nothing."""
 
 
+LOOKED_AT: Final = 2000
+LARGE_BYTES: Final = 8 << 20  # of input, from which on there is surely more than one shard
+
+
 def run(
     inputs: Sequence[Path],
     out: Path,
@@ -102,6 +107,8 @@ def run(
     """
     with lock(out):
         check_unclaimed(out, take_over=take_over)
+        if _is_large(inputs):
+            engine.start(stages.__name__)
         plan = stages.discover(inputs, out, run_key=run_key, config=config, skip=skip, overrides=overrides)
         if plan.nothing_new:
             shutil.rmtree(plan.work, ignore_errors=True)
@@ -174,6 +181,23 @@ def approve(
             return Result(plan, ())
         last = STAGES[[stage.name for stage in STAGES].index("gate") :]
         return Result(plan, tuple(run_stage(stage, plan, engine, progress) for stage in last))
+
+
+def _is_large(inputs: Sequence[Path]) -> bool:
+    """Whether there is so much input that all workers will be wanted; at most a few thousand files are looked at."""
+    sizes = (
+        file.stat().st_size
+        for path in inputs
+        if path.exists()
+        for file in ([path] if path.is_file() else path.rglob("*"))
+        if file.is_file()
+    )
+    total = 0
+    for size in islice(sizes, LOOKED_AT):
+        total += size
+        if total >= LARGE_BYTES:
+            return True
+    return False
 
 
 def run_stage(stage: Stage, plan: Plan, engine: LocalEngine, progress: Progress) -> StageReport:

@@ -6,6 +6,7 @@ arguments and passes paths, so that it can run in any process or on any machine 
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -127,14 +128,20 @@ class LocalEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def start(self, preload: str) -> None:
+        """Start the worker processes already, and let them import the module `preload`: a second that need not be waited for."""
+        if self.workers > 1:
+            for _ in range(self.workers):
+                self._processes().submit(_import, preload)
+
     def _processes(self) -> ProcessPoolExecutor:
         if self._pool is None:
             # Spawned, not forked: Polars and Arrow have threads, and a fork of those can hang.
             context = multiprocessing.get_context("spawn")
             with _one_thread_each():
                 self._pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_warm)
-                for future in [self._pool.submit(_warm) for _ in range(self.workers)]:
-                    future.result()
+                for _ in range(self.workers):  # each starts a process, with this environment
+                    self._pool.submit(_warm)
         return self._pool
 
     def _result(self, future: Future[R | Exception]) -> R | Exception:
@@ -193,6 +200,10 @@ def _warm() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pa.set_cpu_count(1)
     pa.set_io_thread_count(2)
+
+
+def _import(module: str) -> None:
+    importlib.import_module(module)
 
 
 def _quote(text: str) -> str:
