@@ -13,6 +13,7 @@ asked only for the runs that a number names, so theirs stay as they are.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -136,7 +137,13 @@ class History:
             for table in COMPACTED:
                 groups = [self.state_files([key], table) for key in keys]
                 schema = STATE[table].to_frame().to_arrow().schema
-                write_parquet(scratch / f"{table}.parquet", _merged(groups, table), schema, row_group_rows=GROUP_ROWS)
+                write_parquet(
+                    scratch / f"{table}.parquet",
+                    _merged(groups, table),
+                    schema,
+                    row_group_rows=GROUP_ROWS,
+                    compression="zstd",
+                )
             write_json(scratch / "runs.json", {key: self.runs[key]["release"] for key in keys})
             remove_tree(folder)
             scratch.rename(folder)
@@ -223,10 +230,22 @@ class History:
 
 def write_state(folder: Path, table: str, tables: Iterable[pa.Table], schema: pa.Schema) -> Path:
     """Write a state table of a run below `folder`; the name carries a hash of the file's bytes."""
+    scratch = folder / f".{table}.parquet"
+    write_parquet(scratch, tables, schema, compression="zstd")
+    return _named(folder, table, scratch)
+
+
+def keep_state(folder: Path, table: str, path: Path) -> Path:
+    """Make the work table at `path` a state table of a run below `folder`, as it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch = folder / f".{table}.parquet"
+    shutil.copyfile(path, scratch)
+    return _named(folder, table, scratch)
+
+
+def _named(folder: Path, table: str, scratch: Path) -> Path:
     for old in folder.glob(f"{table}-*.parquet"):
         old.unlink()
-    scratch = folder / f".{table}.parquet"
-    write_parquet(scratch, tables, schema)
     path = folder / f"{table}-{sha256(scratch)[:16]}.parquet"
     scratch.replace(path)
     return path

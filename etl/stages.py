@@ -43,7 +43,7 @@ from etl.dedup.pairs import near_across
 from etl.dedup.state import STATE, state_tables
 from etl.engine.local import LocalEngine
 from etl.errors import ConfigError, HeldError, OutdatedError, StageError
-from etl.history import FILES, RECIPE, History, write_state
+from etl.history import FILES, RECIPE, History, keep_state, write_state
 from etl.ingest import formats
 from etl.ingest.discover import is_input, plan_sources
 from etl.ingest.site import sites
@@ -356,8 +356,9 @@ def prepare(work: str, shard: int) -> StageReport:
             counts["documents"] += docs.height
             counts["repaired"] += docs.select((pl.col("repairs").list.len() > 0).sum()).item()
             counts["chars"] += docs.select(pl.col("text").str.len_chars().sum()).item()
-    write_parquet(plan.shard_files("pages")[shard], pages, _arrow_schema(templates.PAGES))
-    write_parquet(plan.shard_files("page_lines")[shard], page_lines, _arrow_schema(templates.PAGE_LINES))
+    for name, rows in (("pages", pages), ("page_lines", page_lines)):  # kept as state later: zstd
+        kind = _arrow_schema(templates.TABLES[name])
+        write_parquet(plan.shard_files(name)[shard], rows, kind, compression="zstd")
     counts["rejects"] = len(rejects)
     refused = schema.table_of(
         {name: [getattr(one, name) for one in rejects] for name in schema.REJECTS.names}, schema.REJECTS
@@ -833,8 +834,8 @@ def _write_state(plan: Plan) -> None:
 def _write_shard_state(plan: Plan, shard: int) -> None:
     """What one shard leaves for later runs: its site lines, and of its documents what barrier 2 looks up."""
     folder = plan.work / "release" / dataset.STATE
-    for name, kind in templates.TABLES.items():
-        write_state(folder, f"{name}-{shard:05d}", [pq.read_table(plan.shard_files(name)[shard])], _arrow_schema(kind))
+    for name in templates.TABLES:
+        keep_state(folder, f"{name}-{shard:05d}", plan.shard_files(name)[shard])
     removed = pl.scan_parquet(plan.work / "dropped_sentences.parquet").filter(action="remove")
     made = state_tables(
         {name: pl.read_parquet(plan.shard_files(name)[shard]) for name in STATE},
