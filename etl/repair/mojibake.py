@@ -192,8 +192,16 @@ def _repair_each(lines: list[str]) -> list[Repair]:
     something to suspect is asked of all at once. Only where it does are there more readings to weigh.
     """
     plain = [_unescape(line) if len(line) <= LONGEST_PIECE else line for line in lines]
-    misread = _contains(plain, _MISREAD)
-    readings = [_by_words(text) if wrong else (0, text) for text, wrong in zip(plain, misread, strict=True)]
+    misread, bad = _contains(plain, _MISREAD), _contains(plain, _BAD)
+    readings = []
+    for text, wrong, is_bad_line in zip(plain, misread, bad, strict=True):
+        evidence, reading = _by_words(text) if wrong else (0, text)
+        if (
+            is_bad_line and reading == text and len(text) <= LONGEST_PIECE
+        ):  # no charset stands out: ftfy knows more cases
+            reading = _by_ftfy(text)
+            evidence, _ = _best_charset(reading)
+        readings.append((evidence, reading))
     doubtful = _contains([text for _, text in readings], _DOUBTFUL)
     repairs = []
     for line, text, wrong, (evidence, reading), doubt in zip(lines, plain, misread, readings, doubtful, strict=True):
@@ -403,13 +411,16 @@ def _class(codec: str, values: range | list[int]) -> str:
     return "[" + "".join(rf"\u{{{ord(c):X}}}" for c in chars) + "]"
 
 
-_MISREAD: Final = rf"(?m){_badness_for_polars()}|{_misread_words()}"
-"""The lines that may be mojibake, in the syntax of Polars' engine."""
+_BAD: Final = _badness_for_polars()
+"""What ftfy's `is_bad` asks of a text, in the syntax of Polars' engine."""
+
+_MISREAD: Final = rf"(?m){_BAD}|{_misread_words()}"
+"""The lines that may be mojibake."""
 
 SUSPICIOUS: Final = rf"{_MISREAD}|&\#?[0-9A-Za-z]{{1,24}};"
 """The lines that are looked at."""
 
-_DOUBTFUL: Final = rf"{_badness_for_polars()}|{_ODD_CAPITAL.pattern}|{_ODD_SMALL.pattern}|{_MIXED_SCRIPTS.pattern}"
+_DOUBTFUL: Final = rf"{_BAD}|{_ODD_CAPITAL.pattern}|{_ODD_SMALL.pattern}|{_MIXED_SCRIPTS.pattern}"
 """What `_suspicion` counts, but for evidence."""
 
 
