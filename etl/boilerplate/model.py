@@ -33,6 +33,10 @@ CHROME_SHARE: Final = 0.1  # a page with this share of sure lines still has its 
 # For 0.001 of shingle F1 on whole pages and 0.004 on pages cut before, a third fewer characters go from clean articles
 # (1.1 to 0.7 percent), and a third as many articles lose more than 5 percent (3.8 to 1.3 percent).
 CLEAN_THRESHOLD: Final = 0.7
+# For 0.001 of shingle F1 on pages cut before, sentences on pages without chrome stay; see docs/decisions/0010-words-and-hits.md.
+PROSE_THRESHOLD: Final = 0.95
+PROSE_SIZE: Final = 40
+CHROME_MASS: Final = 0.02  # a page with this share of its text in sure lines that are no sentences shows chrome
 BATCH_LINES: Final = 16384  # lines scored together: their columns stay in the cache; whole pages only
 BLOCK: Final = 8192
 NAMED_FEATURES: Final = 3
@@ -127,9 +131,17 @@ def score_and_mark(
     for batch in batches(lines):
         scored = _scored(batch, model)
         page, size = scored.measured.first, scored.measured.size
-        gone = np.flatnonzero(decide(page, size, scored.score, threshold=threshold, clean_threshold=clean_threshold))
-        if "settled" in batch.columns:
-            gone = gone[~batch["settled"].to_numpy()[gone]]
+        settled = batch["settled"].to_numpy() if "settled" in batch.columns else np.zeros(len(page), bool)
+        cut = decide(
+            page,
+            size,
+            scored.score,
+            threshold=threshold,
+            clean_threshold=clean_threshold,
+            prose=scored.measured.ends & (size >= PROSE_SIZE),
+            settled=settled,
+        )
+        gone = np.flatnonzero(cut & ~settled)
         made = batch[gone].select(
             *("doc", "line", "start", "end"),
             unit=pl.lit("line"),
@@ -160,22 +172,36 @@ def decide(
     *,
     threshold: float = THRESHOLD,
     clean_threshold: float = CLEAN_THRESHOLD,
+    prose: npt.NDArray[np.bool_] | None = None,
+    settled: npt.NDArray[np.bool_] | None = None,
 ) -> npt.NDArray[np.bool_]:
     """Which lines go: those that score `threshold`, but never the whole of a page (its best block stays).
 
     On a page with hardly any line that is surely boilerplate the text is probably clean already, and more is asked:
-    up to `clean_threshold` where there is none.
+    up to `clean_threshold` where there is none. Sentences on a page that shows no chrome of its own, once `settled` lines
+    are out, go only when they score PROSE_THRESHOLD.
 
-    doc: page of each line, in order. size: length of each line, as `features.measure` counts it.
+    doc: page of each line, in order. size: length of each line, as `features.measure` counts it. prose: lines that end as
+    sentences and are long enough. settled: lines that other steps have decided on.
     """
     if not len(doc):
         return np.zeros(0, bool)
     starts = np.flatnonzero(np.concatenate(([True], doc[1:] != doc[:-1])))
     ends = np.append(starts[1:], len(doc))
-    sure = np.add.reduceat((scores >= SURE).astype(np.int64), starts) / (ends - starts)
-    clean = np.clip(1.0 - sure / CHROME_SHARE, 0.0, 1.0)
-    asked = threshold + max(clean_threshold - threshold, 0.0) * clean
-    gone = scores >= np.repeat(asked, ends - starts)
+    free = np.ones(len(doc), bool) if settled is None else ~settled
+    sure = (scores >= SURE) & free
+    share = np.add.reduceat(sure.astype(np.int64), starts) / np.maximum(
+        np.add.reduceat(free.astype(np.int64), starts), 1
+    )
+    clean = np.clip(1.0 - share / CHROME_SHARE, 0.0, 1.0)
+    asked = np.repeat(threshold + max(clean_threshold - threshold, 0.0) * clean, ends - starts)
+    if prose is not None:
+        chrome = np.add.reduceat(np.where(sure & ~prose, size, 0.0), starts)
+        mass = chrome / np.maximum(np.add.reduceat(np.where(free, size, 0.0), starts), 1)
+        bare = np.repeat(np.clip(1.0 - mass / CHROME_MASS, 0.0, 1.0), ends - starts)
+        sentences = threshold + max(PROSE_THRESHOLD - threshold, 0.0) * bare
+        asked = np.where(prose, np.maximum(asked, sentences), asked)
+    gone = scores >= asked
     kept = np.add.reduceat((~gone).astype(np.int64), starts)
     for page in np.flatnonzero(kept == 0):  # pages with nothing left: few
         rows = slice(starts[page], ends[page])

@@ -1,7 +1,8 @@
 """HTML as its main text and metadata, by trafilatura; a page that trafilatura can't cope with is stripped of its tags.
 
-A page is tried in this order, and the first text that has a visible character is taken: trafilatura for precision, for recall, its
-baseline (all paragraphs), and last a plain strip of tags. Pages too large or too odd for a parser are stripped at once.
+trafilatura's text for precision is taken, unless its text for recall is more than RECALL_FACTOR times as long: then precision
+has lost most of the page. Without either the first text that has a visible character is taken: trafilatura's baseline (all
+paragraphs), and last a plain strip of tags. Pages too large or too odd for a parser are stripped at once.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ MAX_CHARS: Final = 10_000_000
 MAX_TAGS: Final = 50_000
 MAX_ATTRIBUTES: Final = 1_000
 _LONG_TAG_CHARS: Final = 5_000
+
+RECALL_FACTOR: Final = 2  # see docs/decisions/0012-html.md
 
 _DATES: Final = {"original_date": True, "extensive_search": False, "max_date": "2100-01-01"}
 """Only dates that the page declares; and no "now", so that a page gives the same date on every day."""
@@ -128,8 +131,8 @@ def _extract(markup: str, url: str | None) -> Page | None:
         tree = load_html(_XML_DECLARATION.sub("", markup[:400]) + markup[400:])
         if tree is None:
             return None
-        for recall in (False, True):
-            found = cast(
+        precise, generous = (
+            cast(
                 "Document | None",
                 bare_extraction(
                     tree,
@@ -137,17 +140,26 @@ def _extract(markup: str, url: str | None) -> Page | None:
                     favor_precision=not recall,
                     favor_recall=recall,
                     include_comments=False,
-                    with_metadata=True,
+                    with_metadata=not recall,
                     date_extraction_params=dict(_DATES),
                 ),
             )
-            if found is not None and not is_empty(found.text or ""):
-                return _page(found.text or "", found)
+            for recall in (False, True)
+        )
+        sure, more = _text_of(precise), _text_of(generous)
+        if not is_empty(sure) or not is_empty(more):
+            meta = precise if precise is not None else extract_metadata(tree, url, dict(_DATES))
+            return _page(more if is_empty(sure) or len(more) > RECALL_FACTOR * len(sure) else sure, meta)
         _, text, _ = baseline(tree)
         return None if is_empty(text or "") else _page(text, extract_metadata(tree, url, dict(_DATES)))
     except Exception as fault:  # noqa: BLE001 - three libraries raise what hostile markup provokes; stripping tags is the answer to all
         logging.getLogger(__name__).debug("stripped instead of parsed: %r", fault)
         return None
+
+
+def _text_of(found: Document | None) -> str:
+    """The text of what trafilatura found."""
+    return (found.text or "") if found is not None else ""
 
 
 def _page(text: str, meta: Document) -> Page:
