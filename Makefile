@@ -37,7 +37,7 @@ demo: $(READY)  ## clean the five sample pages; show three removals with their r
 
 test: $(READY) services  ## run every check and every test
 	$(MAKE) check
-	$(NEED_SERVICES) $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(NEED_SERVICES) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 services:  ## install what the tests of the whole stack need, where it is missing (as root, from Debian's packages)
 	@tests/dags/install_services.sh
