@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 DATA ?= ../shared/data
 
 # Who can install the services, must: no test of the stack is left out then.
-NEED_SERVICES := $(if $(filter 0,$(shell id -u)),WINNOW_REQUIRE_SERVICES=1)
+NEED_SERVICES := $(if $(filter 0,$(shell id -u)),$(if $(shell command -v apt-get),WINNOW_REQUIRE_SERVICES=1))
 
 .PHONY: help setup demo test services check lint types contracts bench heads quality screenshots airflow lock clean
 
