@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 DATA ?= ../shared/data
 
 # Who can install the services, must: no test of the stack is left out then.
-NEED_SERVICES := $(if $(filter 0,$(shell id -u)),WINNOW_REQUIRE_SERVICES=1)
+NEED_SERVICES := $(if $(filter 0,$(shell id -u)),$(if $(shell command -v apt-get),WINNOW_REQUIRE_SERVICES=1))
 
 .PHONY: help setup demo test services check lint types contracts bench heads quality screenshots airflow lock clean
 
@@ -37,7 +37,7 @@ demo: $(READY)  ## clean the five sample pages; show three removals with their r
 
 test: $(READY) services  ## run every check and every test
 	$(MAKE) check
-	$(NEED_SERVICES) $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(NEED_SERVICES) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 services:  ## install what the tests of the whole stack need, where it is missing (as root, from Debian's packages)
 	@tests/dags/install_services.sh

@@ -85,3 +85,8 @@ def run() -> Runner:
             return pipeline.run(given, out, run_key=key, engine=engine, **more)
 
     return go
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The test of the whole stack first: it takes longest, and the other workers do all the rest meanwhile."""
+    items.sort(key=lambda item: item.path.name != "test_twin.py")
