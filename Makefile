@@ -13,7 +13,7 @@ DATA ?= ../shared/data
 # Who can install the services, must: no test of the stack is left out then.
 NEED_SERVICES := $(if $(filter 0,$(shell id -u)),$(if $(shell command -v apt-get),WINNOW_REQUIRE_SERVICES=1))
 
-.PHONY: help setup demo test services check lint types contracts bench heads quality screenshots airflow lock clean
+.PHONY: help setup demo test services check lint types contracts bench tables quality screenshots airflow lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -57,8 +57,8 @@ contracts: $(READY)
 bench: $(READY)  ## time the whole job and the I/O floor on a generated corpus (DOCS=20000)
 	$(BIN)/python benchmarks/run.py
 
-heads: $(READY)  ## write anew what is kept of the rules' patterns (after a rule changed)
-	$(BIN)/python benchmarks/pack_heads.py
+tables: $(READY)  ## write anew what the package keeps of its rules and of characters (after a rule changed)
+	$(BIN)/python benchmarks/pack_tables.py
 
 quality: $(READY)  ## score every track on the labelled pages, where they are there (DATA=../shared/data)
 	@$(BIN)/python benchmarks/quality.py --data $(DATA)

@@ -7,10 +7,13 @@ WINNOW_KERNELS=off leaves the compiled ones out.
 from __future__ import annotations
 
 import ctypes
+import json
 import logging
+import lzma
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+from importlib import resources
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +25,8 @@ log = logging.getLogger(__name__)
 
 VERSION: Final = 1
 SWITCH: Final = "WINNOW_KERNELS"
+CHARACTERS: Final = "characters.json.xz"
+CODE_POINTS: Final = 0x110000
 
 Array = npt.NDArray[Any]
 
@@ -110,16 +115,40 @@ def text_series(data: Array, offsets: Array) -> pl.Series:
 def character_table(*patterns: str) -> Array:
     """For each code point the number of the last of `patterns`, from 1, that matches it alone; 0 for none.
 
-    Told by Polars' own engine, so that kernels and patterns agree about every character. Surrogates, private planes and
-    unassigned ones beyond U+3FFFF (variation selectors and tags aside) are told like U+10FFFF.
+    As Polars' own engine tells, so that kernels and patterns agree about every character. It takes a while to ask, so the
+    answers for the product's own patterns are kept beside this file (`make tables` writes them, a test holds them true).
     """
-    table = np.zeros(0x110000, np.uint8)
-    asked = [*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xE1000), 0x10FFFF]
-    chars = pl.Series(list(map(chr, asked)))
+    table = np.zeros(CODE_POINTS, np.uint8)
     for number, pattern in enumerate(patterns, 1):
-        met = chars.str.contains(pattern).to_numpy()
-        if met[-1]:
-            table[0x40000:] = number
-        table[np.array(asked)[met]] = number
+        for first, last in _kept_ranges().get(pattern) or matching_ranges(pattern):
+            table[first : last + 1] = number
     table.flags.writeable = False
     return table
+
+
+def matching_ranges(pattern: str) -> list[tuple[int, int]]:
+    """The code points that `pattern` matches alone, as ranges, last one included.
+
+    Surrogates match nothing. What is beyond U+3FFFF, tags and variation selectors aside, is told like U+10FFFF.
+    """
+    asked = np.array([*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xE1000), CODE_POINTS - 1])
+    met = pl.Series(list(map(chr, asked.tolist()))).str.contains(pattern).to_numpy()
+    table = np.zeros(CODE_POINTS + 1, np.int8)
+    table[0x40000:CODE_POINTS] = met[-1]
+    table[asked] = met
+    edges = np.flatnonzero(np.diff(table, prepend=0))
+    return list(zip(edges[::2].tolist(), (edges[1::2] - 1).tolist(), strict=True))
+
+
+def pack_characters(patterns: Iterable[str]) -> bytes:
+    """The file that `character_table` reads, for `patterns`."""
+    text = json.dumps({pattern: matching_ranges(pattern) for pattern in sorted(set(patterns))})
+    return lzma.compress(text.encode(), format=lzma.FORMAT_XZ, preset=9)
+
+
+@cache
+def _kept_ranges() -> dict[str, list[tuple[int, int]]]:
+    kept: dict[str, list[tuple[int, int]]] = json.loads(
+        lzma.decompress(resources.files("etl").joinpath(CHARACTERS).read_bytes())
+    )
+    return kept

@@ -5,7 +5,7 @@ of Rust's engine and returns every head, or beginning of one, of a line that the
 too many; what it does not understand it takes for anything. Heads are as long as their number stays small.
 
 Reading all of the product's own patterns takes seconds, so what comes out is kept beside the model's weights, with the
-passes that the rules make of it: `make heads` writes both anew, and a test says when that is due.
+passes that the rules make of it: `make tables` writes both anew, and a test says when that is due.
 """
 
 from __future__ import annotations

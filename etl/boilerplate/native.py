@@ -62,6 +62,11 @@ def add_contributions(
     )
 
 
+SPACE: Final = r"\s"
+DIGIT: Final = r"\d"
+LETTER: Final = r"\p{L}"
+HAN: Final = r"\p{Han}"
+
 _WORDS: Final = (
     ("slot", np.int64),
     ("line", np.int32),
@@ -100,7 +105,7 @@ def read_lines(texts: pl.Series, pages: Array, signs: Signs) -> tuple[dict[str, 
     n = len(texts)
     members = {name: _members(getattr(signs, name)) for name in ("closing", "terminal", "colon", "ellipsis")}
     held = {
-        "space": kernels.character_table(r"\s"),
+        "space": kernels.character_table(SPACE),
         "in_word": np.ascontiguousarray(signs.in_word, np.uint8),
         **members,
     }
@@ -165,7 +170,7 @@ def line_keys(texts: pl.Series) -> tuple[Array, Array]:
     """What `templates.line_keys` gives."""
     library = _library()
     text, offsets = kernels.text_buffers(texts)
-    patterns = {"space": r"\s", "digit": r"\d", "letter": r"\p{L}", "han": r"\p{Han}"}
+    patterns = {"space": SPACE, "digit": DIGIT, "letter": LETTER, "han": HAN}
     tables = {name: kernels.character_table(pattern) for name, pattern in patterns.items()}
     held = _LineTables(
         **{name: kernels.pointer(table) for name, table in tables.items()}, fold=kernels.pointer(heads.fold_table())
@@ -276,7 +281,7 @@ def bits_of(texts: pl.Series, table: HeadTable) -> Array:
     found = np.zeros(len(texts), np.uint64)
     library.winnow_heads.restype = None
     library.winnow_heads(
-        *map(kernels.pointer, (kernels.character_table(r"\p{L}"), heads.fold_table(), text, offsets)),
+        *map(kernels.pointer, (kernels.character_table(LETTER), heads.fold_table(), text, offsets)),
         ctypes.c_int64(len(texts)),
         *map(kernels.pointer, (table.names, table.bits)),
         ctypes.c_int64(len(table.names)),

@@ -22,6 +22,9 @@ _ARRAYS: Final = (
     ("cut", np.uint8),
     ("cut_offsets", np.int64),
 )
+SPACE: Final = r"\s|[\x1c-\x1f]"
+"""What Python's re takes for white space."""
+
 _WORD_KINDS: Final = (WORD, WORD_ALONE)
 
 
@@ -43,7 +46,7 @@ def cut_all(texts: pl.Series, bounds: Array, starts: Array, ends: Array) -> tupl
         for values, kind in ((bounds, np.int64), (starts, np.uint32), (ends, np.uint32))
     )
     library.winnow_cut.restype = ctypes.c_void_p
-    space = _spaces()
+    space = kernels.character_table(SPACE)
     made = library.winnow_cut(
         *map(kernels.pointer, (space, text, offsets)),
         ctypes.c_int64(len(texts)),
@@ -73,7 +76,3 @@ def count_words(texts: pl.Series) -> pl.Series:
         *map(kernels.pointer, (kinds, text, offsets)), ctypes.c_int64(len(texts)), kernels.pointer(counts)
     )
     return pl.Series("n_words", counts)
-
-
-def _spaces() -> Array:
-    return kernels.character_table(r"\s|[\x1c-\x1f]")  # what Python's re takes for white space

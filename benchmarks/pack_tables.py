@@ -1,0 +1,30 @@
+#!/usr/bin/env python3
+"""Write anew what the package keeps so that no process needs to find it out: heads of its rules' patterns, character tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from etl import kernels, settings
+from etl.boilerplate import heads, rules
+from etl.boilerplate import native as boilerplate
+from etl.boilerplate.lines import VISIBLE
+from etl.publish import native as publish
+from etl.publish.cut import WORD, WORD_ALONE
+
+PATTERNS = (
+    *(VISIBLE, WORD, WORD_ALONE, publish.SPACE),
+    *(boilerplate.SPACE, boilerplate.DIGIT, boilerplate.LETTER, boilerplate.HAN),
+)
+
+
+def main() -> None:
+    """Replace the two files."""
+    ruleset = settings.parse(settings.read_files(None), {}, passes=()).rules
+    target = Path(rules.__file__).parent / "weights" / heads.KNOWN
+    target.write_bytes(rules.pack_heads(ruleset))
+    Path(kernels.__file__).with_name(kernels.CHARACTERS).write_bytes(kernels.pack_characters(PATTERNS))
+
+
+if __name__ == "__main__":
+    main()
