@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl.dedup.state import RUN_NUMBERS, SORTED_BY, STATE
-from etl.storage import read_json, remove_tree, sha256, write_json, write_parquet
+from etl.storage import read_json, read_parquet, remove_tree, sha256, write_json, write_parquet
 
 Wanted = npt.NDArray[np.int64]
 
@@ -199,7 +199,7 @@ class History:
         """How the run `key` can be done again; None when it left no recipe."""
         told: dict[str, str] = {}
         for path in self.state_files([key], "recipe"):
-            rows = pq.read_table(path, partitioning=None)
+            rows = read_parquet(path)
             told |= dict(zip(rows["name"].to_pylist(), rows["text"].to_pylist(), strict=True))
         if not told:
             return None
@@ -214,7 +214,7 @@ class History:
     def _files(self, keys: Iterable[str]) -> Iterator[tuple[str, str]]:
         """(source, sha256) of each file that the runs `keys` took."""
         for path in self.state_files(keys, "files"):
-            rows = pq.read_table(path, partitioning=None)
+            rows = read_parquet(path)
             yield from zip(rows["source"].to_pylist(), rows["sha256"].to_pylist(), strict=True)
 
     def stale(self) -> dict[str, list[str]]:

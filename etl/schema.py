@@ -134,7 +134,7 @@ def table_of(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.Tabl
 
     By way of Polars: pyarrow's own way from Python lists imports pandas where it is installed, which takes a second.
     """
-    empty = pl.from_arrow(schema.empty_table())
+    empty = pl.from_arrow(pa.Table.from_batches([], schema))
     assert isinstance(empty, pl.DataFrame)
     table: pa.Table = pl.DataFrame({name: columns[name] for name in schema.names}, schema=empty.schema).to_arrow()
     return table.cast(schema)

@@ -32,7 +32,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from etl import schema, settings
 from etl.boilerplate import language, strip, templates
@@ -57,6 +56,7 @@ from etl.storage import (
     open_input,
     read_batch_file,
     read_json,
+    read_parquet,
     remove_tree,
     sha256,
     write_batch,
@@ -467,7 +467,7 @@ def write(work: str, shard: int) -> StageReport:
     dataset.write_part(staging, shard, "documents", documents, options)
     dataset.write_part(staging, shard, "removals", removals, options)
     dataset.write_part(staging, shard, "annotations", annotations, options)
-    dataset.write_part(staging, shard, "rejects", [pq.read_table(plan.shard_files("rejects")[shard])], options)
+    dataset.write_part(staging, shard, "rejects", [read_parquet(plan.shard_files("rejects")[shard])], options)
     _write_shard_state(plan, shard)
     return _report(plan, _done("write", counts, started, shard))
 
@@ -867,7 +867,7 @@ def _facts(plan: Plan, engine: LocalEngine) -> metrics.Facts:
         reports=[read_json(path) for path in sorted((plan.work / "reports").glob("*.json"))],
         skip=plan.skip,
         earlier=list(plan.history),
-        **{name: pq.read_table(path) for name, path in outputs.items()},
+        **{name: read_parquet(path) for name, path in outputs.items()},
     )
 
 

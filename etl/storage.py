@@ -111,6 +111,11 @@ def write_parquet(
     return rows
 
 
+def read_parquet(path: Path) -> pa.Table:
+    """The table at `path`. pyarrow's `read_table` would import pandas where it is installed: half a second."""
+    return pq.ParquetFile(path).read()
+
+
 @contextmanager
 def batch_writer(path: Path, schema: pa.Schema) -> Iterator[ipc.RecordBatchFileWriter]:
     """An Arrow file at `path` that takes one record batch a batch of documents."""
