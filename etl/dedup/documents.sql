@@ -78,7 +78,7 @@ INNER JOIN band_members AS earlier ON later.h = earlier.h
 WHERE
     later.number > 0
     AND earlier.place < later.place
-    AND (earlier.place <= 4 OR earlier.place = later.place - 1)
+    AND (earlier.place <= 6 OR earlier.place >= later.place - 2)
 GROUP BY later.number, earlier.number;
 
 CREATE TABLE candidate_pairs AS
