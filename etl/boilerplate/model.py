@@ -33,9 +33,9 @@ CHROME_SHARE: Final = 0.1  # a page with this share of sure lines still has its 
 # For 0.001 of shingle F1 on whole pages and 0.004 on pages cut before, a third fewer characters go from clean articles
 # (1.1 to 0.7 percent), and a third as many articles lose more than 5 percent (3.8 to 1.3 percent).
 CLEAN_THRESHOLD: Final = 0.7
-# For 0.001 of shingle F1 on pages cut before, sentences on pages without chrome stay; see docs/decisions/0010-words-and-hits.md.
+# For 0.002 of shingle F1 on pages cut before, sentences on pages without chrome stay; see docs/decisions/0010-words-and-hits.md.
 PROSE_THRESHOLD: Final = 0.95
-PROSE_SIZE: Final = 40
+SENTENCE_SIZE: Final = 20
 CHROME_MASS: Final = 0.02  # a page with this share of its text in sure lines that are no sentences shows chrome
 BATCH_LINES: Final = 16384  # lines scored together: their columns stay in the cache; whole pages only
 BLOCK: Final = 8192
@@ -138,7 +138,7 @@ def score_and_mark(
             scored.score,
             threshold=threshold,
             clean_threshold=clean_threshold,
-            prose=scored.measured.ends & (size >= PROSE_SIZE),
+            prose=scored.measured.ends & (size >= SENTENCE_SIZE) | (size >= features.LONG),
             settled=settled,
         )
         gone = np.flatnonzero(cut & ~settled)
@@ -182,7 +182,7 @@ def decide(
     are out, go only when they score PROSE_THRESHOLD.
 
     doc: page of each line, in order. size: length of each line, as `features.measure` counts it. prose: lines that end as
-    sentences and are long enough. settled: lines that other steps have decided on.
+    sentences, or are as long as paragraphs. settled: lines that other steps have decided on.
     """
     if not len(doc):
         return np.zeros(0, bool)

@@ -100,6 +100,20 @@ def test_a_page_without_surely_boilerplate_is_asked_for_more() -> None:
     assert model.decide(doc, size, surer, threshold=0.5, clean_threshold=0.8).sum() == 15
 
 
+def test_sentences_stay_on_a_page_without_chrome_of_its_own() -> None:
+    doc, size = np.zeros(10, np.int64), np.full(10, 80.0)
+    scores = np.full(10, 0.2, np.float32)
+    scores[3] = 0.9
+    prose = np.ones(10, bool)
+    settled = np.zeros(10, bool)
+    settled[8:] = True
+    scores[8:] = 0.99  # what rules took is no chrome of the page's own
+    told = {"threshold": 0.5, "clean_threshold": 0.5, "prose": prose, "settled": settled}
+    assert not model.decide(doc, size, scores, **told)[3]
+    scores[5], prose[5] = 0.99, False
+    assert model.decide(doc, size, scores, **told)[3]
+
+
 def test_no_lines_give_no_marks_and_no_scores() -> None:
     lines = lines_of()
     assert model.mark(lines).schema == MARKS
