@@ -18,6 +18,7 @@ import numpy as np
 from train_line_model import (
     UNSEEN,
     Figures,
+    evidence,
     figures_of,
     gone_at,
     read_pages,
@@ -25,6 +26,7 @@ from train_line_model import (
     table,
     train,
     training_pages,
+    with_hits,
 )
 
 from etl.boilerplate import model
@@ -38,9 +40,9 @@ def main() -> None:
     options = arguments.parse_args()
     logging.disable(logging.WARNING)
     pages = read_pages(options.data)
-    lines = table(pages)
+    lines = with_hits(table(pages), pages)
     if options.cross_validate:
-        scores = train(training_pages(pages, silver_pages(options.data)), pages)[1]
+        scores = train(training_pages(pages, evidence(silver_pages(options.data))), pages)[1]
     else:
         scores = model.score(lines)
     unseen = np.array([page.source == UNSEEN for page in pages])
