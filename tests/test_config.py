@@ -24,7 +24,7 @@ def test_every_fault_is_told_at_once_with_file_key_value_and_what_is_right() -> 
         read_section(PipelineConfig, read_yaml(text, file="p.yaml"), file="p.yaml")
     faults = told.value.faults
     assert len(faults) == 5
-    assert "p.yaml: boilerplate.model.threshold is 8; expected a number from 0.0 to 1.0, such as 0.4" in faults
+    assert "p.yaml: boilerplate.model.threshold is 8; expected a number from 0.0 to 1.0, such as 0.5" in faults
     assert any("ingest.colour is no known key" in fault for fault in faults)
 
 

@@ -130,7 +130,7 @@ def test_thirty_days_leave_what_one_run_leaves_and_a_day_again_changes_nothing_e
     run(days[11], out, key=day_of(11), overrides=CAUSAL)
     assert files_of(out, "documents", "removals", "annotations", "_state") == before
     assert history_of(out).stale() == {}
-    run(days[11], out, key=day_of(11), overrides={**CAUSAL, "sentence_dedup.min_words": "30"})
+    run(days[11], out, key=day_of(11), overrides=CAUSAL, skip=["boilerplate"])  # which changes every document
     after = files_of(out, "documents", "removals", "annotations")
     assert {name for name in after if after[name] != before.get(name)} == {n for n in after if day_of(11) in n} - set(
         before
