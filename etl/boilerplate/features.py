@@ -333,10 +333,11 @@ def measure(lines: pl.DataFrame) -> Measured:
     )
 
 
-def first_features(measured: Measured, lexicon: Lexicon) -> Floats:
+def first_features(measured: Measured, lexicon: Lexicon, *, room: Floats | None = None) -> Floats:
     """Features of the first pass, shape (lines, len(FEATURE_NAMES)), column by column in memory.
 
     lexicon: for each of 1 << LEXICON_BITS entries, how much a word speaks for boilerplate, in 1/16 of log odds; 0 unknown.
+    room: where the columns are to be, a row each.
     """
     columns = dict(measured.own)
     first, last, size, ends = measured.first, measured.last, measured.size, measured.ends
@@ -431,7 +432,7 @@ def first_features(measured: Measured, lexicon: Lexicon) -> Floats:
         _stretch("sentence stretch", np.where((size >= 60) & ends, np.minimum(size, 400.0), -25.0), first, last)
     )
     columns.update(_wording(measured, lexicon))
-    return _matrix(columns, FEATURE_NAMES)
+    return _matrix(columns, FEATURE_NAMES, room)
 
 
 def _around_hits(hit: npt.NDArray[np.uint8], first: Ints, last: Ints) -> dict[str, Doubles]:
@@ -527,7 +528,7 @@ def _word_sums(
     return total, most, least, known, words
 
 
-def second_features(measured: Measured, scores: npt.NDArray[np.float64]) -> Floats:
+def second_features(measured: Measured, scores: npt.NDArray[np.float64], *, room: Floats | None = None) -> Floats:
     """Features of the second pass: what the first pass says of the neighbours and the page, one for each of SECOND_NAMES.
 
     scores: P(boilerplate) of the first pass, one a line. They are rounded, so that sums are exact.
@@ -581,7 +582,7 @@ def second_features(measured: Measured, scores: npt.NDArray[np.float64]) -> Floa
     worth = np.floor((keep - 2048) * (np.minimum(size, 300.0) + 20) / 64)
     columns.update(_stretch("kept stretch", worth, first, last))
     columns.update(_against(measured, keep))
-    return _matrix(columns, SECOND_NAMES)
+    return _matrix(columns, SECOND_NAMES, room)
 
 
 def shared_words(measured: Measured, which: Bools) -> tuple[Doubles, Doubles]:
@@ -639,11 +640,11 @@ def _against(measured: Measured, keep: Doubles) -> dict[str, Doubles]:
     return result
 
 
-def _matrix(columns: dict[str, npt.NDArray[np.float64]], names: tuple[str, ...]) -> Floats:
+def _matrix(columns: dict[str, npt.NDArray[np.float64]], names: tuple[str, ...], room: Floats | None = None) -> Floats:
     if tuple(columns) != names:
         raise AssertionError(sorted(set(columns) ^ set(names)))
     n = len(next(iter(columns.values())))
-    matrix = np.empty((len(names), n), np.float32)
+    matrix = np.empty((len(names), n), np.float32) if room is None else room
     for row, values in zip(matrix, columns.values(), strict=True):
         row[:] = values
     return matrix.T

@@ -219,9 +219,12 @@ class _Scored:
 
 def _scored(batch: pl.DataFrame, model: LineModel) -> _Scored:
     measured = features.measure(batch)
-    first = features.first_features(measured, model.lexicon)
+    names, more = len(features.FEATURE_NAMES), len(features.SECOND_NAMES)
+    columns = np.empty((names + more, batch.height), np.float32)  # of both passes: the second reads all
+    first = features.first_features(measured, model.lexicon, room=columns[:names])
     once = probability(log_odds(model.first, first))
-    both = np.concatenate((first.T, features.second_features(measured, once).T)).T  # columns stay whole in memory
+    features.second_features(measured, once, room=columns[names:])
+    both = columns.T
     twice = probability(log_odds(model.second, both))
     return _Scored(measured=measured, first=first, second=both, score=twice.astype(np.float32))
 

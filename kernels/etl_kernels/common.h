@@ -13,6 +13,13 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
+/* A second version of a function for processors with AVX2, chosen when the library is loaded: the same operations. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__)
+#define WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define WIDE
+#endif
+
 typedef uint8_t u8;
 typedef uint32_t u32;
 typedef uint64_t u64;

@@ -5,7 +5,7 @@ enum { ROWS = 512 };
 
 /* Adds to `total` (n numbers) the leaf of each tree that each row falls in. columns: n_columns rows of n floats.
    feature, border: of each level of each tree; leaf: 2^levels of each tree. The answer of level d is bit d of the leaf's number. */
-EXPORT void winnow_log_odds(const float *columns, i64 n, const i32 *feature, const float *border, const double *leaf, i64 trees, i64 levels, double *total) {
+WIDE EXPORT void winnow_log_odds(const float *columns, i64 n, const i32 *feature, const float *border, const double *leaf, i64 trees, i64 levels, double *total) {
     u32 index[ROWS];
     for (i64 low = 0; low < n; low += ROWS) {
         i64 size = n - low < ROWS ? n - low : ROWS;
