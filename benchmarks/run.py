@@ -4,8 +4,9 @@
     run.py [--docs 20000] [--workers 2] [--material ../shared/bench] [--cache .cache/bench]
 
 The corpus generator (gen_corpus.py) and the floor (io_floor.py) are benchmark material outside this project: --material
-says where they lie. A corpus is made once a size and reused. Memory is the sum over all processes of the job of their
-proportional set sizes, sampled four times a second: reading them costs the job time. Each run appends a JSON line to CACHE/results.jsonl.
+says where they lie. A corpus is made once a size and reused. Memory is what the job's processes have for themselves, with the
+largest part that one of them shares, ten times a second. (Proportional set sizes would be exact; to read them stops the job for a
+tenth of its time.) Each run appends a JSON line to CACHE/results.jsonl.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SAMPLE_S = 0.25
+SAMPLE_S = 0.1
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def main() -> int:
@@ -114,20 +116,20 @@ def _measure(command: list[str]) -> tuple[float, float, float]:
 
 
 def _session_mb(session: int) -> float:
-    """Proportional set size of every process of a session."""
-    total = 0
+    """What the processes of a session hold: what each has alone, and the largest part that one shares (libraries, files)."""
+    alone = shared = 0
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
         try:
             if os.getsid(int(folder.name)) != session:
                 continue
-            for line in (folder / "smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1])
+            resident, of_it_shared = map(int, (folder / "statm").read_text().split()[1:3])
         except (OSError, ProcessLookupError):
             continue
-    return total / 1024
+        alone += resident - of_it_shared
+        shared = max(shared, of_it_shared)
+    return (alone + shared) * PAGE / 1e6
 
 
 def _print(result: dict[str, object]) -> None:
