@@ -24,7 +24,7 @@ from etl.errors import StageError
 
 R = TypeVar("R")
 
-MEMORY_LIMIT_MB: Final = 600
+MEMORY_LIMIT_MB: Final = 480
 """What DuckDB may hold before it spills to the work folder; the worker processes need the rest of 1.5 GB."""
 
 
