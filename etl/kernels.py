@@ -23,7 +23,7 @@ import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
-VERSION: Final = 1
+VERSION: Final = 2
 SWITCH: Final = "WINNOW_KERNELS"
 CHARACTERS: Final = "characters.json.xz"
 CODE_POINTS: Final = 0x110000
@@ -79,17 +79,17 @@ def copy_array(data: ctypes.c_void_p, size: int, dtype: npt.DTypeLike) -> Array:
     return held
 
 
-def take_arrays(prefix: str, result: Any, arrays: Sequence[tuple[str, npt.DTypeLike]]) -> dict[str, Array]:
-    """The arrays of a result of the kernel `prefix`, in the order of its C structure; then the result is freed.
+def take_arrays(kernel: str, result: Any, arrays: Sequence[tuple[str, npt.DTypeLike]]) -> dict[str, Array]:
+    """The arrays of a result of `kernel`, in the order of its C structure; then the result is freed.
 
     An array whose name begins with an underscore is left out. Raises MemoryError when there is no result.
     """
     if not result:
-        raise MemoryError(f"no memory left in {prefix}")
+        raise MemoryError(f"no memory left in {kernel}")
     loaded = library()
     assert loaded is not None
     handle = ctypes.c_void_p(result)
-    size_of, free = loaded[f"{prefix}_array"], loaded[f"{prefix}_free"]
+    size_of, free = loaded.winnow_array, loaded.winnow_free
     size_of.restype, free.restype = ctypes.c_int64, None
     found: dict[str, Array] = {}
     try:

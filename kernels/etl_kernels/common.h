@@ -48,6 +48,35 @@ static inline int reserve(Buffer *b, i64 bytes) {
     return 1;
 }
 
+/* A result is a number of buffers, and that number before them: `buffers` is the first member of each structure of them. */
+typedef struct {
+    i64 buffers;
+    Buffer first[1];
+} Result;
+
+static inline void release(void *result) {
+    Result *r = result;
+    for (i64 i = 0; i < r->buffers; i++) free(r->first[i].data);
+    free(r);
+}
+
+/* The result, or NULL when it could not all be held. */
+static inline void *complete(void *result, int ok) {
+    Result *r = result;
+    for (i64 i = 0; i < r->buffers; i++) ok = ok && !r->first[i].failed;
+    if (ok) return r;
+    release(r);
+    return NULL;
+}
+
+#define NEW_RESULT(type) new_result(sizeof(type))
+
+static inline void *new_result(size_t size) {
+    Result *r = calloc(1, size);
+    if (r) r->buffers = (i64)((size - offsetof(Result, first)) / sizeof(Buffer));
+    return r;
+}
+
 #define PUSH(buffer, type, value)                             \
     do {                                                      \
         if (reserve(&(buffer), (i64)sizeof(type))) {          \

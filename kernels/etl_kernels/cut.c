@@ -6,6 +6,7 @@ typedef struct {
 } Place;
 
 typedef struct {
+    i64 buffers;
     Buffer kept, kept_offsets, starts, ends, cut, cut_offsets;
     Buffer marks, gaps; /* work: Place */
 } Cuts;
@@ -109,7 +110,7 @@ static int cut_text(Cuts *r, const u8 *space, const u8 *text, i64 size, const u3
 
 /* Cuts each text at its marks. bounds: of each text's marks, and one more. space: 1 for each code point that is blank. */
 EXPORT Cuts *winnow_cut(const u8 *space, const u8 *text, const i64 *offsets, i64 n, const i64 *bounds, const u32 *starts, const u32 *ends) {
-    Cuts *r = calloc(1, sizeof(Cuts));
+    Cuts *r = NEW_RESULT(Cuts);
     if (!r) return NULL;
     int ok = 1;
     PUSH(r->kept_offsets, i64, 0);
@@ -118,24 +119,7 @@ EXPORT Cuts *winnow_cut(const u8 *space, const u8 *text, const i64 *offsets, i64
         ok = cut_text(r, space, text + offsets[i], offsets[i + 1] - offsets[i], starts + bounds[i], ends + bounds[i], bounds[i + 1] - bounds[i]);
         PUSH(r->kept_offsets, i64, r->kept.size);
     }
-    Buffer *b = (Buffer *)r;
-    for (size_t i = 0; i < sizeof(Cuts) / sizeof(Buffer); i++) ok = ok && !b[i].failed;
-    if (ok) return r;
-    for (size_t i = 0; i < sizeof(Cuts) / sizeof(Buffer); i++) free(b[i].data);
-    free(r);
-    return NULL;
-}
-
-EXPORT i64 winnow_cut_array(Cuts *r, int which, void **data) {
-    Buffer *b = (Buffer *)r + which;
-    *data = b->data;
-    return b->size;
-}
-
-EXPORT void winnow_cut_free(Cuts *r) {
-    Buffer *b = (Buffer *)r;
-    for (size_t i = 0; i < sizeof(Cuts) / sizeof(Buffer); i++) free(b[i].data);
-    free(r);
+    return complete(r, ok);
 }
 
 /* The first text that is not its kept text with the cut pieces (at `starts`, code points) put back; -1 when all are. */

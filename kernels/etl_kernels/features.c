@@ -5,6 +5,7 @@
 enum { HEAD_CHARS = 240, HEAD_BYTES = 4 * HEAD_CHARS, FIELDS = 8, LEAST_BITS = 1, MOST_BITS = 17, HAN_FIRST = 0xE3, HAN_LAST = 0xE9 };
 
 typedef struct {
+    i64 buffers;
     Buffer slot, line, entry, entry_line; /* the words: those worth comparing, then all */
     Buffer slots;                         /* one number: slots of all pages */
     Buffer keys, table;                   /* work */
@@ -62,7 +63,7 @@ static int by_key(const u64 *keys, i64 n, Buffer *table, double *same, double *a
 /* Reads n lines, of n_pages pages that begin at the lines `pages` (and one more: n). Each output has a number a line:
    chars, fields (15 rows of n: the packed counters in their order), short_words, first, start, tail, words, same, above. */
 EXPORT Words *winnow_read_lines(const HeadTables *t, const u8 *text, const i64 *offsets, i64 n, const i64 *pages, i64 n_pages, double *chars, double *fields, double *short_words, double *first, double *start, double *tail, double *words, double *same, double *above) {
-    Words *r = calloc(1, sizeof(Words));
+    Words *r = NEW_RESULT(Words);
     if (!r) return NULL;
     u8 buffer[HEAD_BYTES + 64];
     i64 base = 0;
@@ -155,23 +156,7 @@ EXPORT Words *winnow_read_lines(const HeadTables *t, const u8 *text, const i64 *
         base += (i64)1 << bits;
     }
     PUSH(r->slots, i64, base);
-    if (ok && !r->slots.failed) return r;
-    Buffer *b = (Buffer *)r;
-    for (size_t i = 0; i < sizeof(Words) / sizeof(Buffer); i++) free(b[i].data);
-    free(r);
-    return NULL;
-}
-
-EXPORT i64 winnow_read_lines_array(Words *r, int which, void **data) {
-    Buffer *b = (Buffer *)r + which;
-    *data = b->data;
-    return b->size;
-}
-
-EXPORT void winnow_read_lines_free(Words *r) {
-    Buffer *b = (Buffer *)r;
-    for (size_t i = 0; i < sizeof(Words) / sizeof(Buffer); i++) free(b[i].data);
-    free(r);
+    return complete(r, ok);
 }
 
 /* The page's sum of values, and the sum down to and with each line. running: room for n + 1 numbers. */

@@ -2,6 +2,7 @@
 #include "common.h"
 
 typedef struct {
+    i64 buffers;
     Buffer doc, line, start, end, text, offsets;
 } Lines;
 
@@ -25,7 +26,7 @@ static int line_of(Lines *r, const u8 *visible, const u8 *from, const u8 *to, u3
 
 /* The lines of n texts that hold a visible character (1 in the table `visible`). */
 EXPORT Lines *winnow_split_lines(const u8 *visible, const u8 *text, const i64 *offsets, i64 n) {
-    Lines *r = calloc(1, sizeof(Lines));
+    Lines *r = NEW_RESULT(Lines);
     if (!r) return NULL;
     PUSH(r->offsets, i64, 0);
     int ok = !r->offsets.failed;
@@ -39,23 +40,7 @@ EXPORT Lines *winnow_split_lines(const u8 *visible, const u8 *text, const i64 *o
             p = stop + 1;
         }
     }
-    if (ok) return r;
-    Buffer *b = (Buffer *)r;
-    for (size_t i = 0; i < sizeof(Lines) / sizeof(Buffer); i++) free(b[i].data);
-    free(r);
-    return NULL;
-}
-
-EXPORT i64 winnow_split_lines_array(Lines *r, int which, void **data) {
-    Buffer *b = (Buffer *)r + which;
-    *data = b->data;
-    return b->size;
-}
-
-EXPORT void winnow_split_lines_free(Lines *r) {
-    Buffer *b = (Buffer *)r;
-    for (size_t i = 0; i < sizeof(Lines) / sizeof(Buffer); i++) free(b[i].data);
-    free(r);
+    return complete(r, ok);
 }
 
 typedef struct {

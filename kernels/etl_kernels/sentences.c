@@ -31,6 +31,7 @@ typedef struct {
 } Tables;
 
 typedef struct {
+    i64 buffers;
     /* one entry a sentence */
     Buffer doc, line, start, end, first, past, n_words, flags, key, seg_start, seg_end, segment, least;
     /* the folded text of all, and the words in it */
@@ -41,7 +42,7 @@ typedef struct {
     Buffer s_doc, s_kind, s_hash, s_depth;
     /* work */
     Buffer codes, kinds, folds, vcodes, vkinds, vfolds, joined, picked, table;
-} Result;
+} Sentences;
 
 static int in_set(Set s, u64 x) {
     i64 low = 0, high = s.size;
@@ -94,7 +95,7 @@ typedef struct {
     int brackets, quotes, straight;
 } Balance;
 
-static void sentence(Result *r, const u8 *k, i64 start, i64 end, Balance b) {
+static void sentence(Sentences *r, const u8 *k, i64 start, i64 end, Balance b) {
     i64 last = end - 1;
     for (int i = 0; i < 4; i++)
         if ((k[last] == CLOSE || k[last] == QUOTE) && last > start) last--;
@@ -112,7 +113,7 @@ static inline void weigh(const Tables *t, Balance *b, u32 code) {
 }
 
 /* The sentences of a line: seg_start and seg_end of each, in code points of the line, and its flags. */
-static void boundaries(const Tables *t, Result *r, const u32 *c, const u8 *k, i64 n) {
+static void boundaries(const Tables *t, Sentences *r, const u32 *c, const u8 *k, i64 n) {
     i64 left = 0, right = n;
     while (left < n && k[left] < OTHER) left++;
     while (right > left && k[right - 1] < OTHER) right--;
@@ -181,7 +182,7 @@ static inline int is_number_sign(const u8 *k, const u32 *f, i64 i, i64 m) {
 /* Appends the folded form of a line of n characters and its newline to r->folded, and its words. from: for each sentence
    boundary of the line, in order, where in r->folded the text from there on begins. special: 1 when there are characters
    that can't be seen, 2 when there are accents. */
-static int fold_line(const Tables *t, Result *r, i64 n, const i64 *bounds, i64 n_bounds, i64 *from, int special) {
+static int fold_line(const Tables *t, Sentences *r, i64 n, const i64 *bounds, i64 n_bounds, i64 *from, int special) {
     const u32 *c = AT(r->codes, u32);
     const u8 *k = AT(r->kinds, u8);
     u32 *f = AT(r->folds, u32);
@@ -294,7 +295,7 @@ static int fold_line(const Tables *t, Result *r, i64 n, const i64 *bounds, i64 n
 }
 
 /* Fills codes, kinds and folds with a line, and a newline behind it; how many characters it has, -1 without memory. */
-static i64 read_line(const Tables *t, Result *r, const u8 *p, const u8 *end, int *special) {
+static i64 read_line(const Tables *t, Sentences *r, const u8 *p, const u8 *end, int *special) {
     i64 bytes = end - p, n = 0;
     r->codes.size = r->kinds.size = r->folds.size = 0;
     if (!reserve(&r->codes, (bytes + PAD) * 4) || !reserve(&r->kinds, bytes + PAD) || !reserve(&r->folds, (bytes + PAD) * 4)) return -1;
@@ -327,7 +328,7 @@ static int depth(u64 h) {
 }
 
 /* Keeps the first of equal hashes in r->picked (u64). */
-static int distinct(Result *r) {
+static int distinct(Sentences *r) {
     i64 n = COUNT(r->picked, u64), room = 16;
     u64 *h = AT(r->picked, u64);
     while (room < 2 * n) room *= 2;
@@ -347,7 +348,7 @@ static int distinct(Result *r) {
     return 1;
 }
 
-static void sample(Result *r, u32 doc, u8 kind, int at_level) {
+static void sample(Sentences *r, u32 doc, u8 kind, int at_level) {
     u64 mask = (1ULL << at_level) - 1;
     i64 n = COUNT(r->picked, u64);
     for (i64 i = 0; i < n; i++) {
@@ -361,7 +362,7 @@ static void sample(Result *r, u32 doc, u8 kind, int at_level) {
 }
 
 /* The fingerprint of the sentences from `low` to `high`, which are one document. */
-static int fingerprint(const Tables *t, Result *r, i64 low, i64 high, i64 word_low, const int *sizes, int bands) {
+static int fingerprint(const Tables *t, Sentences *r, i64 low, i64 high, i64 word_low, const int *sizes, int bands) {
     const u32 *folded = AT(r->folded, u32);
     const i64 *starts = AT(r->word_start, i64), *firsts = AT(r->first, i64), *pasts = AT(r->past, i64);
     const u32 *hashes = AT(r->word_hash, u32);
@@ -419,7 +420,7 @@ static int fingerprint(const Tables *t, Result *r, i64 low, i64 high, i64 word_l
 }
 
 /* For each order, the least run of two words of each sentence: what near-duplicate sentences meet by. */
-static void least_runs(Result *r, i64 low, i64 high) {
+static void least_runs(Sentences *r, i64 low, i64 high) {
     const i64 *starts = AT(r->word_start, i64);
     i64 n = COUNT(r->word_start, i64);
     const u32 *hashes = AT(r->word_hash, u32);
@@ -449,16 +450,10 @@ static void least_runs(Result *r, i64 low, i64 high) {
     }
 }
 
-EXPORT void winnow_sentences_free(Result *r) {
-    Buffer *b = (Buffer *)r;
-    for (size_t i = 0; i < sizeof(Result) / sizeof(Buffer); i++) free(b[i].data);
-    free(r);
-}
-
 /* Everything about the lines of whole documents. offsets: of each line in `text`, and one more. doc, line, shift: number
    of its document, of the line, and where it begins in the document, in code points. 0 when memory ran out. */
-EXPORT Result *winnow_sentences(const Tables *t, const u8 *text, const i64 *offsets, const u32 *doc, const u32 *line, const u32 *shift, i64 n_lines, const int *sizes, int bands) {
-    Result *r = calloc(1, sizeof(Result));
+EXPORT Sentences *winnow_sentences(const Tables *t, const u8 *text, const i64 *offsets, const u32 *doc, const u32 *line, const u32 *shift, i64 n_lines, const int *sizes, int bands) {
+    Sentences *r = NEW_RESULT(Sentences);
     if (!r) return NULL;
     i64 doc_first = 0, doc_words = 0;
     i64 *from = NULL, *bounds = NULL, from_room = 0;
@@ -532,22 +527,12 @@ EXPORT Result *winnow_sentences(const Tables *t, const u8 *text, const i64 *offs
     if (ok) least_runs(r, 0, total);
     free(from);
     free(bounds);
-    if (ok && !(r->least.failed || r->f_doc.failed || r->f_chars.failed || r->f_tokens.failed || r->f_key.failed || r->f_check.failed || r->f_shingle_level.failed || r->f_number_level.failed || r->f_name_level.failed || r->f_band_level.failed || r->s_doc.failed || r->s_kind.failed || r->s_hash.failed || r->s_depth.failed))
-        return r;
-    winnow_sentences_free(r);
-    return NULL;
-}
-
-/* The bytes of the result's array number `which`, in the order of Result. */
-EXPORT i64 winnow_sentences_array(Result *r, int which, void **data) {
-    Buffer *b = (Buffer *)r + which;
-    *data = b->data;
-    return b->size;
+    return complete(r, ok);
 }
 
 /* The folded form of one text, into `out`, which has room for `room`; how much of it there is, -1 without memory or room. */
 EXPORT i64 winnow_fold(const Tables *t, const u8 *text, i64 bytes, u32 *out, i64 room) {
-    Result *r = calloc(1, sizeof(Result));
+    Sentences *r = NEW_RESULT(Sentences);
     if (!r) return -1;
     int special = 0;
     i64 n = read_line(t, r, text, text + bytes, &special), size = -1;
@@ -555,6 +540,6 @@ EXPORT i64 winnow_fold(const Tables *t, const u8 *text, i64 bytes, u32 *out, i64
         size = COUNT(r->folded, u32);
         memcpy(out, r->folded.data, (size_t)size * 4);
     }
-    winnow_sentences_free(r);
+    release(r);
     return size;
 }
