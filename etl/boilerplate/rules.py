@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePath
 from typing import Any, Final
@@ -44,6 +44,7 @@ ACTIONS: Final = ("remove", "keep")
 LENGTHS: Final = (60, 100, 160, 300, 600)  # what max_chars may be: rules of one length share a pass over the lines
 LONG_CHARS: Final = 160  # most longer lines are prose: a rule for them says in `needs` which words to look for first
 PASS_CHARS: Final = 12_000  # pattern in one alternation; the engine refuses a regex that compiles to more than 10 MB
+PASS_BITS: Final = 63  # passes that a line's head can choose among: bits of a signed number; the rest see every line
 MAX_CHARS: Final = 100  # a longer line is rarely furniture alone
 NEEDS_CHARS: Final = 140  # where a long line must hold one of those words
 SPAN_CHARS: Final = 200  # how much of a line's start or end a `match` rule sees
@@ -232,6 +233,7 @@ def compile_rules(families: Iterable[Family], *, passes: Sequence[Mapping[str, A
         schema_overrides={"rule_no": pl.UInt32, "max_chars": pl.UInt32},
     )
     made = tuple(_passes(rules, with_heads=False) if passes is None else map(_unpacked, passes))
+    made = (*made[:PASS_BITS], *(replace(one, heads=None) for one in made[PASS_BITS:]))
     return RuleSet(
         rules=rules,
         passes=made,
@@ -462,10 +464,10 @@ def _passes_of(head: str, by_head: Mapping[str, int]) -> int:
 
 
 def _by_head(passes: Sequence[Pass]) -> dict[str, int]:
-    """For each head, or beginning of one, the bits of the passes that it can lead to; those of "" are always tried."""
+    """For each head, or beginning of one, the bits of the passes that it can lead to; a pass without heads has none."""
     by_head: dict[str, int] = {}
     for bit, one in enumerate(passes):
-        for head in ANYTHING if one.heads is None else one.heads:
+        for head in one.heads or ():
             by_head[head] = by_head.get(head, 0) | 1 << bit
     return by_head
 

@@ -42,20 +42,7 @@ DROPPED: Final = pl.Schema(
 )
 """Documents that go whole, with the document that stays for each."""
 
-NOTED: Final = pl.Schema(
-    {
-        "doc": pl.UInt32,
-        "start": pl.UInt32,
-        "end": pl.UInt32,
-        "unit": pl.String,
-        "stage": pl.String,
-        "rule": pl.String,
-        "reason": pl.String,
-        "score": pl.Float32,
-        "kept_doc_id": pl.String,
-        "kept_start": pl.Int64,
-    }
-)
+NOTED: Final = MARKS
 """Duplicates that stay; start and end of a whole document are null."""
 
 

@@ -44,14 +44,20 @@ typedef struct {
     Buffer codes, kinds, folds, vcodes, vkinds, vfolds, joined, picked, table;
 } Sentences;
 
-static int in_set(Set s, u64 x) {
-    i64 low = 0, high = s.size;
+/* The place of the first of n sorted values that is not below x. */
+static i64 first_from(const u64 *values, i64 n, u64 x) {
+    i64 low = 0, high = n;
     while (low < high) {
         i64 mid = (low + high) / 2;
-        if (s.values[mid] < x) low = mid + 1;
+        if (values[mid] < x) low = mid + 1;
         else high = mid;
     }
-    return low < s.size && s.values[low] == x;
+    return low;
+}
+
+static int in_set(Set s, u64 x) {
+    i64 at = first_from(s.values, s.size, x);
+    return at < s.size && s.values[at] == x;
 }
 
 static inline u32 fold_of(const Tables *t, u32 code) { return t->chars[code] & 0xFFFFFF; }
@@ -160,13 +166,8 @@ static i64 find_many(const Tables *t, u32 code) {
 }
 
 static u32 compose(const Tables *t, u64 pair) {
-    i64 low = 0, high = t->n_pairs;
-    while (low < high) {
-        i64 mid = (low + high) / 2;
-        if (t->pair[mid] < pair) low = mid + 1;
-        else high = mid;
-    }
-    return low < t->n_pairs && t->pair[low] == pair ? t->composed[low] : 0;
+    i64 at = first_from(t->pair, t->n_pairs, pair);
+    return at < t->n_pairs && t->pair[at] == pair ? t->composed[at] : 0;
 }
 
 /* Whether the mark at i belongs to a number: a decimal point, a comma between digits, a minus. */

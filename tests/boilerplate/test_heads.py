@@ -126,3 +126,15 @@ def test_the_compiled_kernel_finds_the_same_heads(lines: list[str]) -> None:
         found = re.search(r"[^\W\d_][\s\S]{0,5}", line)
         expected.append(rules._passes_of(found[0] if found else "", by_head))
     assert native.bits_of(pl.Series(lines), native.head_table(by_head)).tolist() == expected
+
+
+def test_more_passes_than_bits_lose_no_match() -> None:
+    kept = rules.packed_passes(RULESET)
+    spare = {**next(one for one in kept if one["heads"]), "regex": "(?i)^(?:(?P<r0>never this))$", "rules": [0]}
+    many = rules.compile_rules(
+        [rules.parse_family(name, text) for name, text in read_files(None).items() if name.startswith("boilerplate/")],
+        passes=[*[spare] * 70, *kept],
+    )
+    assert len(many.passes) > rules.PASS_BITS
+    lines = split_lines(pl.Series([example.text for rule in RULESET.rules for example in rule.removes]))
+    assert rules.apply_rules(lines, many).equals(rules.apply_rules(lines, RULESET))
