@@ -2,7 +2,7 @@
 
     cross_validate.py FOLDS [--data ../shared/data] [--tracks text light harm html]
 
-FOLDS is a folder that train_line_model.py --folds wrote. The source that isn't trained on is left out: what is shipped
+FOLDS is a folder that train_line_model.py --folds wrote, and train_markup_model.py after it. The source that isn't trained on is left out: what is shipped
 never saw it either, so the evaluation script's own figures count for it.
 """
 
@@ -17,11 +17,14 @@ import tempfile
 import time
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from train_line_model import FOLDS, UNSEEN, fold_of
 
 from etl import cli
-from etl.boilerplate import model
+from etl.boilerplate import markup, model
+
+Trained = TypeVar("Trained")
 
 TRACKS = {
     "text": "text_track.dev.jsonl.gz",
@@ -37,7 +40,13 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, default=Path("../shared/data"))
     arguments.add_argument("--tracks", nargs="+", choices=list(TRACKS), default=list(TRACKS))
     options = arguments.parse_args()
-    models = [model.loads((options.folds / f"{fold}.xz").read_bytes()) for fold in range(FOLDS)]
+    models = [
+        (
+            model.loads((options.folds / f"{fold}.xz").read_bytes()),
+            markup.loads((options.folds / f"{fold}.markup.xz").read_bytes()),
+        )
+        for fold in range(FOLDS)
+    ]
     for track in options.tracks:
         figures = cross_validated(track, options.data, models)
         for name, value in figures.items():
@@ -45,7 +54,7 @@ def main() -> None:
         print(json.dumps(figures, ensure_ascii=False), flush=True)
 
 
-def cross_validated(track: str, data: Path, models: list[model.LineModel]) -> dict[str, object]:
+def cross_validated(track: str, data: Path, models: list[tuple[model.LineModel, model.Forest]]) -> dict[str, object]:
     """What the evaluation script says of `track` when each page is cleaned by the model that never saw its site."""
     evaluation = _evaluation(data.parent / "eval" / "evaluate.py")
     read, table = evaluation.rows, evaluation.table
@@ -59,8 +68,9 @@ def cross_validated(track: str, data: Path, models: list[model.LineModel]) -> di
     def run(_: str, inputs: list[Path], out: Path, *more: str) -> float:
         started = time.time()
         logging.disable(logging.WARNING)
-        for number, trained in enumerate(models):
+        for number, (trained, by_markup) in enumerate(models):
             model.load = functools.partial(_same, trained)  # type: ignore[assignment]
+            markup.load = functools.partial(_same, by_markup)  # type: ignore[assignment]
             told = ["run", *map(str, inputs), "--out", f"{out}-{number}", "--run-key", "2026-01-01", "--workers", "1"]
             code = cli.cli.main([*told, *more], standalone_mode=False)
             if code:
@@ -84,7 +94,7 @@ def cross_validated(track: str, data: Path, models: list[model.LineModel]) -> di
         return {"harm": evaluation.harm_track, "html": evaluation.html_track}[track](asked, work)
 
 
-def _same(trained: model.LineModel) -> model.LineModel:
+def _same(trained: Trained) -> Trained:
     return trained
 
 

@@ -124,8 +124,37 @@ RAW: Final = pa.schema(
         ("lang", pa.string()),
         ("text", pa.large_string()),
         ("encoding", pa.string()),
+        ("markup", pa.large_binary()),
     ]
 )
+"""A raw document, as readers give it. markup: for each line of the text the bytes of MARKUP; null for all but HTML."""
+
+MARKUP: Final = (
+    "kind of block",
+    "regions around",
+    "more regions around",
+    "hints around",
+    "more hints around",
+    "hints of the block",
+    "more hints of the block",
+    "links in the line",
+    "depth",
+    *(f"{what} {level} up" for level in (1, 2, 3) for what in ("text", "links", "lines", "paragraphs")),
+    "steps to the paragraphs",
+    "lines of the same place",
+    "size at the same place",
+    "links at the same place",
+    "paragraphs at the same place",
+)
+"""What an HTML page's markup says of a line of its text, a byte each. Regions and hints are bits, the first eight of their
+names in one byte; links and paragraphs are shares in 1/255; text, lines and sizes are logarithms, eight steps an octave."""
+
+REGIONS: Final = ("nav", "footer", "header", "aside", "form", "article", "main", "table", "list", "figure")
+HINTS: Final = (
+    *("navigation", "footer", "sidebar", "related", "sharing", "comments", "advertising", "subscription"),
+    *("heading", "content", "byline", "caption", "hidden", "article body"),
+)
+"""What elements around a line are, by tag or role, and what the names of their classes tell."""
 """What ingest hands on: one row a raw document, text not yet repaired."""
 
 

@@ -34,7 +34,7 @@ import polars as pl
 import pyarrow as pa
 
 from etl import schema, settings
-from etl.boilerplate import language, strip, templates
+from etl.boilerplate import language, markup, strip, templates
 from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
 from etl.dedup import fingerprint, sentences
@@ -345,7 +345,8 @@ def prepare(work: str, shard: int) -> StageReport:
                 docs = docs.with_columns(repairs=pl.lit([], dtype=pl.List(pl.String)))
             else:
                 text, repairs = repair(docs["text"])
-                docs = docs.with_columns(text.alias("text"), repairs.alias("repairs"))
+                in_step = markup.in_step(docs["markup"], docs["text"], text)
+                docs = docs.with_columns(in_step.alias("markup"), text.alias("text"), repairs.alias("repairs"))
             docs = docs.with_columns(sites(docs).alias("site_key"))
             if "boilerplate" not in plan.skip and options.boilerplate.templates.enabled:
                 lines = split_lines(docs["text"])
@@ -680,7 +681,7 @@ def _pages_of(docs: pl.DataFrame) -> pl.DataFrame:
 
 def _described(docs: pl.DataFrame) -> pl.DataFrame:
     """What the input says of each document, as `metadata` wants it."""
-    return docs.select("doc", "url", "title", pl.col("site_key").alias("site"), "authors", "published_at")
+    return docs.select("doc", "url", "title", pl.col("site_key").alias("site"), "authors", "published_at", "markup")
 
 
 def _to_arrow(frame: pl.DataFrame, wanted: pl.Schema) -> pa.Table:

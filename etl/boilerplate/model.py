@@ -14,7 +14,7 @@ import json
 import lzma
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,7 @@ CHROME_MASS: Final = 0.02  # a page with this share of its text in sure lines th
 BATCH_LINES: Final = 16384  # lines scored together: their columns stay in the cache; whole pages only
 BLOCK: Final = 8192
 NAMED_FEATURES: Final = 3
+_OWN_SCORE: Final = len(features.FEATURE_NAMES) + features.SECOND_NAMES.index("own score")
 
 Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
@@ -71,6 +72,29 @@ class LineModel:
     first: Forest
     second: Forest
     lexicon: features.Lexicon
+
+
+class Revised(Protocol):
+    """Scores that count instead of the model's, with a word on each."""
+
+    @property
+    def score(self) -> Floats:
+        """P(boilerplate) of every line of the batch."""
+        ...
+
+    def explain(self, rows: Ints, reasons: pl.Series) -> tuple[pl.Series, pl.Series]:
+        """Rule and reason of each of `rows`, given the reasons that the text alone yields."""
+        ...
+
+
+class Revise(Protocol):
+    """Looks at a batch again with what isn't in its text; None where there is nothing of the kind."""
+
+    def __call__(
+        self, batch: pl.DataFrame, measured: features.Measured, *, first: Floats, second: Floats
+    ) -> Revised | None:
+        """first, second: the scores of both passes."""
+        ...
 
 
 @functools.cache
@@ -109,13 +133,15 @@ def mark(
     threshold: float = THRESHOLD,
     clean_threshold: float = CLEAN_THRESHOLD,
     model: LineModel | None = None,
+    revise: Revise | None = None,
 ) -> pl.DataFrame:
     """A mark for each line that `decide` would cut, with its score and the features that weighed most.
 
     lines: sorted by doc and line; site, site_seen and site_pages may be missing. A line whose column `settled` is true
     is judged like any other but not marked: another step has decided on it, and a reason costs more than a score.
+    revise: has the last word on scores.
     """
-    return score_and_mark(lines, threshold=threshold, clean_threshold=clean_threshold, model=model)[1]
+    return score_and_mark(lines, threshold=threshold, clean_threshold=clean_threshold, model=model, revise=revise)[1]
 
 
 def score_and_mark(
@@ -124,32 +150,38 @@ def score_and_mark(
     threshold: float = THRESHOLD,
     clean_threshold: float = CLEAN_THRESHOLD,
     model: LineModel | None = None,
+    revise: Revise | None = None,
 ) -> tuple[Floats, pl.DataFrame]:
     """What `score` and `mark` return, for the price of one of them."""
     model = model or load()
     scores, marks = [np.zeros(0, np.float32)], [MARKS.to_frame()]
     for batch in batches(lines):
         scored = _scored(batch, model)
-        page, size = scored.measured.first, scored.measured.size
+        page, size, score = scored.measured.first, scored.measured.size, scored.score
+        revised = revise(batch, scored.measured, first=scored.second[:, _OWN_SCORE], second=score) if revise else None
+        score = revised.score if revised else score
         settled = batch["settled"].to_numpy() if "settled" in batch.columns else np.zeros(len(page), bool)
         cut = decide(
             page,
             size,
-            scored.score,
+            score,
             threshold=threshold,
             clean_threshold=clean_threshold,
             prose=scored.measured.ends & (size >= SENTENCE_SIZE) | (size >= features.LONG),
             settled=settled,
         )
         gone = np.flatnonzero(cut & ~settled)
+        rule, reason = pl.repeat(RULE, len(gone), eager=True), _reasons(scored, gone, model)
+        if revised:
+            rule, reason = revised.explain(gone, reason)
         made = batch[gone].select(
             *("doc", "line", "start", "end"),
             unit=pl.lit("line"),
-            rule=pl.lit(RULE),
-            score=pl.Series(scored.score[gone], dtype=pl.Float32),
-            reason=_reasons(scored, gone, model),
+            rule=rule,
+            score=pl.Series(score[gone], dtype=pl.Float32),
+            reason=reason,
         )
-        scores.append(scored.score)
+        scores.append(score)
         marks.append(made.select(pl.col(name).cast(kind) for name, kind in MARKS.items()))
     return np.concatenate(scores), pl.concat(marks)
 
@@ -300,7 +332,7 @@ def forest(raw: Mapping[str, Any], known: tuple[str, ...]) -> Forest:
     )
 
 
-def _contributions(forest: Forest, matrix: Floats, groups: Ints, n_groups: int) -> Doubles:
+def contributions(forest: Forest, matrix: Floats, groups: Ints, n_groups: int) -> Doubles:
     """How much each group of features moved the log odds of each line, from the mean down the path to its leaf.
 
     A tree's first question is answered first; the difference that an answer makes to the mean of the leaves still
@@ -443,8 +475,8 @@ def _reasons(scored: _Scored, rows: Ints, model: LineModel) -> pl.Series:
     own = model.second.names.index("own score")
     apart = groups.copy()
     apart[own] = n_groups
-    once = np.maximum(_contributions(model.first, scored.first.T[:, rows].T, groups, n_groups), 0.0)
-    twice = _contributions(model.second, scored.second.T[:, rows].T, apart, n_groups + 1)
+    once = np.maximum(contributions(model.first, scored.first.T[:, rows].T, groups, n_groups), 0.0)
+    twice = contributions(model.second, scored.second.T[:, rows].T, apart, n_groups + 1)
     total = twice[:-1] + once / np.maximum(once.sum(axis=0), 1.0) * np.maximum(twice[-1], 0.0)
     top = np.argsort(-total, axis=0, kind="stable")[:NAMED_FEATURES]
     named = np.take_along_axis(total, top, axis=0) > 0

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from etl.boilerplate import features, metadata, model, rules, templates
+from etl.boilerplate import features, markup, metadata, model, rules, templates
 from etl.boilerplate.lines import LINES, MARKS
 from etl.config import Boilerplate
 
@@ -31,7 +31,7 @@ def strip_boilerplate(
 ) -> Stripped:
     """Marks on `lines` (with the columns of `templates.add_evidence`), and what is left.
 
-    docs: doc, title, site, authors, published_at and url as the input gave them. Where two steps mark a line the first
+    docs: doc, title, site, authors, published_at and url as the input gave them; markup may be missing. Where two steps mark a line the first
     one's reason stands: metadata, rules, code rules, templates, model. A `keep` rule shields a line from the last two.
     """
     staged, shielded, found = certain_marks(lines, docs, ruleset, options)
@@ -43,9 +43,10 @@ def strip_boilerplate(
         settled = pl.concat([*decided, shielded.select("doc", "line")]).unique().with_columns(settled=pl.lit(True))
         asked = lines.join(settled, on=["doc", "line"], how="left", maintain_order="left")
         cuts = model.mark(
-            asked.with_columns(pl.col("settled").fill_null(False), hit=told),
+            markup.add(asked.with_columns(pl.col("settled").fill_null(False), hit=told), docs),
             threshold=options.model.threshold,
             clean_threshold=options.model.clean_threshold,
+            revise=markup.revise,
         )
         staged.append(_stage(cuts, "model"))
     marks = _one_decision_a_line(pl.concat(staged))

@@ -1,8 +1,9 @@
-"""HTML as its main text and metadata, by trafilatura; a page that trafilatura can't cope with is stripped of its tags.
+"""HTML as its visible text and metadata; a page that a parser can't cope with is stripped of its tags.
 
-trafilatura's text for precision is taken, unless its text for recall is more than RECALL_FACTOR times as long: then precision
-has lost most of the page. Without either the first text that has a visible character is taken: trafilatura's baseline (all
-paragraphs), and last a plain strip of tags. Pages too large or too odd for a parser are stripped at once.
+All visible lines are the document's text, with what the markup says of each: which of them are the article is decided
+where all text is judged, by `boilerplate`, and what goes is in the removals. A page that shows next to no paragraphs but
+carries its text as data for a script (JSON-LD's articleBody and the like) has that text. Pages too large or too odd for
+a parser are stripped at once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
@@ -20,8 +21,10 @@ from etl.ingest import charset
 from etl.ingest.compression import ByteSource
 from etl.ingest.fields import parse_time, to_str
 from etl.ingest.records import Limits, Reject, Row, Unreadable, doc_id, is_empty
+from etl.ingest.visible import visible_text
 
 if TYPE_CHECKING:
+    from lxml.html import HtmlElement
     from trafilatura.settings import Document
 
 # Beyond these a page is stripped: trafilatura takes 0.2 to 0.4 ms a tag, and minutes over 30,000 attributes of one tag.
@@ -30,14 +33,13 @@ MAX_TAGS: Final = 50_000
 MAX_ATTRIBUTES: Final = 1_000
 _LONG_TAG_CHARS: Final = 5_000
 
-RECALL_FACTOR: Final = 2  # see docs/decisions/0012-html.md
+FEW_PARAGRAPHS: Final = 250  # characters in paragraphs; a page that shows less may have its text in a script
 
 _DATES: Final = {"original_date": True, "extensive_search": False, "max_date": "2100-01-01"}
 """Only dates that the page declares; and no "now", so that a page gives the same date on every day."""
 
 _XML_DECLARATION: Final = re.compile(r"\s{0,100}<\?xml[^>]{0,200}\?>")
-_TABLE_RULE: Final = r"(?m)^\|(?:---\|)+$\n?"
-_TABLE_EDGES: Final = r"(?m)^\| | \|[ \t]*$"
+_TEXT_AS_DATA: Final = re.compile(r"articleBody|reviewBody|recipeInstructions|acceptedAnswer|data-preloaded")
 _INVISIBLE: Final = r"(?is)<(?:script|style|noscript|template|head|svg)\b[^>]*>.*?</(?:script|style|noscript|template|head|svg)\s*>|<!--.*?-->"
 _BLOCK_TAG: Final = (
     r"(?i)</?(?:p|div|br|hr|li|ul|ol|dl|dt|dd|tr|td|th|table|h[1-6]|section|article|header|footer|nav|aside|main|blockquote|pre|"
@@ -47,9 +49,13 @@ _TAG: Final = r"</?[A-Za-z!?][^<>]*>"
 
 
 class Page(NamedTuple):
-    """A page's main text and what it says of itself; None where it says nothing."""
+    """A page's text and what it says of itself; None where it says nothing.
+
+    markup: for each line of the text the bytes of schema.MARKUP; None where the text is not as the markup has it.
+    """
 
     text: str
+    markup: bytes | None
     url: str | None
     site: str | None
     title: str | None
@@ -81,17 +87,18 @@ def read_html(source: ByteSource, *, name: str, limits: Limits) -> Iterator[Row 
         None,
         page.text,
         encoding,
+        page.markup,
     )
 
 
 def html_to_document(markup: str, url: str | None) -> Page:
-    """The page's main text, one paragraph, heading, list item or table row a line, with its metadata.
+    """The page's visible text, one paragraph, heading, list item or table row a line, with its metadata.
 
     url: where the page is from, None if not known. Raises Unreadable when there is no text.
     """
     page = None if _is_too_much(markup) else _extract(markup, url)
     if page is None:
-        page = Page(strip_tags(markup), None, None, None, None, None)
+        page = Page(strip_tags(markup), None, None, None, None, None, None)
     if is_empty(page.text):
         raise Unreadable(
             "NoText", "the page holds no text, only markup or scripts; save the page as a browser shows it"
@@ -118,10 +125,8 @@ def _is_too_much(markup: str) -> bool:
 
 
 def _extract(markup: str, url: str | None) -> Page | None:
-    """What trafilatura finds, None when it finds no text. The page is parsed once."""
+    """The page as a parser sees it, None when it shows no text. It is parsed once."""
     # Imported here: a run over JSON Lines has no use for it, and it takes a second.
-    from trafilatura.baseline import baseline
-    from trafilatura.core import bare_extraction
     from trafilatura.metadata import extract_metadata
     from trafilatura.utils import load_html
 
@@ -131,45 +136,35 @@ def _extract(markup: str, url: str | None) -> Page | None:
         tree = load_html(_XML_DECLARATION.sub("", markup[:400]) + markup[400:])
         if tree is None:
             return None
-        precise, generous = (
-            cast(
-                "Document | None",
-                bare_extraction(
-                    tree,
-                    url=url,
-                    favor_precision=not recall,
-                    favor_recall=recall,
-                    include_comments=False,
-                    with_metadata=not recall,
-                    date_extraction_params=dict(_DATES),
-                ),
-            )
-            for recall in (False, True)
-        )
-        sure, more = _text_of(precise), _text_of(generous)
-        if not is_empty(sure) or not is_empty(more):
-            meta = precise if precise is not None else extract_metadata(tree, url, dict(_DATES))
-            return _page(more if is_empty(sure) or len(more) > RECALL_FACTOR * len(sure) else sure, meta)
-        _, text, _ = baseline(tree)
-        return None if is_empty(text or "") else _page(text, extract_metadata(tree, url, dict(_DATES)))
+        seen = visible_text(tree)
+        text, marks = "\n".join(seen.lines), b"".join(seen.marks)
+        if seen.paragraphs < FEW_PARAGRAPHS and _TEXT_AS_DATA.search(markup):
+            told = _text_as_data(tree)
+            if len(told) > len(text):
+                text, marks = told, b""
+        if is_empty(text):
+            return None
+        return _page(text, marks or None, extract_metadata(tree, url, dict(_DATES)))
     except Exception as fault:  # noqa: BLE001 - three libraries raise what hostile markup provokes; stripping tags is the answer to all
         logging.getLogger(__name__).debug("stripped instead of parsed: %r", fault)
         return None
 
 
-def _text_of(found: Document | None) -> str:
-    """The text of what trafilatura found."""
-    return (found.text or "") if found is not None else ""
+def _text_as_data(tree: HtmlElement) -> str:
+    """The text that the page carries as data for its scripts, or else its longest part in paragraphs."""
+    from trafilatura.baseline import baseline
+
+    return baseline(tree)[1] or ""
 
 
-def _page(text: str, meta: Document) -> Page:
-    """The page with its table rows as "a | b", without the edges and rules that trafilatura draws."""
-    text = pl.Series([text]).str.replace_all(_TABLE_RULE, "").str.replace_all(_TABLE_EDGES, "")[0]
+def _page(text: str, marks: bytes | None, meta: Document) -> Page:
+    """The page with what its metadata says, as far as it can be believed."""
     url, site = to_str(meta.url), to_str(meta.sitename)
     # trafilatura puts semicolons between authors
     authors = [name for name in map(to_str, (meta.author or "").split(";")) if name]
     return Page(
         text,
+        marks,
         url if url and url.startswith(("http://", "https://")) else None,
         site,
         _without_site(to_str(meta.title), site),

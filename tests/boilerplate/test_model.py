@@ -138,7 +138,7 @@ def test_the_parts_that_the_features_play_add_up_to_the_score() -> None:
     forest = trained.first
     matrix = features.featurize(lines_of(PAGE), trained.lexicon)
     groups = np.arange(len(forest.names))
-    parts = model._contributions(forest, matrix, groups, len(groups)).sum(axis=0)
+    parts = model.contributions(forest, matrix, groups, len(groups)).sum(axis=0)
     base = forest.bias + forest.means[0].sum()
     assert parts + base == pytest.approx(model.log_odds(forest, matrix), abs=1)
 

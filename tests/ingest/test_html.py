@@ -7,11 +7,12 @@ import pytest
 
 from etl.ingest import html
 from etl.ingest.records import Unreadable
+from etl.schema import MARKUP
 
 WORDS = "The committee met on Tuesday and agreed on a budget for the coming year, a spokesman said. "
 
 
-def test_the_article_is_kept_and_its_surroundings_go() -> None:
+def test_all_that_can_be_seen_is_text_and_metadata_is_read() -> None:
     page = html.html_to_document(
         f"""<!DOCTYPE html><html lang="en"><head><title>Budget agreed - The Daily</title>
         <meta property="og:site_name" content="The Daily"><meta name="author" content="Jane Doe; John Roe">
@@ -24,11 +25,13 @@ def test_the_article_is_kept_and_its_surroundings_go() -> None:
         None,
     )
     lines = page.text.split("\n")
-    assert "Home" not in page.text
+    assert lines[:2] == ["Home", "Sports"]
+    assert lines[-1] == "© The Daily"
     assert "What comes next" in lines
-    assert "- Second item here" in lines
+    assert "Second item here" in lines
     assert "2024 | 5 million" in lines
-    assert not any(line.startswith("|") for line in lines)
+    assert page.markup is not None
+    assert len(page.markup) == len(lines) * len(MARKUP)
     assert (page.title, page.site, page.url) == ("Budget agreed", "The Daily", "https://daily.example/budget")
     assert page.authors == ["Jane Doe", "John Roe"]
     assert page.published_at == datetime(2024, 1, 31, tzinfo=UTC)
@@ -77,6 +80,16 @@ def test_hostile_markup_is_over_soon_and_keeps_its_text(name: str) -> None:
     else:
         assert "budget for the coming year" in text
     assert time.process_time() - started < 15
+
+
+def test_a_page_whose_text_is_data_for_a_script_has_that_text() -> None:
+    page = html.html_to_document(
+        "<html><body><p>Loading</p>"
+        f'<script type="application/ld+json">{{"@type": "NewsArticle", "articleBody": "{WORDS * 4}"}}</script></body></html>',
+        None,
+    )
+    assert page.text == (WORDS * 4).strip()
+    assert page.markup is None
 
 
 def test_tags_are_stripped_a_block_a_line() -> None:
