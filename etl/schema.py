@@ -127,7 +127,7 @@ RAW: Final = pa.schema(
         ("markup", pa.large_binary()),
     ]
 )
-"""A raw document, as readers give it. markup: for each line of the text the bytes of MARKUP; null for all but HTML."""
+"""What ingest hands on: one row a raw document, text not yet repaired. markup: for each line of the text the bytes of MARKUP; null for all but HTML."""
 
 MARKUP: Final = (
     "kind of block",
@@ -155,7 +155,6 @@ HINTS: Final = (
     *("heading", "content", "byline", "caption", "hidden", "article body"),
 )
 """What elements around a line are, by tag or role, and what the names of their classes tell."""
-"""What ingest hands on: one row a raw document, text not yet repaired."""
 
 
 def table_of(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.Table:

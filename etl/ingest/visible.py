@@ -51,6 +51,7 @@ MOST_ROW_CHARS: Final = 1000  # a longer row of a table is layout
 PARAGRAPH_CHARS: Final = 80
 PARAGRAPH_LINKS: Final = 0.3  # share of links beyond which a long line is no paragraph
 MAIN_SHARE: Final = 0.5  # a container with this share of the page's paragraphs is where its text is
+MOST_NAME_CHARS: Final = 60  # of a class; more tells nothing
 LEVELS: Final = 3  # containers around a line that are measured
 
 KINDS: Final = {
@@ -104,7 +105,7 @@ _BY_HINT: Final = {
     "content": r"content|article|entry|post|story|body|text|main|prose|single|page",
     "byline": r"author|byline|meta|date|time|publish|tag|categor|credit|source",
     "caption": r"caption|image|photo|gallery|media|figure|video",
-    "hidden": r"hidden|sr-only|screen-reader|display: ?none|visually|print",
+    "hidden": r"hidden|sr-only|screen-reader|visually|print",
     "article body": r"articlebody|article-?body|article[-_]?text|article[-_]?content|entry[-_]?content|post[-_]?content|story[-_]?body|post-?body",
 }
 _HINTS: Final = tuple(re.compile(_BY_HINT[name]) for name in HINTS)
@@ -215,9 +216,11 @@ class _Walk:
 
     def _opened(self, parent: int, tag: str, element: Any) -> int:
         attributes = element.attrib
-        named = f"{attributes.get('class', '')} {attributes.get('id', '')}" if attributes else " "
+        named = f"{attributes.get('class', '')} {attributes.get('id', '')}" if attributes else ""
         around = self.containers[parent]
-        told = _hints(named[:200])
+        told = 0
+        for name in named.split():
+            told |= _hints(name[:MOST_NAME_CHARS])
         region = _REGIONS.get(tag, -1)
         if attributes:
             role = _REGIONS.get(attributes.get("role", ""), -1)
@@ -344,11 +347,10 @@ class _Walk:
         return b"".join(pieces)
 
 
-@lru_cache(maxsize=1 << 14)
-def _hints(names: str) -> int:
-    if names == " ":
-        return 0
-    low = names.lower()
+@lru_cache(maxsize=1 << 15)
+def _hints(name: str) -> int:
+    """What one name of a class, or an id, tells."""
+    low = name.lower()
     return sum(1 << bit for bit, pattern in enumerate(_HINTS) if pattern.search(low))
 
 
