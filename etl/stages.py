@@ -34,7 +34,7 @@ import polars as pl
 import pyarrow as pa
 
 from etl import schema, settings
-from etl.boilerplate import language, strip, templates
+from etl.boilerplate import language, markup, strip, templates
 from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
 from etl.dedup import fingerprint, sentences
@@ -341,6 +341,8 @@ def prepare(work: str, shard: int) -> StageReport:
     with batch_writer(plan.shard_files("docs", "arrow")[shard], DOCS) as writer:
         for table in _batches(plan, shard, rejects):
             docs = _as_frame(table)
+            if "boilerplate" in plan.skip or not options.boilerplate.model.enabled:
+                docs = markup.main_text(docs)
             if "repair" in plan.skip:
                 docs = docs.with_columns(repairs=pl.lit([], dtype=pl.List(pl.String)))
             else:
@@ -412,6 +414,7 @@ def clean(work: str, shard: int) -> StageReport:
                 stripped = strip.nothing(lines, _described(docs))
             else:
                 lines = templates.add_evidence(lines, _pages_of(docs), site_lines, site_pages)
+                lines = markup.add_odds(lines, docs)
                 stripped = strip.strip_boilerplate(lines, _described(docs), told.rules, told.pipeline.boilerplate)
             counts["lines"] += lines.height
             counts.update(stripped.marks["stage"].to_list())
