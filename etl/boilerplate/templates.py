@@ -34,6 +34,8 @@ STATE: Final = {"kept_pages": KEPT_PAGES, "kept_lines": PAGE_LINES, "habits": HA
 KNOWN: Final = {"known_pages": "kept_pages", "known_lines": "kept_lines", "known_habits": "habits"}
 """The names by which barrier 1 reads what earlier runs left."""
 
+SURE_PAGES: Final = 6  # groups of pages of which no article can be in so many: the terms of use below a short report
+
 KEPT_UNKNOWN_SITE: Final = 20  # times as many pages are kept where no site is known: a line must be on more of them
 
 TEXT_LINE_CHARS: Final = 60  # shorter lines are furniture more often than text: they don't say whose copy a page is
@@ -171,7 +173,8 @@ def mark_templates(lines: pl.DataFrame, limits: Templates) -> pl.DataFrame:
 
     A line that others show with other numbers (a date, a count of comments) needs more of them, and a share of the site.
 
-    A page whose text lines would mostly go is a page that the site repeats, not a template: its long lines stay.
+    A page whose text lines would mostly go is a page that the site repeats, not a template: its long lines stay, unless
+    SURE_PAGES have them.
     """
     chars = (pl.col("end") - pl.col("start")).cast(pl.Int64)
     is_long = chars >= limits.long_chars
@@ -201,7 +204,10 @@ def mark_templates(lines: pl.DataFrame, limits: Templates) -> pl.DataFrame:
             body=pl.col("long_mass").sum().over("doc"),
             body_gone=pl.when("go").then("long_mass").otherwise(0).sum().over("doc"),
         )
-        .filter(pl.col("go") & ((chars < TEXT_LINE_CHARS) | (pl.col("body_gone") <= pl.col("body") * 0.5)))
+        .filter(
+            pl.col("go")
+            & ((chars < TEXT_LINE_CHARS) | (seen >= SURE_PAGES) | (pl.col("body_gone") <= pl.col("body") * 0.5))
+        )
         .select(
             "doc",
             "line",

@@ -65,12 +65,70 @@ CROSS JOIN params p
 WHERE s.weight >= p.copy_share * LEAST(a.mass, b.mass)
 GROUP BY s.site, s.doc;
 
-CREATE TABLE page_groups AS
+CREATE TABLE collapsed AS
 SELECT p.site, p.doc, COALESCE(c3.copy_of, c2.copy_of, c1.copy_of, p.doc) AS page_group, p.mass, p.run
 FROM pages p
 LEFT JOIN copies c1 ON c1.site = p.site AND c1.doc = p.doc
 LEFT JOIN copies c2 ON c2.site = p.site AND c2.doc = c1.copy_of
 LEFT JOIN copies c3 ON c3.site = p.site AND c3.doc = c2.copy_of;
+
+-- Many pages that share long terms of use below short articles of their own look like copies of each other, too. There each
+-- line is either on one page or on nearly all; edits of one article leave lines that some copies have and others lack.
+CREATE TABLE large_groups AS
+SELECT site, page_group, COUNT(DISTINCT doc) AS size
+FROM (
+    SELECT site, page_group, doc FROM collapsed
+    UNION ALL
+    SELECT site, page_group, doc FROM known_pages
+) members
+WHERE site <> ''
+GROUP BY site, page_group
+HAVING COUNT(DISTINCT doc) >= 6;
+
+CREATE TABLE own_lines AS
+SELECT l.site, l.line, l.doc, l.weight, c.page_group, g.size
+FROM page_lines l
+JOIN collapsed c ON c.site = l.site AND c.doc = l.doc
+JOIN large_groups g ON g.site = c.site AND g.page_group = c.page_group
+WHERE l.weight > 0;
+
+CREATE TABLE line_holders AS
+SELECT site, page_group, line, COUNT(DISTINCT doc) AS holders
+FROM (
+    SELECT site, page_group, line, doc FROM own_lines
+    UNION ALL
+    SELECT l.site, k.page_group, l.line, l.doc
+    FROM known_lines l
+    JOIN known_pages k ON k.site = l.site AND k.doc = l.doc
+    JOIN large_groups g ON g.site = k.site AND g.page_group = k.page_group
+    WHERE l.weight > 0
+) held
+GROUP BY site, page_group, line;
+
+CREATE TABLE groups_apart AS
+SELECT site, page_group
+FROM (
+    SELECT
+        l.site,
+        l.page_group,
+        l.doc,
+        SUM(l.weight) AS mass,
+        SUM(CASE WHEN h.holders = 1 THEN l.weight ELSE 0 END) AS on_one,
+        SUM(CASE WHEN h.holders > 1 AND 10 * h.holders < 9 * l.size THEN l.weight ELSE 0 END) AS on_few
+    FROM own_lines l
+    JOIN line_holders h ON h.site = l.site AND h.page_group = l.page_group AND h.line = l.line
+    GROUP BY l.site, l.page_group, l.doc
+) parts
+GROUP BY site, page_group
+HAVING
+    100 * SUM(on_one) >= 15 * SUM(mass)
+    AND 10 * SUM(on_few) <= SUM(mass)
+    AND 2 * COUNT(CASE WHEN on_one >= 200 THEN 1 END) >= COUNT(*);
+
+CREATE TABLE page_groups AS
+SELECT c.site, c.doc, CASE WHEN a.site IS NULL THEN c.page_group ELSE c.doc END AS page_group, c.mass, c.run
+FROM collapsed c
+LEFT JOIN groups_apart a ON a.site = c.site AND a.page_group = c.page_group;
 
 CREATE TABLE runs AS
 SELECT run FROM pages

@@ -203,3 +203,36 @@ def test_a_run_keeps_a_sample_of_each_site(tmp_path: Path) -> None:
     *_, counts = counted([pages], tmp_path, Templates(kept_pages=10))
     kept = dict(counts["kept_pages"].group_by("site").len().iter_rows())
     assert kept == {"a.example": 10, "b.example": 1, "": 14}
+
+
+def terms(lines: int = 12) -> list[str]:
+    return [
+        f"Rule {n}: whoever writes a comment on this site agrees to what the editors have set down in it."
+        for n in range(lines)
+    ]
+
+
+def test_long_terms_of_use_below_short_articles_are_a_template(tmp_path: Path) -> None:
+    pages = [("a.example", [MENU[0], *prose(n, lines=3), *terms()]) for n in range(8)]
+    assert marked(pages, tmp_path) == [[MENU[0], *terms()]] * 8
+    assert marked(pages[6:], tmp_path, earlier=[pages[:6]]) == [[MENU[0], *terms()]] * 2
+
+
+@pytest.mark.parametrize("edits", [1, 2, 3])
+def test_copies_with_edits_here_and_there_are_no_template(tmp_path: Path, edits: int) -> None:
+    story = prose(1, lines=12)
+    pages = []
+    for n in range(10):
+        edited = list(story)
+        for edit in range(edits):
+            edited[(3 * n + 4 * edit) % 12] = (
+                f"Paragraph {n}-{edit} of the story was written anew for copy {n * 7 + edit} of the page."
+            )
+        pages.append(("a.example", edited))
+    assert marked(pages, tmp_path) == [[]] * 10
+
+
+def test_copies_of_an_article_with_teasers_of_their_own_are_few(tmp_path: Path) -> None:
+    story = prose(1, lines=10)
+    pages = [("a.example", [*story, *prose(50 + n, lines=3)]) for n in range(5)]
+    assert marked(pages, tmp_path) == [[]] * 5
