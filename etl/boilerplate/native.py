@@ -168,8 +168,10 @@ _KINDS: Final = {SPACE: 1, DIGIT: 2, LETTER: 4, HAN: 8}
 
 @cache
 def _kinds() -> npt.NDArray[np.uint8]:
-    tables = [kernels.character_table(pattern) * np.uint8(bit) for pattern, bit in _KINDS.items()]
-    return np.bitwise_or.reduce(tables)
+    kinds = np.zeros(kernels.CODE_POINTS, np.uint8)
+    for pattern, bit in _KINDS.items():
+        kinds |= kernels.character_table(pattern) * np.uint8(bit)
+    return kinds
 
 
 def line_keys(texts: pl.Series) -> tuple[Array, Array]:
@@ -179,7 +181,7 @@ def line_keys(texts: pl.Series) -> tuple[Array, Array]:
     keys, near = np.empty(len(texts), np.uint64), np.empty(len(texts), np.uint64)
     library.winnow_line_keys.restype = ctypes.c_int
     done = library.winnow_line_keys(
-        *map(kernels.pointer, (_kinds(), heads.fold_table(), text, offsets)),
+        *(kernels.pointer(one) for one in (_kinds(), heads.fold_table(), text, offsets)),
         ctypes.c_int64(len(texts)),
         *map(kernels.pointer, (keys, near)),
     )
