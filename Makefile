@@ -14,7 +14,7 @@ DATA ?= ../shared/data
 # Who can install the services, must: no test of the stack is left out then.
 NEED_SERVICES := $(if $(filter 0,$(shell id -u)),$(if $(shell command -v apt-get),WINNOW_REQUIRE_SERVICES=1))
 
-.PHONY: help setup demo test services check lint types contracts bench tables quality screenshots airflow lock clean
+.PHONY: help setup demo test services check lint types contracts bench bench-peers profile tables quality screenshots airflow lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -56,8 +56,14 @@ types: $(READY)
 contracts: $(READY)
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
-bench: $(READY)  ## time the whole job and the I/O floor on a generated corpus (DOCS=20000)
+bench: $(READY)  ## time the whole job and the I/O floor on generated corpora (DOCS="20000 100000")
 	$(BIN)/python benchmarks/run.py
+
+bench-peers: $(READY)  ## time datatrove, text-dedup, datasketch, rensa and dolma beside Winnow (DOCS=2000)
+	$(BIN)/python benchmarks/peers.py
+
+profile: $(READY)  ## draw docs/benchmarks/profile.svg anew: where the time goes, on a generated corpus
+	$(BIN)/python benchmarks/profile_stages.py --svg docs/benchmarks/profile.svg
 
 tables: $(READY)  ## write anew what the package keeps of its rules and of characters (after a rule changed)
 	$(BIN)/python benchmarks/pack_tables.py
