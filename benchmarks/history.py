@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from run import _measure
+from run import measure
 
 from etl.dedup.state import SORTED_BY, STATE
 from etl.history import FILES, History, write_state
@@ -46,10 +46,10 @@ def main() -> int:
     inputs = sorted(str(path) for path in options.corpus.iterdir() if path.name.startswith("part-"))
     command = [str(Path(sys.executable).with_name("etl")), "run", *inputs, "--out", str(out), "--run-key", KEY]
     command += ["--workers", str(options.workers)]
-    alone = _measure(command)
+    alone = measure(command)
     spent = _stages(out)
     runs, sentences = _make_history(out, options)
-    after = _measure(command)
+    after = measure(command)
     print(f"{'earlier runs':<34}{runs:>14,}\n{'sentences in their state':<34}{sentences:>14,}")
     print(f"{'state on disk, MB':<34}{_megabytes(out / '_state'):>14,}\n")
     print(f"{'':<34}{'no history':>14}{'history':>14}{'ratio':>9}")

@@ -34,7 +34,7 @@ import polars as pl
 import pyarrow as pa
 
 from etl import schema, settings
-from etl.boilerplate import language, markup, strip, templates
+from etl.boilerplate import language, markup, rules, strip, templates
 from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
 from etl.dedup import fingerprint, sentences
@@ -49,7 +49,7 @@ from etl.ingest.site import sites
 from etl.publish import dataset
 from etl.publish.assemble import DROPPED, MARKS, NOTED, assemble
 from etl.repair.mojibake import repair
-from etl.report import gates, metrics, page
+from etl.report import gates, metrics
 from etl.storage import (
     batch_writer,
     list_files,
@@ -264,7 +264,7 @@ def _plan(
         skipped=skipped,
     )
     remove_tree(plan.work)
-    settings.freeze(plan.work / "config", config, overrides, told.rules)
+    settings.freeze(plan.work / "config", config, overrides, told)
     write_json(plan.work / PLAN, asdict(plan))
     _report(
         plan,
@@ -273,6 +273,12 @@ def _plan(
         ),
     )
     return plan
+
+
+def warm(plan: Plan) -> None:
+    """Begin in the background what this process will need to clean pages: a tenth of the time that a few pages take."""
+    if "boilerplate" not in plan.skip:
+        rules.warm(plan.settings.rules)
 
 
 def history_of(out: Path) -> History:
@@ -863,6 +869,8 @@ def _keep(folder: Path, table: str, rows: pl.DataFrame, kind: pl.Schema) -> None
 
 def _draw(plan: Plan, verdict: gates.Verdict | None) -> None:
     """Draw the run's report."""
+    from etl.report import page  # and Jinja, which workers never need
+
     told = read_json(plan.work / "report" / METRICS)
     out = Path(plan.out)
     how = (f"etl approve --out {shlex.quote(str(out))} --run-key {plan.run_key}",)
