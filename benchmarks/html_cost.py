@@ -1,75 +1,69 @@
-"""What HTML costs: CPU of this project's reader, and of the whole job, against trafilatura's plain `extract` on the same pages.
+#!/usr/bin/env python3
+"""What reading pages of HTML costs, against trafilatura alone on the same pages, in one process: CPU seconds, best of three.
 
-    html_cost.py [FOLDER] [--pages 400] [--repeats 2]
-
-FOLDER holds .html or .html.gz files. Of each step the fastest repeat counts. The whole job's fixed cost (starting, loading
-models, the barriers) is that of a run over one page, and is left out of its cost a page.
+html_cost.py FOLDER    a folder of .html files, also .gz
 """
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import logging
-import resource
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from etl.ingest.html import html_to_document
+import trafilatura
+
+from etl import pipeline
+from etl.engine.local import LocalEngine
+from etl.ingest import charset, html
+from etl.ingest.records import Unreadable
+
+REPEATS = 3
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("folder", type=Path, nargs="?", default=Path("../shared/data/html_track.dev"))
-    arguments.add_argument("--pages", type=int, default=400)
-    arguments.add_argument("--repeats", type=int, default=2)
-    arguments.add_argument("--etl", default=str(Path(sys.executable).with_name("etl")))
-    options = arguments.parse_args()
-    from trafilatura import extract
-
-    logging.disable(logging.CRITICAL)
-    files = sorted([*options.folder.rglob("*.html"), *options.folder.rglob("*.html.gz")])
-    files = files[:: max(1, len(files) // options.pages)][: options.pages]
-    pages = [_read(path) for path in files]
-    print(f"{len(pages)} pages, {sum(map(len, pages)) / 1e6:.1f} million characters; CPU ms a page")
-    alone = _cost(extract, pages, options.repeats)
-    reader = _cost(lambda page: html_to_document(page, None), pages, options.repeats)
-    whole = (_job(options.etl, files) - _job(options.etl, files[:1])) / max(1, len(files) - 1)
-    print(f"  trafilatura extract  {alone * 1000:7.1f}")
-    print(f"  this reader          {reader * 1000:7.1f}  {reader / alone:5.2f} times")
-    print(f"  the whole job        {whole * 1000:7.1f}  {whole / alone:5.2f} times")
-
-
-def _read(path: Path) -> str:
-    data = path.read_bytes()
-    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8", "replace")
-
-
-def _cost(step: Callable[[str], object], pages: Sequence[str], repeats: int) -> float:
-    """CPU seconds a page: over all pages the fastest of the repeats, after one that warms up."""
-    step(pages[0])
-    totals = []
-    for _ in range(repeats):
-        started = time.process_time()
-        for page in pages:
-            step(page)
-        totals.append(time.process_time() - started)
-    return min(totals) / len(pages)
+def main(arguments: list[str]) -> int:
+    """Print the table; 2 without a folder of pages."""
+    files = sorted(Path(arguments[0]).glob("*.html*")) if len(arguments) == 1 else []
+    if not files:
+        print(__doc__, file=sys.stderr)
+        return 2
+    logging.disable(logging.WARNING)
+    raw = [gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes() for path in files]
+    pages = [charset.decode(data, declared=charset.declared_charset(data))[0] for data in raw]
+    with tempfile.TemporaryDirectory() as folder, LocalEngine(1) as engine:
+        ways: dict[str, Callable[[], object]] = {
+            "trafilatura.extract": lambda: [trafilatura.extract(page) for page in pages],
+            "trafilatura.extract, with metadata": lambda: [
+                trafilatura.extract(page, with_metadata=True) for page in pages
+            ],
+            "reading a page": lambda: [_read(page) for page in pages],
+            "the whole job": lambda: pipeline.run(files, Path(folder), run_key="cost", engine=engine),
+        }
+        spent = {name: min(_cpu(way) for _ in range(REPEATS)) for name, way in ways.items()}
+    alone = spent["trafilatura.extract"]
+    print(
+        f"{len(pages)} pages, {sum(map(len, raw)) / 1e6:.1f} MB\n\n{'':<36}{'CPU, s':>10}{'ms a page':>12}{'ratio':>8}"
+    )
+    for name, cpu in spent.items():
+        print(f"{name:<36}{cpu:>10.2f}{1000 * cpu / len(pages):>12.1f}{cpu / alone:>8.2f}")
+    return 0
 
 
-def _job(etl: str, files: Sequence[Path]) -> float:
-    """CPU seconds of `etl run` over `files`, all processes."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with tempfile.TemporaryDirectory() as folder:
-        told = [etl, "run", *map(str, files), "--out", folder, "--run-key", "2026-01-01", "--workers", "1"]
-        subprocess.run(told, check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def _read(page: str) -> html.Page | None:
+    try:
+        return html.html_to_document(page, None)
+    except Unreadable:
+        return None
+
+
+def _cpu(way: Callable[[], object]) -> float:
+    started = time.process_time()
+    way()
+    return time.process_time() - started
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))
