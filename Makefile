@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 
-# Start-up is timed as users have it: with Python's compiled files kept.
+# Python's compiled files are kept, whatever the shell says: without them each process compiles all it imports anew, 0.8 s
+# of every run. uv leaves them out when it installs; the first run makes those that a run needs.
 unexport PYTHONDONTWRITEBYTECODE
 
 DATA ?= ../shared/data
@@ -13,7 +14,7 @@ DATA ?= ../shared/data
 # Who can install the services, must: no test of the stack is left out then.
 NEED_SERVICES := $(if $(filter 0,$(shell id -u)),$(if $(shell command -v apt-get),WINNOW_REQUIRE_SERVICES=1))
 
-.PHONY: help setup demo test services check lint types contracts bench tables quality screenshots airflow lock clean
+.PHONY: help setup demo test services check lint types contracts bench bench-peers profile tables quality screenshots airflow lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -29,6 +30,7 @@ $(READY): requirements.lock pyproject.toml $(wildcard kernels/*.* kernels/etl_ke
 	@if command -v $${CC:-cc} >/dev/null; then \
 	  VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --reinstall ./kernels; \
 	else echo "no C compiler: without the compiled kernels everything works, several times more slowly"; fi
+	@$(BIN)/etl run tests/pages/news --out $(VENV)/.first-run --run-key first >/dev/null 2>&1; rm -rf $(VENV)/.first-run
 	touch $(READY)
 
 demo: $(READY)  ## clean the five sample pages; show three removals with their reasons, and where the Parquet is
@@ -54,8 +56,14 @@ types: $(READY)
 contracts: $(READY)
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
-bench: $(READY)  ## time the whole job and the I/O floor on a generated corpus (DOCS=20000)
+bench: $(READY)  ## time the whole job and the I/O floor on generated corpora (DOCS="20000 100000")
 	$(BIN)/python benchmarks/run.py
+
+bench-peers: $(READY)  ## time datatrove, text-dedup, datasketch, rensa and dolma beside Winnow (DOCS=2000)
+	$(BIN)/python benchmarks/peers.py
+
+profile: $(READY)  ## draw docs/benchmarks/profile.svg anew: where the time goes, on a generated corpus
+	$(BIN)/python benchmarks/profile_stages.py --svg docs/benchmarks/profile.svg
 
 tables: $(READY)  ## write anew what the package keeps of its rules and of characters (after a rule changed)
 	$(BIN)/python benchmarks/pack_tables.py

@@ -4,8 +4,9 @@
     history.py CORPUS [--sentences 100000000 | --runs 30] [--site-lines] [--workers 2] [--cache .cache/history]
 
 The earlier runs are made: the state of the run itself, each time under other hashes, until they hold so many sentences.
-One sentence in twenty keeps its hash in the first of them, so that there is something to find. Barrier 1 reads the site
-lines of all earlier runs; they are left out unless --site-lines asks for them. CORPUS: a folder of raw files.
+One sentence in twenty keeps its hash in the first of them, so that there is something to find. --site-lines adds what
+barrier 1 knows of earlier runs: as many other pages of each site, with its furniture and another text. CORPUS: a folder
+of raw files.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
-from run import _measure
+from run import measure
 
 from etl.dedup.state import SORTED_BY, STATE
 from etl.history import FILES, History, write_state
@@ -46,10 +46,10 @@ def main() -> int:
     inputs = sorted(str(path) for path in options.corpus.iterdir() if path.name.startswith("part-"))
     command = [str(Path(sys.executable).with_name("etl")), "run", *inputs, "--out", str(out), "--run-key", KEY]
     command += ["--workers", str(options.workers)]
-    alone = _measure(command)
+    alone = measure(command)
     spent = _stages(out)
     runs, sentences = _make_history(out, options)
-    after = _measure(command)
+    after = measure(command)
     print(f"{'earlier runs':<34}{runs:>14,}\n{'sentences in their state':<34}{sentences:>14,}")
     print(f"{'state on disk, MB':<34}{_megabytes(out / '_state'):>14,}\n")
     print(f"{'':<34}{'no history':>14}{'history':>14}{'ratio':>9}")
@@ -107,10 +107,20 @@ def _other(hashes: pl.Series, run: int, *, keep: bool = False) -> pl.Series:
 
 
 def _write_site_lines(own: Path, folder: Path, run: int) -> None:
-    for path in [*own.glob("pages-*.parquet"), *own.glob("page_lines-*.parquet")]:
-        rows = pl.read_parquet(path, hive_partitioning=False)
-        changed = [_other(rows[name], run + 1) for name in ("doc", "line") if name in rows.columns]
-        pq.write_table(rows.with_columns(changed).to_arrow(), folder / path.name)
+    """What `own` kept of sites' pages, as other pages that have the same furniture and another text."""
+    pages = pl.concat([pl.read_parquet(path, hive_partitioning=False) for path in own.glob("kept_pages-*.parquet")])
+    pages = pages.with_columns(pl.lit(folder.name.removeprefix("run=")).alias("run"))
+    pages = pages.with_columns(_other(pages[name], run + 1) for name in ("doc", "page_group"))
+    write_state(folder, "kept_pages", [pages.to_arrow()], pages.to_arrow().schema)
+    lines = pl.concat([pl.read_parquet(path, hive_partitioning=False) for path in own.glob("kept_lines-*.parquet")])
+    shared = lines.select(pl.len().over("site", "line") > 1).to_series()
+    lines = lines.with_columns(
+        _other(lines["doc"], run + 1), line=pl.when(shared).then("line").otherwise(_other(lines["line"], run + 1))
+    )
+    lines = lines.sort("line", "site", "doc")
+    write_state(folder, "kept_lines", [lines.to_arrow()], lines.to_arrow().schema)
+    for path in own.glob("habits-*.parquet"):
+        os.link(path, folder / path.name)
 
 
 def _megabytes(folder: Path) -> int:

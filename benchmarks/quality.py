@@ -9,19 +9,25 @@ through the command line alone.
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
+import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 TRACKS = {
     "seeds": "seeds",
     "text": "text_track.dev.jsonl.gz",
     "light": "text_track.dev.jsonl.gz",
     "html": "html_track.dev",
+    "titles": "text_track.dev.jsonl.gz",
     "harm": "html_track.dev",
     "encoding": "encoding.dev.jsonl.gz",
     "charset": "charset.dev.jsonl.gz",
@@ -47,7 +53,8 @@ def main() -> None:
         )
     figures = {}
     for track in options.tracks:
-        figures[track] = scored(script, track, options.data / TRACKS[track], options.etl)
+        score = titled if track == "titles" else scored
+        figures[track] = score(script, track, options.data / TRACKS[track], options.etl)
         print(f"\n{track} ({figures[track]['seconds']} s)")
         for name, values in rows(figures[track]):
             print(f"  {name:24}{values}", flush=True)
@@ -65,6 +72,39 @@ def scored(script: Path, track: str, data: Path, etl: str) -> dict[str, Any]:
             sys.exit(f"{track}: {(done.stderr or done.stdout)[-2000:]}")
         figures: dict[str, Any] = json.loads(target.read_text(encoding="utf-8"))
         return figures
+
+
+def titled(script: Path, track: str, data: Path, etl: str) -> dict[str, Any]:
+    """How often the title found in a page's text, whole and light, is the labelled one."""
+    started = time.time()
+    with gzip.open(data, "rt", encoding="utf-8") as lines:
+        pages = [json.loads(line) for line in lines]
+    figures: dict[str, Any] = {"track": track}
+    for name, column in (("whole", "lines"), ("light", "light_lines")):
+        with tempfile.TemporaryDirectory() as folder:
+            raw, out = Path(folder) / "in.jsonl", Path(folder) / "out"
+            told = [{"id": p["id"], "url": p["url"], "site": p["site"], "text": "\n".join(p[column])} for p in pages]
+            raw.write_text("".join(json.dumps(page, ensure_ascii=False) + "\n" for page in told), encoding="utf-8")
+            command = [etl, "run", str(raw), "--out", str(out), "--run-key", "titles", "--skip", "document_dedup"]
+            subprocess.run([*command, "--skip", "sentence_dedup"], check=True, capture_output=True)
+            parts = [
+                pq.ParquetFile(path).read(columns=["source_id", "title"]) for path in out.glob("documents/*/*.parquet")
+            ]
+        found = {row["source_id"]: _plain(row["title"]) for part in parts for row in part.to_pylist()}
+        hits = []
+        for page in pages:
+            titles = {_plain(title) for title in page["titles"]} - {""}
+            if any(_plain(line) in titles for line in page[column]):
+                title = found.get(page["id"], "")
+                hits.append((title in titles, bool(title) and any(t.startswith(f"{title} ") for t in titles)))
+        right = sum(same for same, _ in hits)
+        without = sum(same or bare for same, bare in hits)
+        figures[name] = {"right": round(right / len(hits), 4), "without_site": round(without / len(hits), 4)}
+    return figures | {"seconds": round(time.time() - started, 1)}
+
+
+def _plain(text: str | None) -> str:
+    return re.sub(r"[\W_]+", " ", text or "").strip().casefold()
 
 
 def rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

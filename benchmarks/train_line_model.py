@@ -176,6 +176,7 @@ def evidence(pages: list[Page]) -> list[Page]:
     script = resources.files("etl.boilerplate").joinpath("templates.sql").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         views = {"pages": seen.to_arrow(), "page_lines": held.to_arrow()}
+        views |= {name: templates.STATE[table].to_frame().to_arrow() for name, table in templates.KNOWN.items()}
         views["params"] = templates.params(config.Templates(), run_key="").to_arrow()
         made = {name: Path(folder) / name for name in ("site_lines", "site_pages")}
         LocalEngine().sql(script, views=views, outputs=made, temp=Path(folder))

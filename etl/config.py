@@ -60,6 +60,7 @@ class Templates:
     min_pages_near, min_share_near: the same for a line that those pages show with other numbers.
     copy_share: two pages of a site that share this much of their long lines are copies of one article.
     half_life_runs: a page counts half once so many later runs have seen pages.
+    kept_pages: of each site in each run, a sample, which later runs count with their own.
     """
 
     enabled: bool = True
@@ -72,6 +73,7 @@ class Templates:
     long_chars: int = bounded(120, 20, 10_000)
     copy_share: float = bounded(0.4, 0.05, 1.0)
     half_life_runs: int = bounded(60, 1, 1_000_000)
+    kept_pages: int = bounded(100, 10, 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What earlier runs saw and left: settled files, site lines, fingerprints, sentence hashes, by run key.
+"""What earlier runs saw and left: settled files, lines of sites, fingerprints, sentence hashes, by run key.
 
 A run sees the keys that sort before its own, never itself nor a later one. The manifest says which runs count; a run's
 state lies in `_state/run=KEY/` and is replaced with its output.
@@ -13,7 +13,6 @@ asked only for the runs that a number names, so theirs stay as they are.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,13 +25,19 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etl.dedup.state import RUN_NUMBERS, SORTED_BY, STATE
+from etl.boilerplate import templates
+from etl.dedup import state
+from etl.dedup.state import RUN_NUMBERS
 from etl.storage import read_json, read_parquet, remove_tree, sha256, write_json, write_parquet
 
 Wanted = npt.NDArray[np.int64]
 
+STATE: Final = {**state.STATE, **templates.STATE}
+SORTED_BY: Final = {**state.SORTED_BY, "kept_lines": "line"}
+"""The tables that are looked up, each with the column by which it is asked, and sorted."""
+
 GROUP_ROWS: Final = 100_000  # of a row group: what one hash that is found makes be read
-COMPACTED: Final = ("bands", "sentences")
+COMPACTED: Final = ("bands", "sentences", "kept_lines")
 COMPACT_RUNS: Final = 16
 COMPACT_ROWS: Final = 2_000_000  # in memory at once while runs are put together
 
@@ -95,12 +100,23 @@ class History:
         numbers = pl.concat([same["number"], named["number"], near]).unique().sort()
         found["fingerprints"] = self.look_up(keys, "fingerprints", "number", numbers.to_numpy())
         found["sketches"] = self.look_up(keys, "sketches", "number", near.sort().to_numpy())
-        return {f"known_{name}": found[name] for name in STATE}
+        return {f"known_{name}": found[name] for name in state.STATE}
+
+    def known_pages(self, keys: Sequence[str], lines: Wanted) -> dict[str, pl.DataFrame]:
+        """What the runs `keys` left of sites' templates: the tables known_… of barrier 1. lines: of this run; sorted, each once."""
+        whole = {name: self._whole(keys, table) for name, table in templates.KNOWN.items() if table not in SORTED_BY}
+        return {**whole, "known_lines": self.look_up(keys, "kept_lines", "line", lines)}
+
+    def _whole(self, keys: Iterable[str], table: str) -> pl.DataFrame:
+        """A state table of the runs `keys`, all of it."""
+        parts = [pl.read_parquet(path, hive_partitioning=False) for path in self.state_files(keys, table)]
+        return pl.concat([STATE[table].to_frame(), *parts])
 
     def look_up(self, keys: Sequence[str], table: str, column: str, wanted: Wanted) -> pl.DataFrame:
         """The rows of the state `table` of the runs `keys` whose `column` is one of `wanted` (sorted, each once).
 
-        Numbers are as the run after them sees them, in the result and in `wanted`.
+        Numbers are as the run after them sees them, in the result and in `wanted`. A table without numbers may also give
+        rows of other runs that were put together with these.
         """
         parts = [STATE[table].to_frame()]
         for paths, runs in self._files_of(keys, table):
@@ -111,6 +127,9 @@ class History:
             for path in paths:
                 for part in _matching(path, column, asked, is_sorted=SORTED_BY[table] == column):
                     rows = part.select(pl.col(name).cast(kind) for name, kind in STATE[table].items())
+                    if "number" not in rows.columns:
+                        parts.append(rows)
+                        continue
                     own = rows["number"].to_numpy()
                     run = own // RUN_NUMBERS
                     rows = rows.with_columns(number=pl.Series(own + (seen_as[run] - run) * RUN_NUMBERS))
@@ -235,14 +254,6 @@ def write_state(folder: Path, table: str, tables: Iterable[pa.Table], schema: pa
     return _named(folder, table, scratch)
 
 
-def keep_state(folder: Path, table: str, path: Path) -> Path:
-    """Make the work table at `path` a state table of a run below `folder`, as it is."""
-    folder.mkdir(parents=True, exist_ok=True)
-    scratch = folder / f".{table}.parquet"
-    shutil.copyfile(path, scratch)
-    return _named(folder, table, scratch)
-
-
 def _named(folder: Path, table: str, scratch: Path) -> Path:
     for old in folder.glob(f"{table}-*.parquet"):
         old.unlink()
@@ -265,7 +276,9 @@ def _merged(groups: Sequence[Sequence[Path]], table: str) -> Iterator[pa.Table]:
     """The rows of several runs' files as one sorted table, a range of the sorting column at a time."""
     by = SORTED_BY[table]  # a hash: ranges of one size hold about as many rows
     frames = [
-        pl.scan_parquet(path, hive_partitioning=False).with_columns(pl.col("number") + run * RUN_NUMBERS)
+        pl.scan_parquet(path, hive_partitioning=False).with_columns(
+            [pl.col("number") + run * RUN_NUMBERS] if "number" in STATE[table] else []
+        )
         for run, paths in enumerate(groups)
         for path in paths
     ]

@@ -153,6 +153,8 @@ def forget(
 
 
 def _carry_out(plan: Plan, engine: LocalEngine, progress: Progress) -> Result:
+    if len(plan.shards) == 1 and engine.workers > 1:  # in this process, and there is a core to spare
+        stages.warm(plan)
     return Result(plan, tuple(run_stage(stage, plan, engine, progress) for stage in STAGES))
 
 

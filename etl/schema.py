@@ -124,9 +124,17 @@ RAW: Final = pa.schema(
         ("lang", pa.string()),
         ("text", pa.large_string()),
         ("encoding", pa.string()),
+        ("markup", pa.string()),
     ]
 )
-"""What ingest hands on: one row a raw document, text not yet repaired."""
+"""What ingest hands on: one row a raw document, text not yet repaired. markup: of a page of HTML, a `markup_letter` for each line."""
+
+LINK_LEVELS: Final = 4  # of the letters of a line in links: less than a quarter, than half, than three quarters, more
+
+
+def markup_letter(link_level: int, *, is_main: bool | None) -> str:
+    """What HTML says of a line. link_level: below LINK_LEVELS. is_main: an extractor's word; None where it found no text at all."""
+    return chr(ord("a") + link_level + LINK_LEVELS * (2 if is_main is None else int(is_main)))
 
 
 def table_of(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.Table:

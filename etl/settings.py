@@ -7,8 +7,7 @@ product's own; a family of the same name replaces the product's, one of another 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -115,19 +114,38 @@ def parse(
     return Settings(pipeline, policy, ruleset)
 
 
-def freeze(target: Path, files: Mapping[str, str], overrides: Mapping[str, str], ruleset: rules.RuleSet) -> None:
-    """Write what a run was told below `target`, from where `thaw` reads it in any process. ruleset: the rules of `files`."""
+def freeze(target: Path, files: Mapping[str, str], overrides: Mapping[str, str], told: Settings) -> None:
+    """Write what a run was told below `target`, from where `thaw` reads it in any process. told: what `files` make."""
     for name, text in files.items():
         write_text(target / name, text)
     write_json(target / OVERRIDES_FILE, dict(overrides))
-    write_json(target / PASSES_FILE, rules.packed_passes(ruleset))
+    passes = rules.packed_passes(told.rules)
+    write_json(target / PASSES_FILE, passes)
+    _THAWED.clear()  # a process has one run at a time
+    _THAWED[target] = _stamp(target), replace(told, rules=rules.with_passes(told.rules, passes))
 
 
-@lru_cache(maxsize=4)
 def thaw(target: Path) -> Settings:
-    """The settings that `freeze` wrote."""
+    """The settings that `freeze` wrote. They are read once a process, and not at all in the one that froze them."""
+    stamp = _stamp(target)
+    known = _THAWED.get(target)
+    if known is not None and known[0] == stamp:
+        return known[1]
     files, overrides = frozen(target)
-    return parse(files, overrides, proven=set(files), passes=read_json(target / PASSES_FILE))
+    told = parse(files, overrides, proven=set(files), passes=read_json(target / PASSES_FILE))
+    _THAWED.clear()
+    _THAWED[target] = stamp, told
+    return told
+
+
+_THAWED: Final[dict[Path, tuple[tuple[int, int], Settings]]] = {}
+"""The frozen folder that was read last -> which freeze it was, and its settings."""
+
+
+def _stamp(target: Path) -> tuple[int, int]:
+    """Tells one freeze of a folder from the next: the file that is written last is a new one each time."""
+    told = (target / PASSES_FILE).stat()
+    return told.st_ino, told.st_mtime_ns
 
 
 def frozen(target: Path) -> tuple[dict[str, str], dict[str, str]]:

@@ -34,7 +34,7 @@ import polars as pl
 import pyarrow as pa
 
 from etl import schema, settings
-from etl.boilerplate import language, strip, templates
+from etl.boilerplate import language, markup, rules, strip, templates
 from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
 from etl.dedup import fingerprint, sentences
@@ -42,14 +42,14 @@ from etl.dedup.pairs import near_across
 from etl.dedup.state import STATE, state_tables
 from etl.engine.local import LocalEngine
 from etl.errors import ConfigError, HeldError, OutdatedError, StageError
-from etl.history import FILES, RECIPE, History, keep_state, write_state
+from etl.history import FILES, RECIPE, History, write_state
 from etl.ingest import formats
 from etl.ingest.discover import is_input, plan_sources
 from etl.ingest.site import sites
 from etl.publish import dataset
 from etl.publish.assemble import DROPPED, MARKS, NOTED, assemble
 from etl.repair.mojibake import repair
-from etl.report import gates, metrics, page
+from etl.report import gates, metrics
 from etl.storage import (
     batch_writer,
     list_files,
@@ -264,7 +264,7 @@ def _plan(
         skipped=skipped,
     )
     remove_tree(plan.work)
-    settings.freeze(plan.work / "config", config, overrides, told.rules)
+    settings.freeze(plan.work / "config", config, overrides, told)
     write_json(plan.work / PLAN, asdict(plan))
     _report(
         plan,
@@ -273,6 +273,12 @@ def _plan(
         ),
     )
     return plan
+
+
+def warm(plan: Plan) -> None:
+    """Begin in the background what this process will need to clean pages: a tenth of the time that a few pages take."""
+    if "boilerplate" not in plan.skip:
+        rules.warm(plan.settings.rules)
 
 
 def history_of(out: Path) -> History:
@@ -341,6 +347,8 @@ def prepare(work: str, shard: int) -> StageReport:
     with batch_writer(plan.shard_files("docs", "arrow")[shard], DOCS) as writer:
         for table in _batches(plan, shard, rejects):
             docs = _as_frame(table)
+            if "boilerplate" in plan.skip or not options.boilerplate.model.enabled:
+                docs = markup.main_text(docs)
             if "repair" in plan.skip:
                 docs = docs.with_columns(repairs=pl.lit([], dtype=pl.List(pl.String)))
             else:
@@ -356,9 +364,8 @@ def prepare(work: str, shard: int) -> StageReport:
             counts["documents"] += docs.height
             counts["repaired"] += docs.select((pl.col("repairs").list.len() > 0).sum()).item()
             counts["chars"] += docs.select(pl.col("text").str.len_chars().sum()).item()
-    for name, rows in (("pages", pages), ("page_lines", page_lines)):  # kept as state later: zstd
-        kind = _arrow_schema(templates.TABLES[name])
-        write_parquet(plan.shard_files(name)[shard], rows, kind, compression="zstd")
+    for name, rows in (("pages", pages), ("page_lines", page_lines)):
+        write_parquet(plan.shard_files(name)[shard], rows, _arrow_schema(templates.TABLES[name]))
     counts["rejects"] = len(rejects)
     refused = schema.table_of(
         {name: [getattr(one, name) for one in rejects] for name in schema.REJECTS.names}, schema.REJECTS
@@ -372,14 +379,18 @@ def count_templates(work: str, engine: LocalEngine) -> StageReport:
     plan, started = load_plan(work), _clock()
     history = history_of(Path(plan.out))
     limits = plan.settings.pipeline.boilerplate.templates
+    known = history.known_pages(list(plan.history), _hashes(plan, "page_lines", "line"))
     rows = engine.sql(
         _sql("etl.boilerplate", "templates.sql"),
         views={
-            "pages": plan.shard_files("pages") + history.state_files(plan.history, "pages"),
-            "page_lines": plan.shard_files("page_lines") + history.state_files(plan.history, "page_lines"),
+            **{name: plan.shard_files(name) for name in templates.TABLES},
+            **{name: rows.to_arrow() for name, rows in known.items()},
             "params": templates.params(limits, run_key=plan.run_key).to_arrow(),
         },
-        outputs={name: plan.work / f"{name}.parquet" for name in ("site_lines", "site_pages", "drifted_sites")},
+        outputs={
+            name: plan.work / f"{name}.parquet"
+            for name in ("site_lines", "site_pages", "drifted_sites", "kept_pages", "habits")
+        },
         temp=plan.work,
     )
     counts = {"site_lines": rows["site_lines"], "sites": rows["site_pages"], "drifted_sites": rows["drifted_sites"]}
@@ -409,6 +420,7 @@ def clean(work: str, shard: int) -> StageReport:
                 stripped = strip.nothing(lines, _described(docs))
             else:
                 lines = templates.add_evidence(lines, _pages_of(docs), site_lines, site_pages)
+                lines = markup.add_odds(lines, docs)
                 stripped = strip.strip_boilerplate(lines, _described(docs), told.rules, told.pipeline.boilerplate)
             counts["lines"] += lines.height
             counts.update(stripped.marks["stage"].to_list())
@@ -744,7 +756,7 @@ def _texts_of(plan: Plan, spans: pl.DataFrame) -> pl.DataFrame:
 
 
 def _hashes(plan: Plan, table: str, column: str) -> npt.NDArray[np.int64]:
-    """The different hashes in a column of barrier 2's input, sorted; none when there is no history to look them up in."""
+    """The different hashes in a column of a barrier's input, sorted; none when there is no history to look them up in."""
     if not plan.history:
         return np.zeros(0, dtype=np.int64)
     return pl.scan_parquet(plan.shard_files(table)).select(pl.col(column).unique().sort()).collect()[column].to_numpy()
@@ -819,7 +831,7 @@ def _confirmed(docs: pl.DataFrame, repeated: pl.DataFrame) -> pl.DataFrame:
 
 
 def _write_state(plan: Plan) -> None:
-    """The run's settled files and its recipe, as state below `release`; the rest each shard has written."""
+    """The run's settled files, its recipe and what it kept of sites, as state below `release`; the rest each shard has written."""
     folder = plan.work / "release" / dataset.STATE
     files = sorted((source, digest, size) for source, (_, size, digest) in plan.files.items())
     columns = {name: [row[place] for row in files] for place, name in enumerate(FILES.names)}
@@ -829,13 +841,18 @@ def _write_state(plan: Plan) -> None:
     told |= {"overrides": json.dumps(overrides, sort_keys=True), **config}
     recipe = {"name": list(told), "text": list(told.values())}
     write_state(folder, "recipe", [schema.table_of(recipe, RECIPE)], RECIPE)
+    for name in ("kept_pages", "habits"):
+        if (plan.work / f"{name}.parquet").exists():  # not where boilerplate was skipped
+            _keep(folder, name, pl.read_parquet(plan.work / f"{name}.parquet"), templates.STATE[name])
 
 
 def _write_shard_state(plan: Plan, shard: int) -> None:
-    """What one shard leaves for later runs: its site lines, and of its documents what barrier 2 looks up."""
+    """What one shard leaves for later runs: lines of the pages that are kept, and of its documents what barrier 2 looks up."""
     folder = plan.work / "release" / dataset.STATE
-    for name in templates.TABLES:
-        keep_state(folder, f"{name}-{shard:05d}", plan.shard_files(name)[shard])
+    if (plan.work / "kept_pages.parquet").exists():  # not where boilerplate was skipped
+        kept = pl.read_parquet(plan.work / "kept_pages.parquet")
+        lines = templates.kept_lines(pl.read_parquet(plan.shard_files("page_lines")[shard]), kept)
+        _keep(folder, f"kept_lines-{shard:05d}", lines, templates.PAGE_LINES)
     removed = pl.scan_parquet(plan.work / "dropped_sentences.parquet").filter(action="remove")
     made = state_tables(
         {name: pl.read_parquet(plan.shard_files(name)[shard]) for name in STATE},
@@ -843,11 +860,17 @@ def _write_shard_state(plan: Plan, shard: int) -> None:
         removed.select("doc_id", "start_char").collect(),
     )
     for name, rows in made.items():
-        write_state(folder, f"{name}-{shard:05d}", [_to_arrow(rows, STATE[name])], _arrow_schema(STATE[name]))
+        _keep(folder, f"{name}-{shard:05d}", rows, STATE[name])
+
+
+def _keep(folder: Path, table: str, rows: pl.DataFrame, kind: pl.Schema) -> None:
+    write_state(folder, table, [_to_arrow(rows, kind)], _arrow_schema(kind))
 
 
 def _draw(plan: Plan, verdict: gates.Verdict | None) -> None:
     """Draw the run's report."""
+    from etl.report import page  # and Jinja, which workers never need
+
     told = read_json(plan.work / "report" / METRICS)
     out = Path(plan.out)
     how = (f"etl approve --out {shlex.quote(str(out))} --run-key {plan.run_key}",)

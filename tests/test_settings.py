@@ -53,11 +53,31 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         settings.read_files(tmp_path / "none")
 
 
-def test_what_was_frozen_thaws_to_the_same(tmp_path: Path) -> None:
+def test_what_was_frozen_thaws_to_the_same_in_this_process_and_in_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = settings.read_files(None)
     overrides = {"gate.min_documents": "2"}
     parsed = settings.parse(files, overrides)
-    settings.freeze(tmp_path / "config", files, overrides, parsed.rules)
-    thawed = settings.thaw(tmp_path / "config")
-    assert any(one.heads for one in thawed.rules.passes)
-    assert (thawed.pipeline, thawed.dedup, thawed.rules.rules) == (parsed.pipeline, parsed.dedup, parsed.rules.rules)
+    settings.freeze(tmp_path / "config", files, overrides, parsed)
+    here = settings.thaw(tmp_path / "config")
+    monkeypatch.setattr(settings, "_THAWED", {})
+    there = settings.thaw(tmp_path / "config")
+    assert here is not there
+    for thawed in (here, there):
+        assert any(one.heads for one in thawed.rules.passes)
+        assert (thawed.pipeline, thawed.dedup, thawed.rules.rules) == (
+            parsed.pipeline,
+            parsed.dedup,
+            parsed.rules.rules,
+        )
+        assert thawed.rules.table.equals(parsed.rules.table) and thawed.rules.phrases.equals(parsed.rules.phrases)
+    assert (here.rules.passes, here.rules.by_head) == (there.rules.passes, there.rules.by_head)
+
+
+def test_a_folder_frozen_anew_thaws_to_what_is_in_it_now(tmp_path: Path) -> None:
+    files = settings.read_files(None)
+    for least in (2, 3):
+        overrides = {"gate.min_documents": str(least)}
+        settings.freeze(tmp_path / "config", files, overrides, settings.parse(files, overrides))
+        assert settings.thaw(tmp_path / "config").pipeline.gate.min_documents == least

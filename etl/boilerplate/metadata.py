@@ -424,7 +424,7 @@ def _head(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         row = pl.Series("row", [], dtype=pl.UInt32)
         numbers = [pl.lit(0, pl.Int32).alias(name) for name in ("chars", "idx", "body", "above", "below")]
         empty = lines.select("doc", "line", "start", "end", "text", bare="text").with_columns(
-            row, *numbers, spaced=pl.lit(False), prose=pl.lit(False)
+            row, *numbers, spaced=pl.lit(False), prose=pl.lit(False), on_site=pl.lit(False)
         )
         return empty, empty
     doc = lines["doc"].to_numpy()
@@ -442,6 +442,8 @@ def _head(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     long[of_length] = lines["text"].gather(of_length).str.tail(4).str.contains(_SENTENCE_END).to_numpy()
     if "p_boilerplate" in lines.columns:
         long &= ~(lines["p_boilerplate"].fill_null(0.0).to_numpy() > 0.5)
+    recurs = _on_most_pages(lines)
+    long &= ~recurs
     late = idx * 10 > size * 7
     body = _body_starts(np.where(wide, chars * 5 // 2, chars), long, late, firsts=firsts, sizes=sizes)
     gap = np.where(is_first, at, at - np.r_[0, at[:-1]] - 1)
@@ -464,9 +466,19 @@ def _head(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
             pl.Series("below", below[reach], dtype=pl.Int32),
             pl.Series("spaced", np.repeat(spaced, sizes)[reach], dtype=pl.Boolean),
             pl.Series("prose", (body_of_row < size)[reach], dtype=pl.Boolean),
+            pl.Series("on_site", recurs[reach], dtype=pl.Boolean),
         )
     )
     return every.filter(pl.col("chars") <= HEAD_CHARS).with_columns(bare=pl.col("text").str.strip_chars()), every
+
+
+def _on_most_pages(lines: pl.DataFrame) -> Bools:
+    """Which lines most of the other pages of their site have, where that is known: its furniture."""
+    if not {"site_seen", "site_pages", "site"} <= set(lines.columns):
+        return np.zeros(lines.height, bool)
+    seen = pl.col("site_seen").cast(pl.Int64)
+    others = pl.col("site_pages").cast(pl.Int64) - 1
+    return lines.select((pl.col("site") != "") & (seen >= 1) & (seen * 2 >= others)).to_series().to_numpy()
 
 
 _SENTENCE_END: Final = r"[.!?。！？…:：;؟।]['\"”’»)\]】」』]*\s*$"
@@ -631,7 +643,7 @@ WEIGHTS: Final[dict[str, float]] = {
     # its own form
     "shaped": 1.7, "sentence": -1.8, "stop": -0.5, "cut_off": -0.8, "quoted": -0.4, "chain": -0.9, "tags": -2.5,
     "credit": -1.5, "numbered": -2.9, "capitals": 0.5, "one_word": -1.4, "few_words": -1.3, "medium": 0.9,
-    "big": -1.3, "own_suffix": -0.6, "is_site": -2.5, "said": -1.5, "dated": -3.0,
+    "big": -1.3, "own_suffix": -0.6, "is_site": -2.5, "on_site": -2.0, "said": -1.5, "dated": -3.0,
     # where it stands
     "first": 1.6, "second": 1.1, "at_0": -1.8, "at_1": 0.6, "at_2": 0.7, "at_4": 0.6, "at_8": 0.3, "at_16": -0.4,
     # what stands around it
@@ -843,7 +855,6 @@ def _candidates(
 
     distance = pl.col("distance")
     return rows.with_columns(
-        repeated=pl.col("times") > 1,
         like_first=(
             (pl.col("times") > 1) & (idx.min().over("doc", "key") <= 1) & pl.col("shaped") & (pl.col("words") >= 4)
         ),

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from etl.boilerplate import features, native
+from etl.boilerplate import features, markup, native
 from etl.boilerplate.lines import MARKS
 
 RULE: Final = "line-model"
@@ -113,7 +113,8 @@ def mark(
     """A mark for each line that `decide` would cut, with its score and the features that weighed most.
 
     lines: sorted by doc and line; site, site_seen and site_pages may be missing. A line whose column `settled` is true
-    is judged like any other but not marked: another step has decided on it, and a reason costs more than a score.
+    is judged like any other but not marked: another step has decided on it, and a reason costs more than a score. The
+    column of `markup.add_odds` moves the log odds.
     """
     return score_and_mark(lines, threshold=threshold, clean_threshold=clean_threshold, model=model)[1]
 
@@ -214,6 +215,7 @@ class _Scored:
     measured: features.Measured
     first: Floats
     second: Floats
+    of_markup: Doubles
     score: Floats
 
 
@@ -225,8 +227,9 @@ def _scored(batch: pl.DataFrame, model: LineModel) -> _Scored:
     once = probability(log_odds(model.first, first))
     features.second_features(measured, once, room=columns[names:])
     both = columns.T
-    twice = probability(log_odds(model.second, both))
-    return _Scored(measured=measured, first=first, second=both, score=twice.astype(np.float32))
+    of_markup = batch[markup.ODDS].to_numpy() * LEAF_UNIT if markup.ODDS in batch.columns else np.zeros(batch.height)
+    twice = probability(log_odds(model.second, both) + of_markup)
+    return _Scored(measured=measured, first=first, second=both, of_markup=of_markup, score=twice.astype(np.float32))
 
 
 def _best_block(score: Doubles, size: Doubles) -> npt.NDArray[np.bool_]:
@@ -414,6 +417,7 @@ PHRASES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("its capitals and digits", ("digits", "numbers", "capitals", "letters", "first letter", "times")),
     ("its separators and signs", ("separators", "colons", "brackets", "links", "symbols")),
     ("its length", ("size", "words", "word size")),
+    ("the page's HTML", ()),
 )
 """Plain words for each group of features, and how the names of its features begin; the first group that fits counts."""
 
@@ -446,6 +450,7 @@ def _reasons(scored: _Scored, rows: Ints, model: LineModel) -> pl.Series:
     once = np.maximum(_contributions(model.first, scored.first.T[:, rows].T, groups, n_groups), 0.0)
     twice = _contributions(model.second, scored.second.T[:, rows].T, apart, n_groups + 1)
     total = twice[:-1] + once / np.maximum(once.sum(axis=0), 1.0) * np.maximum(twice[-1], 0.0)
+    total[-1] = scored.of_markup[rows]  # the last phrase has no features
     top = np.argsort(-total, axis=0, kind="stable")[:NAMED_FEATURES]
     named = np.take_along_axis(total, top, axis=0) > 0
     code = np.where(named, top, n_groups)

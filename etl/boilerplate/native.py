@@ -162,24 +162,26 @@ def split_lines(texts: pl.Series, visible: str) -> pl.DataFrame:
     return pl.DataFrame({**numbers, "text": kernels.text_series(found["text"], found["offsets"])})
 
 
-class _LineTables(ctypes.Structure):
-    _fields_ = tuple((name, ctypes.c_void_p) for name in ("space", "digit", "letter", "han", "fold"))
+_KINDS: Final = {SPACE: 1, DIGIT: 2, LETTER: 4, HAN: 8}
+"""What the kernel of line keys asks of a character, a bit each."""
+
+
+@cache
+def _kinds() -> npt.NDArray[np.uint8]:
+    kinds = np.zeros(kernels.CODE_POINTS, np.uint8)
+    for pattern, bit in _KINDS.items():
+        kinds |= kernels.character_table(pattern) * np.uint8(bit)
+    return kinds
 
 
 def line_keys(texts: pl.Series) -> tuple[Array, Array]:
     """What `templates.line_keys` gives."""
     library = _library()
     text, offsets = kernels.text_buffers(texts)
-    patterns = {"space": SPACE, "digit": DIGIT, "letter": LETTER, "han": HAN}
-    tables = {name: kernels.character_table(pattern) for name, pattern in patterns.items()}
-    held = _LineTables(
-        **{name: kernels.pointer(table) for name, table in tables.items()}, fold=kernels.pointer(heads.fold_table())
-    )
     keys, near = np.empty(len(texts), np.uint64), np.empty(len(texts), np.uint64)
     library.winnow_line_keys.restype = ctypes.c_int
     done = library.winnow_line_keys(
-        ctypes.byref(held),
-        *map(kernels.pointer, (text, offsets)),
+        *(kernels.pointer(one) for one in (_kinds(), heads.fold_table(), text, offsets)),
         ctypes.c_int64(len(texts)),
         *map(kernels.pointer, (keys, near)),
     )

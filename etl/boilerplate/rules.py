@@ -232,12 +232,10 @@ def compile_rules(families: Iterable[Family], *, passes: Sequence[Mapping[str, A
         },
         schema_overrides={"rule_no": pl.UInt32, "max_chars": pl.UInt32},
     )
-    made = tuple(_passes(rules, with_heads=False) if passes is None else map(_unpacked, passes))
-    made = (*made[:PASS_BITS], *(replace(one, heads=None) for one in made[PASS_BITS:]))
-    return RuleSet(
+    compiled = RuleSet(
         rules=rules,
-        passes=made,
-        by_head=_by_head(made),
+        passes=(),
+        by_head={},
         table=table.cast(dict.fromkeys(table.columns[1:-1], pl.String)),
         phrases=pl.DataFrame(phrases, schema={"bare": pl.String, "rule_no": pl.UInt32}, orient="row")
         .with_columns(bare=_bare(_plain(pl.col("bare"))))
@@ -250,6 +248,18 @@ def compile_rules(families: Iterable[Family], *, passes: Sequence[Mapping[str, A
             if rule.members
         },
     )
+    return _with_passes(compiled, _passes(rules, with_heads=False) if passes is None else map(_unpacked, passes))
+
+
+def with_passes(ruleset: RuleSet, passes: Sequence[Mapping[str, Any]]) -> RuleSet:
+    """`ruleset` with the passes that `packed_passes` made of it: what `compile_rules` makes of both, for less."""
+    return _with_passes(ruleset, map(_unpacked, passes))
+
+
+def _with_passes(ruleset: RuleSet, passes: Iterable[Pass]) -> RuleSet:
+    made = tuple(passes)
+    made = (*made[:PASS_BITS], *(replace(one, heads=None) for one in made[PASS_BITS:]))
+    return replace(ruleset, passes=made, by_head=_by_head(made))
 
 
 def packed_passes(ruleset: RuleSet) -> list[dict[str, Any]]:
@@ -307,6 +317,17 @@ def apply_keeps(lines: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
 def judge_lines(lines: pl.DataFrame, ruleset: RuleSet) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What `apply_rules` and `apply_keeps` give, for the price of one."""
     return _THREAD.submit(_judge, lines, ruleset).result()
+
+
+def warm(ruleset: RuleSet) -> None:
+    """Have the patterns compiled (0.2 s) while this thread does other things; `judge_lines` waits for it."""
+    _THREAD.submit(_compile_patterns, ruleset)
+
+
+def _compile_patterns(ruleset: RuleSet) -> None:
+    nothing = pl.Series([""])
+    for one in ruleset.passes:
+        nothing.str.contains(one.regex)
 
 
 def _judge(lines: pl.DataFrame, ruleset: RuleSet) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -23,6 +23,21 @@ SITE_PAGES: Final = pl.Schema({"site": pl.String, "pages": pl.Int64})
 TABLES: Final = {"pages": PAGES, "page_lines": PAGE_LINES}
 """What `prepare` leaves for barrier 1."""
 
+KEPT_PAGES: Final = pl.Schema(
+    {"site": pl.String, "doc": pl.Int64, "page_group": pl.Int64, "mass": pl.Int64, "run": pl.String}
+)
+HABITS: Final = pl.Schema({"site": pl.String, "line": pl.Int64, "had": pl.Int64})
+STATE: Final = {"kept_pages": KEPT_PAGES, "kept_lines": PAGE_LINES, "habits": HABITS}
+"""What a run leaves for barrier 1 of later runs, which reads it as known_…: a sample of each site's pages, their lines
+(looked up by `line`), and what most of them had. page_group: the page that a page is a copy of, or itself."""
+
+KNOWN: Final = {"known_pages": "kept_pages", "known_lines": "kept_lines", "known_habits": "habits"}
+"""The names by which barrier 1 reads what earlier runs left."""
+
+SURE_PAGES: Final = 6  # groups of pages of which no article can be in so many: the terms of use below a short report
+
+KEPT_UNKNOWN_SITE: Final = 20  # times as many pages are kept where no site is known: a line must be on more of them
+
 TEXT_LINE_CHARS: Final = 60  # shorter lines are furniture more often than text: they don't say whose copy a page is
 TEXT_PAGE_CHARS: Final = 200  # a page with less than this in such lines is judged by all its lines
 
@@ -103,9 +118,19 @@ def page_evidence(lines: pl.DataFrame, docs: pl.DataFrame, *, run_key: str) -> t
 
 def params(limits: Templates, *, run_key: str) -> pl.DataFrame:
     """The table `params` of templates.sql."""
-    return pl.DataFrame(
-        {"copy_share": [limits.copy_share], "half_life_runs": [float(limits.half_life_runs)], "run": [run_key]}
-    )
+    told = {
+        "copy_share": limits.copy_share,
+        "half_life_runs": float(limits.half_life_runs),
+        "kept_pages": limits.kept_pages,
+        "kept_pages_unknown_site": limits.kept_pages * KEPT_UNKNOWN_SITE,
+        "run": run_key,
+    }
+    return pl.DataFrame({name: [value] for name, value in told.items()})
+
+
+def kept_lines(page_lines: pl.DataFrame, kept_pages: pl.DataFrame) -> pl.DataFrame:
+    """The lines of the pages that are kept for later runs, sorted by the hash by which those look them up."""
+    return page_lines.join(kept_pages, on=["site", "doc"], how="semi").sort("line", "site", "doc")
 
 
 def add_evidence(
@@ -148,7 +173,8 @@ def mark_templates(lines: pl.DataFrame, limits: Templates) -> pl.DataFrame:
 
     A line that others show with other numbers (a date, a count of comments) needs more of them, and a share of the site.
 
-    A page whose text lines would mostly go is a page that the site repeats, not a template: its long lines stay.
+    A page whose text lines would mostly go is a page that the site repeats, not a template: its long lines stay, unless
+    SURE_PAGES have them.
     """
     chars = (pl.col("end") - pl.col("start")).cast(pl.Int64)
     is_long = chars >= limits.long_chars
@@ -178,7 +204,10 @@ def mark_templates(lines: pl.DataFrame, limits: Templates) -> pl.DataFrame:
             body=pl.col("long_mass").sum().over("doc"),
             body_gone=pl.when("go").then("long_mass").otherwise(0).sum().over("doc"),
         )
-        .filter(pl.col("go") & ((chars < TEXT_LINE_CHARS) | (pl.col("body_gone") <= pl.col("body") * 0.5)))
+        .filter(
+            pl.col("go")
+            & ((chars < TEXT_LINE_CHARS) | (seen >= SURE_PAGES) | (pl.col("body_gone") <= pl.col("body") * 0.5))
+        )
         .select(
             "doc",
             "line",

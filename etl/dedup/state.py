@@ -6,8 +6,10 @@ document has a negative number: earlier runs come before its own documents, in t
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from etl.dedup.fingerprint import FINGERPRINTS, document_keys
@@ -46,27 +48,65 @@ def state_tables(
     An exact copy leaves nothing. Of a near copy the sentences are left, which count towards how common they are; it is
     no copy that could stay for a later run.
     """
-    stays = numbers.filter(pl.col("fate") == 0).drop("fate")
+    stays = numbers.filter(pl.col("fate") == 0)
     gone = removed_sentences.select(
         doc=document_keys(removed_sentences["doc_id"]), start_char="start_char", removed=pl.lit(value=True)
     )
+    sketches, bands = (_numbered(tables[name], stays) for name in ("sketches", "bands"))
     sentences = (
-        tables["sentences"]
-        .lazy()
-        .filter(pl.col("n_words") > 0)
-        .join(numbers.lazy().filter(pl.col("fate") < 2), on="doc")
-        .join(gone.lazy(), on=["doc", "start_char"], how="left")
+        _numbered(tables["sentences"].filter(pl.col("n_words") > 0), numbers.filter(pl.col("fate") < 2))
+        .join(gone, on=["doc", "start_char"], how="left", maintain_order="left")
         .with_columns(usable=pl.col("whole") & pl.col("removed").is_null() & (pl.col("fate") == 0))
-        .sort("key_hash", "number", pl.col("usable").not_(), "start_char")
-        .unique(["key_hash", "number"], keep="first", maintain_order=True)
-        .collect()
     )
     made = {
-        name: tables[name].join(stays, on="doc").sort(SORTED_BY[name], *STATE[name].names())
-        for name in ("fingerprints", "sketches", "bands")
+        "fingerprints": tables["fingerprints"].join(stays, on="doc").sort("number"),
+        "sketches": sketches[np.argsort(_small(sketches["number"]), kind="stable")],
+        "bands": _by_hash(bands, "h", pl.col("number")),
+        "sentences": _by_hash(
+            sentences, "key_hash", pl.col("number"), pl.col("usable").not_(), pl.col("start_char")
+        ).filter(_is_new("key_hash") | _is_new("number")),
     }
-    made["sentences"] = sentences
     return {name: made[name].select(pl.col(c).cast(k) for c, k in kind.items()) for name, kind in STATE.items()}
+
+
+def _numbered(rows: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
+    """The `rows` whose doc is one of `numbers`, with the other columns of those.
+
+    The rows of a document stand together: it is looked up once for all of them, which a join would do for each.
+    """
+    docs = rows["doc"].to_numpy()
+    known = numbers.sort("doc")
+    if not len(docs) or not known.height:
+        return rows.clear().hstack(known.drop("doc").clear())
+    heads = np.flatnonzero(np.diff(docs, prepend=~docs[0]))
+    slots = np.minimum(np.searchsorted(known["doc"].to_numpy(), docs[heads]), known.height - 1)
+    slots[known["doc"].to_numpy()[slots] != docs[heads]] = -1
+    slot = np.repeat(slots, np.diff(heads, append=len(docs)))
+    kept = np.flatnonzero(slot >= 0)
+    return rows[kept].hstack(known.drop("doc")[slot[kept]])
+
+
+def _small(numbers: pl.Series) -> npt.NDArray[Any]:
+    """Numbers from 1, in 16 bits where they fit, which numpy sorts in linear time."""
+    values = numbers.to_numpy()
+    return values.astype(np.uint16) if numbers.len() and numbers.max() < 1 << 16 else values  # type: ignore[operator]
+
+
+def _by_hash(rows: pl.DataFrame, column: str, *then: pl.Expr) -> pl.DataFrame:
+    """`rows` sorted by the hash in `column`, and the few that share one by `then`."""
+    hashes = rows[column].to_numpy()
+    order = np.argsort(hashes)
+    ordered = hashes[order]
+    same = ordered[1:] == ordered[:-1]
+    ties = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    tied = order[ties]
+    order[ties] = tied[rows[tied].select(pl.arg_sort_by(pl.col(column), *then)).to_series().to_numpy()]
+    return rows[order]
+
+
+def _is_new(column: str) -> pl.Expr:
+    """Whether a row's value differs from the one before it; the first row's does."""
+    return pl.col(column).ne_missing(pl.col(column).shift())
 
 
 def seen_from_later(number: pl.Expr, *, run: int, runs: int) -> pl.Expr:

@@ -118,6 +118,7 @@ def to_row(value: object, *, raw: bytes, name: str, record: int, encoding: str) 
             fields.lang,
             page.text,
             encoding,
+            page.markup,
         )
     if text is not None or any(isinstance(value.get(n), str) for n in ALIASES["text"]):
         raise Unreadable("EmptyRecord", "the text has no visible character; leave the record out, or give its html")

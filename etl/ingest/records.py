@@ -65,6 +65,7 @@ class Row(NamedTuple):
     lang: str | None
     text: str
     encoding: str
+    markup: str | None = None
 
 
 def doc_id(source: str, record: int, content: bytes) -> str:

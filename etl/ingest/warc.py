@@ -272,6 +272,7 @@ def _to_row(framed: _Framed, *, name: str, limits: Limits) -> Row | None:
             None,
             page.text,
             encoding,
+            page.markup,
         )
     text, encoding = charset.decode(payload, declared=declared)
     if is_empty(text):

@@ -43,60 +43,62 @@ EXPORT Lines *winnow_split_lines(const u8 *visible, const u8 *text, const i64 *o
     return complete(r, ok);
 }
 
-typedef struct {
-    const u8 *space, *digit, *letter, *han; /* 1 for the code points that are one */
-    const u32 *fold;
-} LineTables;
+enum { SPACE = 1, DIGIT = 2, LETTER = 4, HAN = 8 };
 
-/* XXH64 of the folded text, stripped, each run of blanks one space; numbers as one 0 when they are masked. */
-static u64 key_of(const LineTables *t, const u8 *p, const u8 *end, int masked, u32 *room) {
+/* The folded text, stripped, each run of blanks one space, into `room`; how many characters, and of which kinds there were. */
+static i64 fold_line(const u8 *kinds, const u32 *fold, const u8 *p, const u8 *end, u32 *room, int *letters, int *digits, int *han) {
     i64 size = 0;
     int blank = 0;
     while (p < end) {
         u32 c = read_char(&p);
-        if (t->space[c]) {
+        u8 kind = kinds[c];
+        if (kind & SPACE) {
             blank = size > 0;
             continue;
         }
         if (blank) room[size++] = ' ';
         blank = 0;
-        if (!masked || !t->digit[c]) {
-            room[size++] = t->fold[c];
-            continue;
-        }
-        room[size++] = 0;
-        while (p < end) { /* more digits, or a sign and a digit */
-            const u8 *next = p;
-            u32 d = read_char(&next);
-            if (d == '.' || d == ',' || d == ':' || d == '/') {
-                if (next == end || !t->digit[read_char(&next)]) break;
-            } else if (!t->digit[d]) {
-                break;
-            }
-            p = next;
-        }
+        *letters += (kind & LETTER) != 0;
+        *digits += (kind & DIGIT) != 0;
+        *han += (kind & HAN) != 0;
+        room[size++] = fold[c];
     }
-    return xxh64((const u8 *)room, size * 4, 0);
+    return size;
 }
 
-/* The key of each line, and the one it shares with lines that differ in numbers alone. 0 when memory ran out. */
-EXPORT int winnow_line_keys(const LineTables *t, const u8 *text, const i64 *offsets, i64 n, u64 *keys, u64 *near) {
+/* The text that `fold_line` left, with each number as one 0: digits, and a sign between two of them. */
+static i64 mask_numbers(const u8 *kinds, u32 *room, i64 size) {
+    i64 kept = 0;
+    for (i64 i = 0; i < size; i++) {
+        if (!(kinds[room[i]] & DIGIT)) {
+            room[kept++] = room[i];
+            continue;
+        }
+        room[kept++] = 0;
+        while (i + 1 < size) {
+            u32 next = room[i + 1];
+            int sign = next == '.' || next == ',' || next == ':' || next == '/';
+            if (sign ? i + 2 == size || !(kinds[room[i + 2]] & DIGIT) : !(kinds[next] & DIGIT)) break;
+            i++;
+        }
+    }
+    return kept;
+}
+
+/* XXH64 of each line's folded text, and the key it shares with lines that differ in numbers alone. kinds: of each code
+   point, SPACE, DIGIT, LETTER and HAN together. 0 when memory ran out. */
+EXPORT int winnow_line_keys(const u8 *kinds, const u32 *fold, const u8 *text, const i64 *offsets, i64 n, u64 *keys, u64 *near) {
     i64 longest = 0;
     for (i64 i = 0; i < n; i++)
         if (offsets[i + 1] - offsets[i] > longest) longest = offsets[i + 1] - offsets[i];
     u32 *room = malloc((size_t)(longest + 1) * 8);
     if (!room) return 0;
     for (i64 i = 0; i < n; i++) {
-        const u8 *p = text + offsets[i], *end = text + offsets[i + 1];
-        keys[i] = near[i] = key_of(t, p, end, 0, room);
-        int digits = 0, letters = 0, han = 0;
-        for (const u8 *q = p; q < end;) {
-            u32 c = read_char(&q);
-            digits += t->digit[c];
-            letters += t->letter[c];
-            han += t->han[c];
-        }
-        if (digits && (letters >= 4 || han >= 2)) near[i] = key_of(t, p, end, 1, room);
+        int letters = 0, digits = 0, han = 0;
+        i64 size = fold_line(kinds, fold, text + offsets[i], text + offsets[i + 1], room, &letters, &digits, &han);
+        keys[i] = near[i] = xxh64((const u8 *)room, size * 4, 0);
+        if (digits && (letters >= 4 || han >= 2))
+            near[i] = xxh64((const u8 *)room, mask_numbers(kinds, room, size) * 4, 0);
     }
     free(room);
     return 1;

@@ -16,6 +16,8 @@ SQL = (Path(templates.__file__).parent / "templates.sql").read_text(encoding="ut
 
 DEFAULT = Templates()
 
+OUTPUTS = ("site_lines", "site_pages", "drifted_sites", "kept_pages", "habits")
+
 
 def prose(seed: int, lines: int = 4) -> list[str]:
     """Lines of text that no other seed has."""
@@ -28,27 +30,28 @@ def prose(seed: int, lines: int = 4) -> list[str]:
 def counted(
     runs: list[list[tuple[str, list[str]]]], tmp_path: Path, options: Templates = DEFAULT, workers: int = 1
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, pl.DataFrame]]:
-    """The lines and documents of the last of `runs`, and what barrier 1 counts when it has seen all of them."""
-    parts, start = [], 100
+    """The lines and documents of the last of `runs`, and what barrier 1 counts of it after all the others."""
+    states: list[dict[str, pl.DataFrame]] = []
+    start = 100
     for number, pages in enumerate(runs):
         docs = pl.DataFrame(
             {"key": range(start, start + len(pages)), "site": [site for site, _ in pages]}
         ).with_row_index("doc")
-        lines = split_lines(pl.Series(["\n".join(page) for _, page in pages]))
-        parts.append(templates.page_evidence(lines, docs, run_key=f"{number:04d}"))
         start += len(pages)
-    views = {name: pl.concat([part[place] for part in parts]) for place, name in enumerate(("pages", "page_lines"))}
-    outputs = {name: tmp_path / f"{name}.parquet" for name in ("site_lines", "site_pages", "drifted_sites")}
-    LocalEngine(workers).sql(
-        SQL,
-        views={
-            **{name: table.to_arrow() for name, table in views.items()},
-            "params": templates.params(options, run_key=f"{len(runs) - 1:04d}").to_arrow(),
-        },
-        outputs=outputs,
-        temp=tmp_path,
-    )
-    return lines, docs, {name: pl.read_parquet(path) for name, path in outputs.items()}
+        lines = split_lines(pl.Series(["\n".join(page) for _, page in pages]))
+        seen, held = templates.page_evidence(lines, docs, run_key=f"{number:04d}")
+        views = {"pages": seen, "page_lines": held, "params": templates.params(options, run_key=f"{number:04d}")}
+        for name, table in templates.KNOWN.items():
+            views[name] = pl.concat([templates.STATE[table].to_frame(), *(state[table] for state in states)])
+        views["known_lines"] = views["known_lines"].join(held, on="line", how="semi")
+        outputs = {name: tmp_path / f"{name}.parquet" for name in OUTPUTS}
+        LocalEngine(workers).sql(
+            SQL, views={name: table.to_arrow() for name, table in views.items()}, outputs=outputs, temp=tmp_path
+        )
+        made = {name: pl.read_parquet(path) for name, path in outputs.items()}
+        kept = made["kept_pages"]
+        states.append({"kept_pages": kept, "habits": made["habits"], "kept_lines": templates.kept_lines(held, kept)})
+    return lines, docs, made
 
 
 def marked(
@@ -170,3 +173,66 @@ def test_a_site_that_changes_its_template_is_told(tmp_path: Path) -> None:
     assert told["site"].to_list() == ["changed.example"]
     assert told["kept"].item() < told["habits"].item() / 2
     assert counted([first + second], tmp_path)[2]["drifted_sites"].is_empty()
+
+
+def test_an_article_scraped_anew_in_every_run_is_no_evidence(tmp_path: Path) -> None:
+    runs = [[("a.example", [*prose(1, lines=8), f"Version {n} of the page."])] for n in range(5)]
+    for count in range(2, 6):
+        assert marked(runs[count - 1], tmp_path, earlier=runs[: count - 1]) == [[]]
+
+
+def test_a_group_counts_once_however_many_runs_have_pages_of_it(tmp_path: Path) -> None:
+    again = [("a.example", [MENU[0], *prose(1, lines=8)])]
+    *_, counts = counted([again, again, again, [("a.example", [MENU[0], *prose(2)])]], tmp_path)
+    assert counts["site_pages"]["pages"].to_list() == [2]
+    assert set(counts["site_lines"]["pages"]) == {2}
+
+
+def test_runs_count_as_one_run_over_all_pages_does(tmp_path: Path) -> None:
+    pages = [(f"{'ab'[n % 2]}.example", [MENU[n % 3 == 0], f"{n} comments so far", *prose(n)]) for n in range(12)]
+    *_, whole = counted([pages], tmp_path)
+    lines, docs, counts = counted([pages[:3], pages[3:8], pages[8:]], tmp_path)
+    own = templates.add_evidence(lines, docs, counts["site_lines"], counts["site_pages"])
+    told = templates.add_evidence(lines, docs, whole["site_lines"], whole["site_pages"])
+    assert own.equals(told)
+
+
+def test_a_run_keeps_a_sample_of_each_site(tmp_path: Path) -> None:
+    pages = [("a.example", [MENU[0], *prose(n)]) for n in range(14)] + [("b.example", prose(20))]
+    pages += [("", prose(30 + n)) for n in range(14)]
+    *_, counts = counted([pages], tmp_path, Templates(kept_pages=10))
+    kept = dict(counts["kept_pages"].group_by("site").len().iter_rows())
+    assert kept == {"a.example": 10, "b.example": 1, "": 14}
+
+
+def terms(lines: int = 12) -> list[str]:
+    return [
+        f"Rule {n}: whoever writes a comment on this site agrees to what the editors have set down in it."
+        for n in range(lines)
+    ]
+
+
+def test_long_terms_of_use_below_short_articles_are_a_template(tmp_path: Path) -> None:
+    pages = [("a.example", [MENU[0], *prose(n, lines=3), *terms()]) for n in range(8)]
+    assert marked(pages, tmp_path) == [[MENU[0], *terms()]] * 8
+    assert marked(pages[6:], tmp_path, earlier=[pages[:6]]) == [[MENU[0], *terms()]] * 2
+
+
+@pytest.mark.parametrize("edits", [1, 2, 3])
+def test_copies_with_edits_here_and_there_are_no_template(tmp_path: Path, edits: int) -> None:
+    story = prose(1, lines=12)
+    pages = []
+    for n in range(10):
+        edited = list(story)
+        for edit in range(edits):
+            edited[(3 * n + 4 * edit) % 12] = (
+                f"Paragraph {n}-{edit} of the story was written anew for copy {n * 7 + edit} of the page."
+            )
+        pages.append(("a.example", edited))
+    assert marked(pages, tmp_path) == [[]] * 10
+
+
+def test_copies_of_an_article_with_teasers_of_their_own_are_few(tmp_path: Path) -> None:
+    story = prose(1, lines=10)
+    pages = [("a.example", [*story, *prose(50 + n, lines=3)]) for n in range(5)]
+    assert marked(pages, tmp_path) == [[]] * 5

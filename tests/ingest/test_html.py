@@ -7,11 +7,18 @@ import pytest
 
 from etl.ingest import html
 from etl.ingest.records import Unreadable
+from etl.schema import LINK_LEVELS, markup_letter
 
 WORDS = "The committee met on Tuesday and agreed on a budget for the coming year, a spokesman said. "
 
 
-def test_the_article_is_kept_and_its_surroundings_go() -> None:
+def says(page: html.Page) -> dict[str, str]:
+    """The letter of each line."""
+    assert page.markup is not None
+    return dict(zip(page.text.split("\n"), page.markup, strict=True))
+
+
+def test_every_visible_line_is_there_with_what_the_markup_says_of_it() -> None:
     page = html.html_to_document(
         f"""<!DOCTYPE html><html lang="en"><head><title>Budget agreed - The Daily</title>
         <meta property="og:site_name" content="The Daily"><meta name="author" content="Jane Doe; John Roe">
@@ -23,15 +30,46 @@ def test_the_article_is_kept_and_its_surroundings_go() -> None:
         <footer>© The Daily</footer></body></html>""",
         None,
     )
-    lines = page.text.split("\n")
-    assert "Home" not in page.text
-    assert "What comes next" in lines
-    assert "- Second item here" in lines
-    assert "2024 | 5 million" in lines
-    assert not any(line.startswith("|") for line in lines)
+    lines = says(page)
+    assert lines["Home"] == lines["Sports"] == markup_letter(LINK_LEVELS - 1, is_main=False)
+    assert lines["© The Daily"] == markup_letter(0, is_main=False)
+    assert lines["What comes next"] == lines[f"{WORDS * 3}".strip()] == markup_letter(0, is_main=True)
+    assert lines["2024 | 5 million"] == lines["Second item here"] == markup_letter(0, is_main=True)
     assert (page.title, page.site, page.url) == ("Budget agreed", "The Daily", "https://daily.example/budget")
     assert page.authors == ["Jane Doe", "John Roe"]
     assert page.published_at == datetime(2024, 1, 31, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("markup", "lines"),
+    [
+        (
+            "<p>One <b>bold</b>\n word</p>and a tail<br>Two<br><br>Three",
+            ["One bold word", "and a tail", "Two", "Three"],
+        ),
+        ("<div>Out<p>in <a href=x>link</a></p>side</div><ul><li>a<li>b</ul>", ["Out", "in link", "side", "a", "b"]),
+        (
+            "<table><tr><td>1<td>2<tr><td><p>3</p><td></table><pre>def f():\n    return 1\n\nf()</pre>",
+            ["1 | 2", "3", "def f():", "    return 1", "f()"],
+        ),
+        (
+            "<p>Seen<script>var x = 1</script> too</p><style>p{}</style><!-- no --><noscript>no</noscript><option>no</option>after",
+            ["Seen too", "after"],
+        ),
+        ("<p>caf\u00e9 &amp; cr&egrave;me &lt;b&gt;</p><p> \u200b </p>", ["café & crème <b>"]),
+    ],
+)
+def test_lines_are_as_a_browser_shows_them(markup: str, lines: list[str]) -> None:
+    page = html.html_to_document(f"<html><body>{markup}</body></html>", None)
+    assert page.text.split("\n") == lines
+    assert page.markup is not None
+    assert len(page.markup) == len(lines)
+
+
+def test_the_share_of_links_is_told_in_four_levels() -> None:
+    whole, half = "<a href=x>all of it is a link</a>", "words and words <a href=x>words links</a>"
+    page = html.html_to_document(f"<html><body><p>{whole}</p><p>{half}</p><p>no link at all</p></body></html>", None)
+    assert [(ord(letter) - ord("a")) % LINK_LEVELS for letter in page.markup or ""] == [3, 1, 0]
 
 
 def test_a_short_page_falls_back_to_what_there_is() -> None:

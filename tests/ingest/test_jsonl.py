@@ -43,6 +43,7 @@ def test_fields_are_found_under_their_usual_names(read: Any) -> None:
         "lang": "en",
         "text": "The text.",
         "encoding": "utf-8",
+        "markup": None,
     }
 
 
