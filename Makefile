@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 
-# Python's compiled files are kept, whatever the shell says: without them each process compiles all it imports anew, 0.8 s
-# of every run. uv leaves them out when it installs; the first run makes those that a run needs.
+# Python's compiled files are kept, whatever the shell says: without them each process compiles all it imports anew, 0.7 s
+# each. uv leaves them out when it installs; the first run makes those that a run needs.
 unexport PYTHONDONTWRITEBYTECODE
 
 DATA ?= ../shared/data
@@ -59,7 +59,7 @@ contracts: $(READY)
 bench: $(READY)  ## time the whole job and the I/O floor on generated corpora (DOCS="20000 100000")
 	$(BIN)/python benchmarks/run.py
 
-bench-peers: $(READY)  ## time datatrove, text-dedup, datasketch, rensa and dolma beside Winnow (DOCS=2000)
+bench-peers: $(READY)  ## time datatrove, text-dedup, datasketch, rensa and dolma beside Winnow (DOCS=5000)
 	$(BIN)/python benchmarks/peers.py
 
 profile: $(READY)  ## draw docs/benchmarks/profile.svg anew: where the time goes, on a generated corpus

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Time other tools' jobs and Winnow's whole job on one generated corpus, in one go, and print one table.
 
-    peers.py [--docs 2000] [--only datatrove,rensa] [--limit-s 3600] [--material ../shared/bench] [--cache .cache/bench]
+    peers.py [--docs 5000] [--only datatrove,rensa] [--limit-s 3600] [--material ../shared/bench] [--cache .cache/bench]
 
 Each tool is installed in an environment of its own below CACHE/peers, with the locked uv and the machine's own package index.
 The corpus generator and datatrove's job (gen_corpus.py, peers/datatrove_job.py) are benchmark material outside this project:
@@ -36,7 +36,7 @@ SHOWN_ERROR = 160
 
 @dataclass(frozen=True)
 class Job:
-    """One thing that a tool does. command: {corpus}, {plain}, {out}, {material} and {bloom_docs} are filled in."""
+    """One thing that a tool does. command: words in braces are filled in by `_run_peer`."""
 
     name: str
     about: str
@@ -118,7 +118,7 @@ PEERS = (
 
 @dataclass(frozen=True)
 class Timing:
-    """What one job took, or why it took nothing."""
+    """What one job took, or why it was not done."""
 
     tool: str
     job: str
@@ -166,7 +166,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--docs", type=int, default=int(os.environ.get("DOCS", "2000")))
+    parser.add_argument("--docs", type=int, default=int(os.environ.get("DOCS", "5000")))
     parser.add_argument("--only", default="", metavar="NAME,…", help="these tools alone")
     parser.add_argument("--limit-s", type=float, default=3600, help="when to give a job up")
     parser.add_argument("--material", type=Path, default=HERE.parent.parent / "shared" / "bench")

@@ -125,7 +125,7 @@ def _costs_of(stage: str, profile: cProfile.Profile) -> list[Cost]:
     return [Cost(stage, "", whole), *parts, rest]
 
 
-ROW, BAR, LEFT, WIDTH, TOP = 22, 14, 250, 420, 54
+ROW, BAR, LEFT, WIDTH, TOP = 22, 14, 270, 420, 54
 WHOLE, PART = "#35618f", "#9dbcd9"
 
 

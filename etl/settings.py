@@ -6,6 +6,7 @@ product's own; a family of the same name replaces the product's, one of another 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -120,7 +121,7 @@ def freeze(target: Path, files: Mapping[str, str], overrides: Mapping[str, str],
         write_text(target / name, text)
     write_json(target / OVERRIDES_FILE, dict(overrides))
     passes = rules.packed_passes(told.rules)
-    write_json(target / PASSES_FILE, passes)
+    write_text(target / PASSES_FILE, json.dumps(passes))  # long, and read by machines alone: without indents, fast
     _THAWED.clear()  # a process has one run at a time
     _THAWED[target] = _stamp(target), replace(told, rules=rules.with_passes(told.rules, passes))
 

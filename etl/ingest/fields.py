@@ -79,8 +79,13 @@ class Fields(NamedTuple):
 
 def map_fields(record: Mapping[str, object]) -> Fields:
     """The record's fields. A name that is there but null or blank gives way to the next alias."""
-    plan = _plan(tuple([name for name in record if len(name) <= _LONGEST_NAME]))
-    text, html, source_id, url, site, title, authors, published_at, fetched_at, lang = [_first(record, n) for n in plan]
+    names = tuple(record)
+    if max(map(len, names), default=0) > _LONGEST_NAME:
+        names = tuple([name for name in names if len(name) <= _LONGEST_NAME])
+    plan = _plan(names)
+    text, html, source_id, url, site, title, authors, published_at, fetched_at, lang = [
+        _first(record, named) if named else None for named in plan
+    ]
     return Fields(
         text if isinstance(text, str) else _first_str(record, plan[0]),
         html if isinstance(html, str) else _first_str(record, plan[1]),

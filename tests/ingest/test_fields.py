@@ -108,3 +108,9 @@ def test_names_are_compared_loosely_and_the_first_alias_wins() -> None:
 
 def test_a_record_with_thousands_of_long_names_is_no_trouble() -> None:
     assert map_fields({f"{'n' * 200}{i}": i for i in range(5000)} | {"text": "t"}).text == "t"
+
+
+def test_a_long_name_beside_short_ones_changes_nothing() -> None:
+    record = {"ID": 7, "text": None, "Body": "b", "link": " u ", "lang": "en-GB", "date": "2024-01-02", "author": "A B"}
+    assert map_fields({**record, "n" * 41: "x", "n" * 200: "y"}) == map_fields(record)
+    assert map_fields({}) == (None,) * 10

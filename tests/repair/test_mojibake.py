@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import re
+
 import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from etl.repair.mojibake import LONGEST_PIECE, repair
+from etl.repair import mojibake
+from etl.repair.mojibake import CODECS, LONGEST_PIECE, repair
 
 
 def repaired(text: str) -> tuple[str, list[str]]:
@@ -196,3 +199,73 @@ def test_any_text_gives_as_many_texts_and_what_was_done(texts: list[str]) -> Non
     after, repairs = repair(pl.Series(texts, dtype=pl.String))
     assert len(after) == len(repairs) == len(texts)
     assert all(r.partition(":")[0] in ("mojibake", "entities", "control") for row in repairs.to_list() for r in row)
+
+
+def _pairs_one_charset_after_another() -> re.Pattern[str]:
+    pairs = (
+        (bytes(range(0xC2, 0xF5)).decode(c, "ignore"), bytes(range(0x80, 0xC0)).decode(c, "ignore")) for c in CODECS
+    )
+    return re.compile("|".join(f"[{re.escape(lead)}][{re.escape(tail)}]" for lead, tail in pairs))
+
+
+_PAIRS = _pairs_one_charset_after_another()
+
+
+def _best_charset_word_by_word(text: str) -> tuple[int, str]:
+    """What `_best_charset` says, each word of the text asked in each charset."""
+    words = []
+    for word in re.finditer(r"[^ \t]+", text):
+        readings = {}
+        for number, codec in enumerate(CODECS if _PAIRS.search(word[0]) else ()):
+            try:
+                right = word[0].encode(codec).decode()
+            except UnicodeError:
+                continue
+            if mojibake._LIKELY_TEXT.fullmatch(right) and not mojibake._ODD_SMALL.search(right):
+                tidied = mojibake._oddities(word[0]) - mojibake._oddities(right)
+                readings[number] = (right, mojibake._weight(word[0], right), tidied)
+        words.append((word, readings))
+    best, winner = 0, -1
+    for number in range(len(CODECS)):
+        mine = [readings[number] for _, readings in words if number in readings]
+        tidied = sum(one[2] for one in mine)
+        evidence = sum(one[1] for one in mine) + (min(tidied, len(mine)) if tidied > 0 else 3 * tidied)
+        if mine and evidence > best:
+            best, winner = evidence, number
+    parts, done = [], 0
+    for word, readings in words:
+        if winner in readings:
+            parts += [text[done : word.start()], readings[winner][0]]
+            done = word.end()
+    return best, "".join(parts) + text[done:]
+
+
+def _misread(text: str, codec: str) -> str:
+    try:
+        return text.encode().decode(codec)
+    except UnicodeError:
+        return text
+
+
+_MISREAD_WORDS = st.builds(
+    _misread,
+    st.sampled_from(["Größe", "café", "“so”", "Привет", "το", "łódź", "日本", "Ål", "plain", "x–y", "DrÅber"]),
+    st.sampled_from(CODECS),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(
+        st.sampled_from(["", "ok", "naïve", "«É»", "Г©", "вЂ™"]) | _MISREAD_WORDS | st.text(max_size=6), max_size=9
+    ),
+    st.sampled_from([" ", "\t", "  ", " \t ", "\n", ""]),
+)
+def test_the_charset_of_words_is_found_as_if_each_word_were_asked(words: list[str], blank: str) -> None:
+    text = blank.join(words)
+    assert mojibake._best_charset(text) == _best_charset_word_by_word(text)
+
+
+def test_a_long_line_of_one_word_or_of_many_is_no_trouble() -> None:
+    for text in ("é" * 200_000, "Ã© " * 50_000, "a\t" * 100_000 + "Ã©", "x" * 200_000 + "Ã©"):
+        assert mojibake._best_charset(text)[1] == _best_charset_word_by_word(text)[1]
