@@ -7,6 +7,7 @@ arguments and passes paths, so that it can run in any process or on any machine 
 from __future__ import annotations
 
 import importlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -22,10 +23,19 @@ import pyarrow as pa
 
 from etl.errors import StageError
 
+log = logging.getLogger(__name__)
+
 R = TypeVar("R")
 
 MEMORY_LIMIT_MB: Final = 480
 """What DuckDB may hold before it spills to the work folder; the worker processes need the rest of 1.5 GB."""
+
+LARGE_MB: Final = 400
+"""Input of a barrier from which on the worker processes are ended for its time, and DuckDB has their memory too. 100,000
+documents leave 200 MB for barrier 2."""
+
+LARGE_LIMIT_MB: Final = 1100
+LAST_SHARE: Final = 0.6  # of the machine's memory, for a barrier that fits into nothing less
 
 
 @dataclass(slots=True)
@@ -77,42 +87,24 @@ class LocalEngine:
         """
         import duckdb
 
-        temp.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=temp, prefix=".duckdb-") as spill:
-            connection = duckdb.connect(
-                config={
-                    "threads": self.workers,
-                    "memory_limit": f"{MEMORY_LIMIT_MB}MB",
-                    "temp_directory": spill,
-                    "preserve_insertion_order": True,
-                    "autoinstall_known_extensions": False,
-                    "autoload_known_extensions": False,
-                }
-            )
+        read = sum(
+            Path(path).stat().st_size
+            for source in views.values()
+            if not isinstance(source, pa.Table)
+            for path in source
+        )
+        ways = [(MEMORY_LIMIT_MB, self.workers), (LARGE_LIMIT_MB, self.workers), (_most_memory_mb(), 1)]
+        for limit_mb, threads in ways[1:] if read > LARGE_MB << 20 else ways:
+            if limit_mb > MEMORY_LIMIT_MB:
+                self.close()
             try:
-                connection.execute("SET enable_progress_bar = false")  # a run has its own
-                for name, source in views.items():
-                    if isinstance(source, pa.Table):
-                        connection.register(name, source)
-                    else:
-                        files = ", ".join(_quote(str(path)) for path in source)
-                        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])")
-                for statement in split_statements(script):
-                    connection.execute(statement)
-                rows: dict[str, int] = {}
-                for table, path in outputs.items():
-                    part = path.with_name(f".{path.name}.part")
-                    connection.execute(
-                        f"COPY {table} TO {_quote(str(part))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100000)"
-                    )
-                    part.replace(path)
-                    counted = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-                    rows[table] = int(counted[0]) if counted else 0
-                return rows
+                return _run_sql(script, views=views, outputs=outputs, temp=temp, limit_mb=limit_mb, threads=threads)
+            except duckdb.OutOfMemoryException as error:
+                log.warning("SQL needs more than %d MB of memory: %s", limit_mb, str(error).partition("\n")[0])
+                last = error
             except duckdb.Error as error:
                 raise StageError(f"SQL failed: {error}") from error
-            finally:
-                connection.close()
+        raise StageError(f"SQL failed: {last}") from last
 
     def close(self) -> None:
         """End the worker processes, also those in the middle of a shard: its files appear by rename, or not at all."""
@@ -152,6 +144,62 @@ class LocalEngine:
             return StageError(
                 "a worker process died (killed, or out of memory); run the same key again, with fewer --workers"
             )
+
+
+def _run_sql(
+    script: str,
+    *,
+    views: Mapping[str, Sequence[Path] | pa.Table],
+    outputs: Mapping[str, Path],
+    temp: Path,
+    limit_mb: int,
+    threads: int,
+) -> dict[str, int]:
+    """`LocalEngine.sql` in so much memory and with so many threads. Raises duckdb.Error."""
+    import duckdb
+
+    temp.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=temp, prefix=".duckdb-") as spill:
+        connection = duckdb.connect(
+            config={
+                "threads": threads,
+                "memory_limit": f"{limit_mb}MB",
+                "temp_directory": spill,
+                "preserve_insertion_order": True,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            }
+        )
+        try:
+            connection.execute("SET enable_progress_bar = false")  # a run has its own
+            for name, source in views.items():
+                if isinstance(source, pa.Table):
+                    connection.register(name, source)
+                else:
+                    files = ", ".join(_quote(str(path)) for path in source)
+                    connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])")
+            for statement in split_statements(script):
+                connection.execute(statement)
+            rows: dict[str, int] = {}
+            for table, path in outputs.items():
+                part = path.with_name(f".{path.name}.part")
+                connection.execute(
+                    f"COPY {table} TO {_quote(str(part))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100000)"
+                )
+                part.replace(path)
+                counted = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+                rows[table] = int(counted[0]) if counted else 0
+            return rows
+        finally:
+            connection.close()
+
+
+def _most_memory_mb() -> int:
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return 2 * LARGE_LIMIT_MB
+    return max(LARGE_LIMIT_MB, int(memory * LAST_SHARE) >> 20)
 
 
 def split_statements(script: str) -> list[str]:
