@@ -39,6 +39,7 @@ from etl import config, settings
 from etl.boilerplate import features, model, strip, templates
 from etl.boilerplate.lines import LINES
 from etl.engine.local import LocalEngine
+from etl.ingest import visible
 
 PACKAGED = Path(model.__file__).with_name("weights") / model.WEIGHTS
 UNSEEN = "wad"  # the source that is for evaluation alone
@@ -266,71 +267,8 @@ def silver_labels(lines: Sequence[str], texts: Sequence[str], *, present: Sequen
     return "" if agreed < SILVER_TEXT or unsure > agreed or denied > 1 or len(lines) > 3000 else "".join(labels)
 
 
-HIDDEN = frozenset(
-    [
-        "script",
-        "style",
-        "noscript",
-        "template",
-        "svg",
-        "head",
-        "iframe",
-        "object",
-        "canvas",
-        "math",
-        "select",
-        "option",
-        "textarea",
-        "audio",
-        "video",
-        "button",
-    ]
-)
-INLINE = frozenset(
-    [
-        "a",
-        "span",
-        "b",
-        "i",
-        "em",
-        "strong",
-        "font",
-        "u",
-        "small",
-        "big",
-        "sub",
-        "sup",
-        "abbr",
-        "acronym",
-        "cite",
-        "code",
-        "q",
-        "s",
-        "strike",
-        "del",
-        "ins",
-        "mark",
-        "label",
-        "tt",
-        "kbd",
-        "samp",
-        "var",
-        "time",
-        "bdi",
-        "bdo",
-        "wbr",
-        "data",
-        "nobr",
-        "img",
-        "picture",
-        "source",
-        "input",
-        "ruby",
-        "rt",
-        "rp",
-        "dfn",
-    ]
-)
+HIDDEN = visible.HIDDEN | {visible.BUTTON}
+INLINE = visible.INLINE
 
 
 def visible_lines(raw: str) -> Iterator[str]:
