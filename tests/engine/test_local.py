@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from etl.engine import local
 from etl.engine.local import LocalEngine, split_statements
 from etl.errors import StageError
 
@@ -66,3 +67,11 @@ def test_statements_end_at_a_line_that_ends_with_a_semicolon() -> None:
         "CREATE TABLE a AS SELECT ';' AS s",
         "CREATE TABLE b AS SELECT 1;",
     ]
+
+
+def test_sql_that_needs_more_memory_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "MEMORY_LIMIT_MB", 12)
+    script = "CREATE TABLE t AS SELECT list(i) AS numbers FROM range(3000000) AS r(i);\n"
+    with LocalEngine(2) as engine:
+        rows = engine.sql(script, views={}, outputs={"t": tmp_path / "t.parquet"}, temp=tmp_path / "work")
+    assert rows == {"t": 1}
