@@ -1,7 +1,7 @@
 -- Which sentences of this run's surviving documents repeat an earlier one, in the same document or in another.
 -- in   sentences, near_sentences (see fingerprint.py), params, known_sentences and known_fingerprints (earlier runs)
 --      documents, repeated_keys, judged_documents: as documents.sql made them
--- out  dropped_sentences(doc_id, start_char, end_char, kept_doc_id, kept_start, rule, score, action); action: remove, or
+-- out  dropped_sentences(doc, doc_id, start_char, end_char, kept_doc_id, kept_start, rule, score, action); action: remove, or
 --      annotate for a sentence that stays
 --      near_candidates: pairs of sentences of different documents that may be near-duplicates; their texts decide
 --
@@ -119,6 +119,7 @@ CROSS JOIN params AS p;
 
 CREATE TABLE dropped_sentences AS
 SELECT
+    d.doc,
     d.doc_id,
     j.start_char,
     j.end_char,
