@@ -163,21 +163,28 @@ static Vocabulary vocabulary_after(const Measured *m, const Vocabulary *last, i6
 static inline void share_words(const Vocabulary *v, Desk *d, const u8 *flag, i64 low, i64 n, double *restrict shared, double *restrict compared) {
     i32 *restrict earliest = d->earliest, *restrict latest = d->latest;
     memset(latest, 0xFF, (size_t)v->slots * 4);
-    for (i64 w = 0; w < v->n; w++) {
-        i64 slot = v->slot[w] - v->base;
-        i32 line = v->line[w];
-        if (!flag[line - low]) continue;
-        if (latest[slot] < 0) earliest[slot] = line;
-        latest[slot] = line;
+    i64 w = 0;
+    EACH {
+        i32 line = (i32)(low + i);
+        for (; w < v->n && v->line[w] == line; w++) {
+            i64 slot = v->slot[w] - v->base;
+            if (!flag[i]) continue;
+            earliest[slot] = latest[slot] < 0 ? line : earliest[slot];
+            latest[slot] = line;
+        }
     }
-    EACH shared[i] = compared[i] = 0;
-    for (i64 w = 0; w < v->n; w++) {
-        i64 slot = v->slot[w] - v->base;
-        i32 line = v->line[w], last = latest[slot];
-        compared[line - low] += 1;
-        shared[line - low] += last >= 0 && (earliest[slot] != line || last != line);
+    w = 0;
+    EACH {
+        i32 line = (i32)(low + i);
+        i64 from = w, both = 0;
+        for (; w < v->n && v->line[w] == line; w++) {
+            i64 slot = v->slot[w] - v->base;
+            i32 last = latest[slot];
+            both += (last >= 0) & ((earliest[slot] != line) | (last != line));
+        }
+        compared[i] = (double)(w - from);
+        shared[i] = (double)both / most(compared[i], 1);
     }
-    EACH shared[i] /= most(compared[i], 1);
 }
 
 static inline void blocks(Columns *c, const double *size, double *restrict text, i64 n) {
@@ -328,15 +335,21 @@ WIDE EXPORT i64 winnow_first_columns(const Measured *m, const signed char *lexic
         stretch(c, value, room, n);
 
         double *says = d->value[0], *highest = d->value[1], *lowest = d->value[2], *known = d->value[3], *count = d->value[4], *mean = d->value[5];
-        EACH says[i] = highest[i] = lowest[i] = known[i] = count[i] = 0;
-        for (; entries < m->n_entries && m->entry_line[entries] < low + n; entries++) {
-            double said = lexicon[m->entry[entries]];
-            i64 l = m->entry_line[entries] - low;
-            says[l] += said;
-            highest[l] = most(highest[l], said);
-            lowest[l] = least(lowest[l], said);
-            known[l] += said != 0;
-            count[l] += 1;
+        EACH {
+            i64 from = entries, sum = 0, some_known = 0;
+            int top = 0, bottom = 0;
+            for (; entries < m->n_entries && m->entry_line[entries] == low + i; entries++) {
+                int said = lexicon[m->entry[entries]];
+                sum += said;
+                top = said > top ? said : top;
+                bottom = said < bottom ? said : bottom;
+                some_known += said != 0;
+            }
+            says[i] = (double)sum;
+            highest[i] = top;
+            lowest[i] = bottom;
+            known[i] = (double)some_known;
+            count[i] = (double)(entries - from);
         }
         COLUMN(says[i]);
         EACH mean[i] = says[i] / most(count[i], 1);
