@@ -746,7 +746,7 @@ def _read_natively(lines: pl.DataFrame, starts: Ints) -> _Read:
 @functools.cache
 def _signs() -> native.Signs:
     return native.signs(
-        *(_PAIRS, _IN_WORD),
+        _PAIRS,
         closing=CLOSERS,
         terminal=TERMINAL,
         colon=COLONS,

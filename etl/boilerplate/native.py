@@ -89,7 +89,7 @@ class Signs:
     """What `read_lines` is told of bytes and characters.
 
     row, column: of each byte, as the first and as the second one of a pair; their sum is the place of the pair's counters,
-    two numbers, in pairs. The high bit of a row says that the byte is of a word.
+    two numbers, in pairs.
     """
 
     row: Array
@@ -103,7 +103,7 @@ class Signs:
     room: int
 
 
-def signs(pairs: tuple[Array, Array], in_word: Array, **told: Any) -> Signs:
+def signs(pairs: tuple[Array, Array], **told: Any) -> Signs:
     """The tables for `read_lines`. pairs: two packed counters of each pair of bytes, 256 * the first one + the second one.
 
     Bytes that count alike share a row or a column: what is left of a megabyte fits into the nearest cache.
@@ -112,8 +112,7 @@ def signs(pairs: tuple[Array, Array], in_word: Array, **told: Any) -> Signs:
     _, some, row = np.unique(both, axis=0, return_index=True, return_inverse=True)
     _, others, column = np.unique(both[some], axis=1, return_index=True, return_inverse=True)
     table = np.ascontiguousarray(both[np.ix_(some, others)])
-    rows = row.ravel() * len(others) + np.where(in_word, 1 << 15, 0)
-    assert len(some) * len(others) < 1 << 15
+    rows = row.ravel() * len(others)
     return Signs(row=rows.astype(np.uint16), column=column.ravel().astype(np.uint16), pairs=table, **told)
 
 

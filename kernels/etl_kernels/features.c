@@ -2,7 +2,7 @@
    Twins of the numpy functions of etl/boilerplate/features.py, which say what each number means. */
 #include "common.h"
 
-enum { HEAD_CHARS = 240, HEAD_BYTES = 4 * HEAD_CHARS, PADDING = 72, HAN_FIRST = 0xE3, HAN_LAST = 0xE9, OF_WORD = 0x8000 };
+enum { HEAD_CHARS = 240, HEAD_BYTES = 4 * HEAD_CHARS, PADDING = 72, HAN_FIRST = 0xE3, HAN_LAST = 0xE9 };
 
 typedef struct {
     i64 buffers;
@@ -11,11 +11,13 @@ typedef struct {
     Buffer keys, table;                   /* work */
 } Words;
 
+typedef u64 Pair __attribute__((vector_size(16), aligned(8))); /* twice eight packed counters */
+
 typedef struct {
     const u8 *space;                                 /* of each code point */
     const u8 *closing, *terminal, *colon, *ellipsis; /* of each code point */
     const uint16_t *row, *column; /* of each byte, what it is as the first and as the second one of a pair: */
-    const u64 *pairs;             /* twice eight packed counters at row + column. The high bit of a row: of a word */
+    const Pair *pairs;            /* at row + column is what the pair counts */
     i64 entry_bits, room;         /* of a lexicon; slots for each word of a page */
 } HeadTables;
 
@@ -91,31 +93,43 @@ typedef struct {
     uint16_t edge[HEAD_BYTES + 64];
 } Head;
 
+/* Which of 64 bytes are of words: ASCII letters and digits, and what lies beyond ASCII but for the first bytes of signs. */
+static inline u64 words_of(const u8 *text) {
+    u8 flag[64];
+    for (int i = 0; i < 64; i++) {
+        u8 b = text[i];
+        flag[i] = ((u8)((b | 0x20) - 'a') < 26) | ((u8)(b - '0') < 10) | ((b >= 0x80) & ((u8)(b - 0xC0) > 2));
+    }
+    u64 words = 0;
+    for (int i = 0; i < 8; i++) words |= (load64(flag + 8 * i) * 0x0102040810204080ULL >> 56) << (8 * i);
+    return words;
+}
+
 static void read_head(const HeadTables *t, Head *h, const u8 *p, i64 bytes) {
     memcpy(h->text, p, (size_t)bytes);
     memset(h->text + bytes, '\n', PADDING);
     h->bytes = bytes;
-    u64 sum0 = 0, sum1 = 0, inside = 0;
+    const uint16_t *row = t->row, *column = t->column;
+    const Pair *pairs = t->pairs;
+    Pair sum = {0, 0};
+    u32 here = row[h->text[0]];
+    for (i64 i = 0; i < bytes; i++) {
+        u8 b = h->text[i + 1];
+        sum += pairs[here + column[b]];
+        here = row[b];
+    }
     i64 edges = 0;
-    uint16_t here = t->row[h->text[0]];
+    u64 inside = 0;
     for (i64 low = 0; low <= bytes; low += 64) {
-        i64 high = bytes - low < 64 ? bytes - low : 64;
-        u64 words = 0;
-        const u8 *text = h->text + low;
-        for (i64 i = 0; i < high; i++) {
-            const u64 *pair = t->pairs + 2 * ((here & (OF_WORD - 1)) + t->column[text[i + 1]]);
-            sum0 += pair[0];
-            sum1 += pair[1];
-            words |= (u64)(here >> 15) << i;
-            here = t->row[text[i + 1]];
-        }
+        u64 words = words_of(h->text + low);
+        if (bytes - low < 64) words &= (1ULL << (bytes - low)) - 1;
         u64 turns = words ^ (words << 1 | inside);
         inside = words >> 63;
         for (; turns; turns &= turns - 1) h->edge[edges++] = (uint16_t)(low + __builtin_ctzll(turns));
     }
     h->edges = edges;
-    h->sum[0] = sum0;
-    h->sum[1] = sum1;
+    h->sum[0] = sum[0];
+    h->sum[1] = sum[1];
     u8 any = 0;
     h->han = 0;
     for (i64 i = 0; i < bytes; i++) any |= (u8)(h->text[i] - HAN_FIRST) <= HAN_LAST - HAN_FIRST;
@@ -224,7 +238,7 @@ EXPORT Words *winnow_read_lines(const HeadTables *t, const u8 *text, const i64 *
             if (!ok) break;
             write_own(h, chars, add_words(t, h, l, r), tail_of(t, p, end), own + l, n);
             const u8 *b = h->text;
-            u64 opens = t->pairs[2 * ((t->row[b[0]] & (OF_WORD - 1)) + t->column[b[1]])];
+            u64 opens = t->pairs[t->row[b[0]] + t->column[b[1]]][0];
             own[20 * n + l] = opens >> 16 & 1 ? 3 : opens & 1 ? 2 : opens >> 8 & 1 ? 1 : 0;
             start[l] = (double)((i64)b[0] << 16 | (i64)b[1] << 8 | (b[0] > 0xE0 ? b[2] : 0));
         }
