@@ -751,7 +751,7 @@ def _judge_across(plan: Plan) -> int:
 def _texts_of(plan: Plan, spans: pl.DataFrame) -> pl.Series:
     """The text of each of `spans` (doc, start_char, end_char; sorted), read from the repaired documents a batch at a time."""
     wanted = spans["doc"].to_numpy()
-    places, texts = [np.zeros(0, np.int64)], [pa.array([], pa.large_string())]
+    places, texts = [np.zeros(0, np.int64)], [pa.nulls(0, pa.large_string())]
     for path in plan.shard_files("docs", "arrow"):
         for table in read_batch_file(path, columns=["doc_id", "text"]):
             docs = pl.from_arrow(table)
