@@ -35,7 +35,7 @@ LARGE_MB: Final = 400
 """Input of a barrier from which on the worker processes are ended for its time, and DuckDB has their memory too. 100,000
 documents leave 200 MB for barrier 2."""
 
-LARGE_LIMIT_MB: Final = 1100
+LARGE_LIMIT_MB: Final = 900
 LAST_SHARE: Final = 0.6  # of the machine's memory, for a barrier that fits into nothing less
 
 
