@@ -43,11 +43,22 @@ static inline double floor_of(double x) { /* of what is far from 2^63 */
 }
 static inline double limited(double x, double low, double high) { return most(low, least(x, high)); }
 
+/* The first of the words from `low` on that doesn't stand above line `end`: words are in order of lines. */
+static i64 words_above(const Measured *m, i64 low, i64 end) {
+    i64 high = m->n_words;
+    while (low < high) {
+        i64 middle = low + (high - low) / 2;
+        if (m->line[middle] < end) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
 static int set_up(Desk *d, const Measured *m) {
     i64 longest = 0, slots = 1;
     for (i64 p = 0, w = 0; p < m->n_pages; p++) {
         i64 lines = m->pages[p + 1] - m->pages[p], first = w;
-        while (w < m->n_words && m->line[w] < m->pages[p + 1]) w++;
+        w = words_above(m, w, m->pages[p + 1]);
         i64 room = (i64)1 << slot_bits(w - first, m->room);
         if (lines > longest) longest = lines;
         if (room > slots) slots = room;
@@ -157,9 +168,7 @@ typedef struct {
 
 static Vocabulary vocabulary_after(const Measured *m, const Vocabulary *last, i64 end) {
     Vocabulary v = {last->slot + last->n, last->line + last->n, 0, last->base + last->slots, 0};
-    const i32 *stop = m->line + m->n_words, *p = v.line;
-    while (p < stop && *p < end) p++;
-    v.n = p - v.line;
+    v.n = words_above(m, v.line - m->line, end) - (v.line - m->line);
     v.slots = (i64)1 << slot_bits(v.n, m->room);
     return v;
 }
@@ -221,14 +230,16 @@ WIDE EXPORT i64 winnow_first_columns(const Measured *m, const signed char *lexic
     if (!set_up(d, m)) return 0;
     Vocabulary v = {m->slot, m->line, 0, 0, 0};
     i64 made = 0, entries = 0;
+    for (int k = 0; k < OWN; k++) {
+        const double *restrict own = m->own[k];
+        float *restrict out = columns + k * m->n;
+        for (i64 i = 0; i < m->n; i++) out[i] = (float)own[i];
+    }
     for (i64 p = 0; p < m->n_pages; p++) {
         const i64 low = m->pages[p], n = m->pages[p + 1] - low;
-        Columns columns_here = {columns + low, m->n, 0}, *c = &columns_here;
+        Columns columns_here = {columns + OWN * m->n + low, m->n, OWN}, *c = &columns_here;
         const double *own[OWN];
-        for (int k = 0; k < OWN; k++) {
-            own[k] = m->own[k] + low;
-            COLUMN(own[k][i]);
-        }
+        for (int k = 0; k < OWN; k++) own[k] = m->own[k] + low;
         const double *size = own[SIZE], *sign = own[SIGN], *start = m->start + low;
         const u8 *hit = m->hit + low;
         enum { long_, ends, middling, spare };
