@@ -16,6 +16,23 @@
 -- Copies share most of their long lines, so each line votes for the first page it is on, a page of an earlier run if there
 -- is one: pages that owe enough of their mass to one other page are copies of it. One vote a line keeps this linear,
 -- however often a line recurs. A page of an earlier run stands for its group.
+--
+-- Most lines are on one page alone. They say nothing here but how much of a page is its own, and leave at the first count.
+CREATE TABLE repeated_lines AS
+SELECT line
+FROM (
+    SELECT line FROM page_lines
+    UNION ALL
+    SELECT line FROM known_lines
+) every_line
+GROUP BY line
+HAVING COUNT(*) > 1;
+
+CREATE TABLE shared_lines AS
+SELECT l.site, l.doc, l.line, l.weight
+FROM page_lines l
+JOIN repeated_lines r ON r.line = l.line;
+
 CREATE TABLE groups_known AS
 SELECT site, page_group, MAX(mass) AS mass
 FROM known_pages
@@ -30,7 +47,7 @@ CREATE TABLE first_pages AS
 SELECT site, line, COALESCE(MIN(known_doc), MIN(doc)) AS first_doc
 FROM (
     SELECT site, line, doc, CAST(NULL AS BIGINT) AS known_doc
-    FROM page_lines
+    FROM shared_lines
     WHERE weight > 0
     UNION ALL
     SELECT site, line, page_group AS doc, page_group AS known_doc
@@ -42,7 +59,7 @@ HAVING COUNT(*) > 1;
 
 CREATE TABLE shared_mass AS
 SELECT l.site, l.doc, f.first_doc, SUM(l.weight) AS weight
-FROM page_lines l
+FROM shared_lines l
 JOIN first_pages f ON l.site = f.site AND l.line = f.line
 WHERE l.weight > 0 AND l.doc <> f.first_doc
 GROUP BY l.site, l.doc, f.first_doc;
@@ -148,7 +165,7 @@ FROM (
     SELECT site, line, page_group, MAX(strength) AS strength
     FROM (
         SELECT l.site, l.line, g.page_group, s.strength
-        FROM page_lines l
+        FROM shared_lines l
         JOIN page_groups g ON g.site = l.site AND g.doc = l.doc
         JOIN run_strengths s ON s.run = g.run
         UNION ALL
