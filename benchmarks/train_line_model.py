@@ -690,7 +690,7 @@ def print_figures(title: str, pages: Sequence[Page], scores: npt.NDArray[np.floa
 def gone_at(lines: pl.DataFrame, scores: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.bool_]:
     """Which of `lines` the model would cut."""
     size = lines["text"].str.len_chars().to_numpy().astype(np.float64)
-    return model.decide(lines["doc"].to_numpy(), size, scores, threshold=threshold)
+    return model.decide(lines["doc"].to_numpy(), size, scores, threshold=threshold).gone
 
 
 def figures_of(pages: Sequence[Page], gone: npt.NDArray[np.bool_]) -> dict[str, Figures]:

@@ -37,6 +37,9 @@ CLEAN_THRESHOLD: Final = 0.7
 PROSE_THRESHOLD: Final = 0.95
 SENTENCE_SIZE: Final = 20
 CHROME_MASS: Final = 0.02  # a page with this share of its text in sure lines that are no sentences shows chrome
+NEIGHBOUR_SHARE: Final = 0.2  # docs/decisions/0049-rests-of-pages.md says what this and the next two are worth
+REST_LINES: Final = 20
+REST_SCORE: Final = 0.6
 BATCH_LINES: Final = 16384  # lines scored together: their columns stay in the cache; whole pages only
 BLOCK: Final = 8192
 NAMED_FEATURES: Final = 3
@@ -163,7 +166,7 @@ def score_and_mark(
         revised = revise(batch, scored.measured, first=scored.second[:, _OWN_SCORE], second=score) if revise else None
         score = revised.score if revised else score
         settled = batch["settled"].to_numpy() if "settled" in batch.columns else np.zeros(len(page), bool)
-        cut = decide(
+        decision = decide(
             page,
             size,
             score,
@@ -172,15 +175,16 @@ def score_and_mark(
             prose=scored.measured.ends & (size >= SENTENCE_SIZE) | (size >= features.LONG),
             settled=settled,
         )
-        gone = np.flatnonzero(cut & ~settled)
+        gone = np.flatnonzero(decision.gone & ~settled)
         rule, reason = pl.repeat(RULE, len(gone), eager=True), _reasons(scored, gone, model)
         if revised:
             rule, reason = revised.explain(gone, reason)
+        reason = _with_asked(reason, decision.asked[gone])
         made = batch[gone].select(
             *("doc", "line", "start", "end"),
             unit=pl.lit("line"),
             rule=rule,
-            score=pl.Series(score[gone], dtype=pl.Float32),
+            score=pl.Series(decision.score[gone], dtype=pl.Float32),
             reason=reason,
         )
         scores.append(score)
@@ -199,6 +203,15 @@ def batches(lines: pl.DataFrame) -> Iterator[pl.DataFrame]:
         low = high
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What `decide` says of each line: whether it goes, the score that counted, and the one that was asked for."""
+
+    gone: npt.NDArray[np.bool_]
+    score: Floats
+    asked: Floats
+
+
 def decide(
     doc: npt.NDArray[np.integer],
     size: Doubles,
@@ -208,39 +221,62 @@ def decide(
     clean_threshold: float = CLEAN_THRESHOLD,
     prose: npt.NDArray[np.bool_] | None = None,
     settled: npt.NDArray[np.bool_] | None = None,
-) -> npt.NDArray[np.bool_]:
-    """Which lines go: those that score `threshold`, but never the whole of a page (its best block stays).
+) -> Decision:
+    """Which lines go: those that score `threshold` once the lines next to them have their say (`with_neighbours`).
 
-    On a page with hardly any line that is surely boilerplate the text is probably clean already, and more is asked:
-    up to `clean_threshold` where there is none. Sentences on a page that shows no chrome of its own, once `settled` lines
-    are out, go only when they score PROSE_THRESHOLD.
+    On a page with hardly any line that is surely boilerplate the text is probably clean already, and more is asked: up to
+    `clean_threshold` where there is none. Sentences on a page that shows no chrome of its own, once `settled` lines are
+    out, go only when they score PROSE_THRESHOLD.
+
+    The best block of a page stays, unless the page is a short rest without an article: 2 to REST_LINES lines, each likelier
+    boilerplate than not, and REST_SCORE on average by length.
 
     doc: page of each line, in order. size: length of each line, as `features.measure` counts it. prose: lines that end as
     sentences, or are as long as paragraphs. settled: lines that other steps have decided on.
     """
     if not len(doc):
-        return np.zeros(0, bool)
+        return Decision(np.zeros(0, bool), np.zeros(0, np.float32), np.zeros(0, np.float32))
     starts = np.flatnonzero(np.concatenate(([True], doc[1:] != doc[:-1])))
-    ends = np.append(starts[1:], len(doc))
+    lengths = np.diff(np.append(starts, len(doc)))
     free = np.ones(len(doc), bool) if settled is None else ~settled
-    sure = (scores >= SURE) & free
+    score = with_neighbours(scores, starts, lengths)
+    sure = (score >= SURE) & free
     share = np.add.reduceat(sure.astype(np.int64), starts) / np.maximum(
         np.add.reduceat(free.astype(np.int64), starts), 1
     )
     clean = np.clip(1.0 - share / CHROME_SHARE, 0.0, 1.0)
-    asked = np.repeat(threshold + max(clean_threshold - threshold, 0.0) * clean, ends - starts)
+    asked = np.repeat(threshold + max(clean_threshold - threshold, 0.0) * clean, lengths)
+    text = np.maximum(np.add.reduceat(np.where(free, size, 0.0), starts), 1)
     if prose is not None:
-        chrome = np.add.reduceat(np.where(sure & ~prose, size, 0.0), starts)
-        mass = chrome / np.maximum(np.add.reduceat(np.where(free, size, 0.0), starts), 1)
-        bare = np.repeat(np.clip(1.0 - mass / CHROME_MASS, 0.0, 1.0), ends - starts)
+        mass = np.add.reduceat(np.where(sure & ~prose, size, 0.0), starts) / text
+        bare = np.repeat(np.clip(1.0 - mass / CHROME_MASS, 0.0, 1.0), lengths)
         sentences = threshold + max(PROSE_THRESHOLD - threshold, 0.0) * bare
         asked = np.where(prose, np.maximum(asked, sentences), asked)
-    gone = scores >= asked
+    gone = score >= asked
     kept = np.add.reduceat((~gone).astype(np.int64), starts)
     for page in np.flatnonzero(kept == 0):  # pages with nothing left: few
-        rows = slice(starts[page], ends[page])
-        gone[rows] = ~_best_block(scores[rows].astype(np.float64), size[rows])
-    return gone
+        rows = slice(starts[page], starts[page] + lengths[page])
+        gone[rows] = ~_best_block(score[rows], size[rows])
+    lines = np.add.reduceat(free.astype(np.int64), starts)
+    least = np.minimum.reduceat(np.where(free, score, 1.0), starts)
+    mean = np.add.reduceat(np.where(free, size * score, 0.0), starts) / text
+    rest = (lines >= 2) & (lengths <= REST_LINES) & (least >= max(threshold, 0.5)) & (mean >= REST_SCORE)
+    asked[np.repeat(rest, lengths)] = max(threshold, 0.5)
+    return Decision(gone | np.repeat(rest, lengths) & free, score.astype(np.float32), asked.astype(np.float32))
+
+
+def with_neighbours(scores: Floats, starts: Ints, lengths: Ints) -> Doubles:
+    """Scores after each line heard the one above and the one below: NEIGHBOUR_SHARE of their mean log odds is added.
+
+    starts, lengths: of each page. Scores stay steps of 1/STEPS.
+    """
+    odds = _LOG_ODDS[np.floor(scores * STEPS + 0.5).astype(np.int64)]
+    n = len(odds)
+    above, below = np.ones(n), np.ones(n)
+    above[starts] = 0.0
+    below[starts + lengths - 1] = 0.0
+    around = above * np.concatenate((odds[:1], odds[:-1])) + below * np.concatenate((odds[1:], odds[-1:]))
+    return probability(odds + NEIGHBOUR_SHARE * around / np.maximum(above + below, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +310,13 @@ def _scored(batch: pl.DataFrame, model: LineModel, room: _Room) -> _Scored:
     both = columns.T
     twice = probability(log_odds(model.second, both))
     return _Scored(measured=measured, first=first, second=both, score=twice.astype(np.float32))
+
+
+def _with_asked(reasons: pl.Series, asked: Floats) -> pl.Series:
+    """Each reason with the score that was asked of the line."""
+    hundredths = pl.Series(np.floor(asked.astype(np.float64) * 100 + 0.5).astype(np.int64))
+    told = pl.Series([f" ({n / 100:.2f} asked)" for n in range(101)], dtype=pl.String)
+    return reasons + told[hundredths]
 
 
 def _best_block(score: Doubles, size: Doubles) -> npt.NDArray[np.bool_]:
@@ -330,6 +373,14 @@ def _sigmoid() -> Doubles:
 
 
 _SIGMOID: Final = _sigmoid()
+
+
+def _odds_of_steps() -> Doubles:
+    p = np.clip(np.arange(STEPS + 1) / STEPS, 0.5 / STEPS, 1.0 - 0.5 / STEPS)
+    return np.floor(np.log(p / (1.0 - p)) * LEAF_UNIT + 0.5)
+
+
+_LOG_ODDS: Final = _odds_of_steps()  # of each score
 
 
 def forest(raw: Mapping[str, Any], known: tuple[str, ...]) -> Forest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -64,17 +65,57 @@ def test_marks_point_at_whole_lines_with_rule_score_and_reason() -> None:
         PAGE.split("\n")[line] for line in marks["line"]
     ]
     known = {phrase for phrase, _ in model.PHRASES}
-    for reason in marks["reason"]:
-        assert 1 <= len(reason.split(", ")) <= model.NAMED_FEATURES
-        assert set(reason.split(", ")) <= known
+    for reason, score in marks.select("reason", "score").iter_rows():
+        named, asked = re.fullmatch(r"(.+) \((\d\.\d\d) asked\)", reason).groups()
+        assert score >= float(asked) - 0.005 and float(asked) >= 0.6
+        assert 1 <= len(named.split(", ")) <= model.NAMED_FEATURES
+        assert set(named.split(", ")) <= known
 
 
-def test_a_page_never_goes_whole() -> None:
-    page = "\n".join(MENU + FOOT)
+def test_a_long_page_never_goes_whole() -> None:
+    page = "\n".join((MENU + FOOT) * 2)
     lines = lines_of(page, PAGE)
+    assert lines.filter(doc=0).height > model.REST_LINES
     for threshold in (0.5, 0.01, 0.0):
         marks = model.mark(lines, threshold=threshold)
         assert set(lines["doc"]) == set(lines.join(marks, on=["doc", "line"], how="anti")["doc"])
+
+
+def test_a_short_rest_without_an_article_goes_whole_unless_it_is_one_line_or_holds_a_likely_one() -> None:
+    def left(*scores: float, settled: int = 0) -> int:
+        scored = np.array(scores, np.float32)
+        known = np.arange(len(scored)) < settled
+        decided = model.decide(np.zeros(len(scored), np.int64), np.full(len(scored), 20.0), scored, settled=known)
+        assert (decided.score[decided.gone] >= decided.asked[decided.gone]).all() or (~decided.gone).any()
+        return int((~decided.gone & ~known).sum())
+
+    assert left(0.75, 0.75, 0.75) == 0
+    assert left(0.75, 0.75, 0.125) >= 1
+    assert left(0.51, 0.51, 0.51) >= 1
+    assert left(0.99) == 1
+    assert left(0.99, 0.75, settled=1) == 1
+    assert left(0.99, 0.75, 0.75, settled=1) == 0
+    assert left(*[0.75] * (model.REST_LINES + 1)) >= 1
+
+
+def test_neighbours_on_the_same_page_move_a_score() -> None:
+    scores = np.array([0.5, 0.9, 0.5, 0.5, 0.5], np.float32)
+    heard = model.with_neighbours(scores, np.array([0, 3, 4]), np.array([3, 1, 1]))
+    assert heard[0] == heard[2] > 0.5 and heard[1] == model.with_neighbours(
+        scores[1:2], np.zeros(1, int), np.ones(1, int)
+    )
+    assert heard[3] == heard[4] == 0.5
+    assert (heard * model.STEPS == np.floor(heard * model.STEPS)).all()
+
+
+def test_the_lines_of_another_page_change_no_decision() -> None:
+    rng = np.random.default_rng(1)
+    pages = [np.floor(rng.random(n) * model.STEPS).astype(np.float32) / model.STEPS for n in (1, 5, 30, 2, 19)]
+    size = [np.floor(rng.random(len(page)) * 300) for page in pages]
+    doc = np.repeat(np.arange(len(pages)), [len(page) for page in pages])
+    together = model.decide(doc, np.concatenate(size), np.concatenate(pages)).gone
+    apart = [model.decide(np.zeros(len(p), np.int64), s, p).gone for p, s in zip(pages, size, strict=True)]
+    assert np.array_equal(together, np.concatenate(apart))
 
 
 def test_a_lower_threshold_takes_all_that_a_higher_one_takes() -> None:
@@ -94,10 +135,10 @@ def test_a_page_without_surely_boilerplate_is_asked_for_more() -> None:
     doc, size = np.zeros(20, np.int64), np.full(20, 80.0)
     doubtful = np.full(20, 0.6, np.float32)
     doubtful[:5] = 0.1
-    assert not model.decide(doc, size, doubtful, threshold=0.5, clean_threshold=0.8).any()
+    assert not model.decide(doc, size, doubtful, threshold=0.5, clean_threshold=0.8).gone.any()
     surer = doubtful.copy()
     surer[-3:] = 0.95
-    assert model.decide(doc, size, surer, threshold=0.5, clean_threshold=0.8).sum() == 15
+    assert model.decide(doc, size, surer, threshold=0.5, clean_threshold=0.8).gone.sum() == 15
 
 
 def test_sentences_stay_on_a_page_without_chrome_of_its_own() -> None:
@@ -109,9 +150,9 @@ def test_sentences_stay_on_a_page_without_chrome_of_its_own() -> None:
     settled[8:] = True
     scores[8:] = 0.99  # what rules took is no chrome of the page's own
     told = {"threshold": 0.5, "clean_threshold": 0.5, "prose": prose, "settled": settled}
-    assert not model.decide(doc, size, scores, **told)[3]
+    assert not model.decide(doc, size, scores, **told).gone[3]
     scores[5], prose[5] = 0.99, False
-    assert model.decide(doc, size, scores, **told)[3]
+    assert model.decide(doc, size, scores, **told).gone[3]
 
 
 def test_no_lines_give_no_marks_and_no_scores() -> None:
