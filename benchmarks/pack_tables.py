@@ -11,9 +11,10 @@ from etl.boilerplate import native as boilerplate
 from etl.boilerplate.lines import VISIBLE
 from etl.publish import native as publish
 from etl.publish.cut import WORD, WORD_ALONE
+from etl.repair import native as repair
 
 PATTERNS = (
-    *(VISIBLE, WORD, WORD_ALONE, publish.SPACE),
+    *(VISIBLE, WORD, WORD_ALONE, publish.SPACE, repair.WORD),
     *(boilerplate.SPACE, boilerplate.DIGIT, boilerplate.LETTER, boilerplate.HAN),
 )
 

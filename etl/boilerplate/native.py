@@ -190,67 +190,72 @@ def line_keys(texts: pl.Series) -> tuple[Array, Array]:
     return keys.view(np.int64), near.view(np.int64)
 
 
-def sums(values: Array, first: Array, last: Array) -> tuple[Array, Array]:
-    """The page's sum of `values`, and the sum down to and with each line."""
-    values = np.ascontiguousarray(values, np.float64)
-    n = len(values)
-    running, total, through = np.empty(n + 1), np.empty(n), np.empty(n)
-    _call("winnow_sums", (values, first, last), (n,), (running, total, through))
-    return total, through
+_HELD: Final = {
+    **dict.fromkeys(("start", "site_near", "site_pages"), np.float64),
+    **dict.fromkeys(("pages", "slot"), np.int64),
+    **dict.fromkeys(("line", "entry", "entry_line"), np.int32),
+    "hit": np.uint8,
+}
+"""The arrays that the kernels of the two passes read, by their names in `Lines` and in the C structure."""
 
 
-def window_mean(values: Array, first: Array, last: Array, reach: int) -> Array:
-    """The mean of `values` over the lines at most `reach` away on the same page."""
-    values = np.ascontiguousarray(values, np.float64)
-    n = len(values)
-    running, mean = np.empty(n + 1), np.empty(n)
-    _call("winnow_window", (values, first, last), (n, reach), (running, mean))
-    return mean
-
-
-def neighbour(values: Array, step: int, first: Array, last: Array) -> Array:
-    """The value `step` lines below (above when negative) on the same page, -1 where there is none."""
-    values = np.ascontiguousarray(values, np.float64)
-    result = np.empty(len(values))
-    _call("winnow_neighbour", (values, first, last), (len(values), step), (result,))
-    return result
-
-
-def distances(which: Array, first: Array, last: Array, far: int) -> tuple[Array, Array]:
-    """Lines back to the nearest other line of the page in `which`, and ahead to it; `far` where there is none."""
-    n = len(which)
-    since, to = np.empty(n), np.empty(n)
-    _call("winnow_distances", (np.ascontiguousarray(which, np.bool_), first, last), (n, far), (since, to))
-    return since, to
-
-
-def wording(lexicon: Array, entry: Array, entry_line: Array, n: int) -> tuple[Array, Array, Array, Array, Array]:
-    """What the words of each of n lines say: sum, most and least (0 counts too), how many are known, how many there are."""
-    total, most, least, known, words = (np.empty(n) for _ in range(5))
-    _call("winnow_wording", (lexicon, entry, entry_line), (len(entry), n), (total, most, least, known, words))
-    return total, most, least, known, words
-
-
-def _call(name: str, given: Sequence[Array], numbers: Sequence[int], made: Sequence[Array]) -> None:
-    function = _library()[name]
-    function.restype = None
-    function(*map(kernels.pointer, given), *(ctypes.c_int64(number) for number in numbers), *map(kernels.pointer, made))
-
-
-def shared_words(slot: Array, line: Array, slots: int, which: Array) -> Array:
-    """Of each line's words, how many also stand in another line among `which`."""
-    library = _library()
-    first, last = np.empty(slots, np.int32), np.empty(slots, np.int32)
-    shared = np.zeros(len(which), np.int64)
-    library.winnow_shared_words.restype = None
-    library.winnow_shared_words(
-        *map(kernels.pointer, (slot, line)),
-        ctypes.c_int64(len(slot)),
-        *map(kernels.pointer, (np.ascontiguousarray(which), first, last)),
-        ctypes.c_int64(slots),
-        kernels.pointer(shared),
+class _Measured(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("n", "n_pages", "n_words", "n_entries", "room")),
+        ("own", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in _HELD),
     )
-    return shared
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Lines as the kernels of the two passes see them: `features.Measured`, with its arrays held in place.
+
+    pages: the row at which each page begins, and one more. own: the features of lines by themselves, in order.
+    """
+
+    pages: Array
+    own: Sequence[Array]
+    start: Array
+    site_near: Array
+    site_pages: Array
+    hit: Array
+    slot: Array
+    line: Array
+    entry: Array
+    entry_line: Array
+    room: int
+
+
+def first_columns(lines: Lines, lexicon: Array, columns: Array) -> None:
+    """Fill `columns`, a row for each feature of the first pass."""
+    _fill("winnow_first_columns", lines, np.ascontiguousarray(lexicon, np.int8), columns)
+
+
+def second_columns(lines: Lines, scores: Array, columns: Array) -> None:
+    """Fill `columns`, a row for each feature of the second pass. scores: of the first pass."""
+    _fill("winnow_second_columns", lines, np.ascontiguousarray(scores, np.float64), columns)
+
+
+def _fill(kernel: str, lines: Lines, told: Array, columns: Array) -> None:
+    doubles = [np.ascontiguousarray(values, np.float64) for values in lines.own]
+    places = (ctypes.c_void_p * len(doubles))(*(values.ctypes.data for values in doubles))
+    held = {name: np.ascontiguousarray(getattr(lines, name), kind) for name, kind in _HELD.items()}
+    given = _Measured(
+        n=columns.shape[1],
+        n_pages=len(held["pages"]) - 1,
+        n_words=len(held["line"]),
+        n_entries=len(held["entry"]),
+        room=lines.room,
+        own=ctypes.cast(places, ctypes.c_void_p),
+        **{name: kernels.pointer(values) for name, values in held.items()},
+    )
+    function = _library()[kernel]
+    function.restype = ctypes.c_int64
+    made = function(ctypes.byref(given), kernels.pointer(told), kernels.pointer(columns))
+    if not made and columns.shape[1]:
+        raise MemoryError(f"no memory left in {kernel}")
+    assert made in (0, len(columns))
 
 
 @dataclass(frozen=True, slots=True)

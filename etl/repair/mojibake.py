@@ -11,14 +11,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import Final, NamedTuple
+from functools import cache, lru_cache
+from typing import Any, Final, NamedTuple
 
-import ftfy
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-from ftfy.badness import BADNESS_RE, badness, is_bad
 from ftfy.fixes import unescape_html
+
+from etl import kernels
+from etl.repair import native
+from etl.repair.encoding import badness, badness_pattern, fix_encoding, is_bad
+from etl.repair.native import Lines
+
+Array = npt.NDArray[Any]
 
 CODECS: Final = (
     "latin-1",
@@ -40,18 +47,6 @@ MAX_LAYERS: Final = 4  # mojibake of mojibake of …
 MAX_ROUNDS: Final = 5
 LONGEST_PIECE: Final = 10_000  # characters; a longer line is repaired in pieces cut at blanks
 _LONGEST_CACHED: Final = 60
-
-_NEUTRAL: Final = ftfy.TextFixerConfig(
-    unescape_html=False,  # done here
-    remove_terminal_escapes=False,
-    fix_latin_ligatures=False,
-    fix_character_width=False,
-    uncurl_quotes=False,
-    fix_line_breaks=False,
-    remove_control_chars=False,
-    normalization=None,
-    explain=False,
-)
 
 _LIKELY: Final = (
     "\xa0-\xff\u0100-\u017f\u01a0\u01a1\u01af\u01b0\u0218-\u021b\u0300-\u0304\u0323\u0384-\u03ce\u0400-\u045f\u0490\u0491"
@@ -82,7 +77,7 @@ _CONTROLS: Final = (
     + r"\u{FFFE}\u{FFFF}]"
 )
 _SEPARATORS: Final = r"[\x1C-\x1F]"
-_C1: Final = r"[\u{80}-\u{9F}]"
+_C1: Final = re.compile("[\x80-\x9f]")
 _BLANK_LINES: Final = r"\n{3,}"
 _TRAILING_BLANKS: Final = r"[ \t]+(\n|\z)"
 _OUTER_BLANK_LINES: Final = r"\A(?:[ \t]*\n)+|[ \t\n]+\z"
@@ -105,21 +100,28 @@ def repair(texts: pl.Series | pa.ChunkedArray) -> tuple[pl.Series, pl.Series]:
     Names: mojibake (lines), entities, control (characters removed). Not listed: line ends become \\n, blanks at the end of a line and
     all but one of several blank lines go. A second repair changes nothing.
     """
-    before = (texts if isinstance(texts, pl.Series) else pl.Series(texts)).cast(pl.String).fill_null("").rename("text")
-    frame = _tidy(
-        before.to_frame().with_row_index("doc").with_columns(pl.lit(0, pl.Int64).alias(name) for name in _COUNTS)
-    )
-    todo = frame.filter(pl.col("text").str.contains(SUSPICIOUS))
-    done = [frame.join(todo, on="doc", how="anti")]
+    given = (texts if isinstance(texts, pl.Series) else pl.Series(texts)).cast(pl.String).fill_null("").rename("text")
+    text, control = _tidy(given)
+    counts = {name: np.zeros(len(text), np.int64) for name in _COUNTS}
+    counts["control"] += control
+    todo = np.arange(len(text))
     for _ in range(MAX_ROUNDS):  # a second round where the first changed something: entities can hide line ends
-        if todo.is_empty():
+        before = text.gather(todo)
+        found = _suspicious_lines(before)
+        if not len(found.text):
             break
-        fixed = _tidy(_repair_lines(todo))
-        stable = fixed["text"] == todo["text"]
-        done.append(fixed.filter(stable))
-        todo = fixed.filter(~stable)
-    after = pl.concat([*done, todo]).sort("doc")
-    return after["text"], _listed(after)
+        places, mended, done = _repair_lines(found)
+        after, control = _tidy(mended)
+        todo = todo[places]
+        for name in _COUNTS:
+            counts[name][todo] += done[name]
+        counts["control"][todo] += control
+        latest = np.arange(len(text))
+        latest[todo] = len(text) + np.arange(len(todo))
+        changed = (after != before.gather(places)).to_numpy()
+        text = pl.concat([text, after]).gather(latest)
+        todo = todo[changed]
+    return text, _listed(pl.DataFrame(counts))
 
 
 def repair_line(line: str) -> Repair:
@@ -140,49 +142,64 @@ def repair_line(line: str) -> Repair:
     return Repair(line, False, 0)  # readings that chase each other are no reading
 
 
-def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame's texts with \\n as the only line end, without control characters, blanks at line ends and spare blank lines."""
-    text = pl.col("text")
-    untidy = frame["text"].str.contains(_UNTIDY)
+def _tidy(text: pl.Series) -> tuple[pl.Series, Array]:
+    """The texts with \\n as the only line end, without control characters, blanks at line ends and spare blank lines; the count of the characters."""
+    untidy = native.untidy(text) if native.available() else text.str.contains(_UNTIDY)
+    control = np.zeros(len(text), np.int64)
     if not untidy.any():
-        return frame
-    tidied = (
-        frame.filter(untidy)
-        .with_columns(control=pl.col("control") + text.str.count_matches(_CONTROLS))
-        .with_columns(
-            text=text.str.replace_all(_BREAKS, "\n").str.replace_all(_SEPARATORS, " ").str.replace_all(_CONTROLS, "")
-        )
-        .with_columns(text=text.str.replace_all(_TRAILING_BLANKS, "$1").str.replace_all(_BLANK_LINES, "\n\n"))
-        .with_columns(text=text.str.replace_all(_OUTER_BLANK_LINES, ""))
-    )
-    return pl.concat([frame.filter(~untidy), tidied]).sort("doc")
+        return text, control
+    rows = untidy.arg_true()
+    part = text.gather(rows)
+    control[rows.to_numpy()] = part.str.count_matches(_CONTROLS).to_numpy()
+    part = part.str.replace_all(_BREAKS, "\n").str.replace_all(_SEPARATORS, " ").str.replace_all(_CONTROLS, "")
+    part = part.str.replace_all(_TRAILING_BLANKS, "$1").str.replace_all(_BLANK_LINES, "\n\n")
+    latest = np.arange(len(text))
+    latest[rows.to_numpy()] = len(text) + np.arange(len(part))
+    return pl.concat([text, part.str.replace_all(_OUTER_BLANK_LINES, "")]).gather(latest), control
 
 
-def _repair_lines(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with the suspicious lines of its texts repaired and the counts raised. A line that recurs is repaired once."""
-    lines = frame.select("doc", line=pl.col("text").str.split("\n")).explode("line")
-    found = lines.filter(pl.col("line").str.contains(SUSPICIOUS)).select(pl.col("line").unique(maintain_order=True))[
-        "line"
-    ]
-    repairs = _repair_each(found.to_list())
-    table = pl.DataFrame(
-        {
-            "line": found,
-            "fixed": pl.Series([r.text for r in repairs], dtype=pl.String),
-            "mojibake": pl.Series([int(r.mojibake) for r in repairs], dtype=pl.Int64),
-            "entities": pl.Series([r.entities for r in repairs], dtype=pl.Int64),
-        }
+def _suspicious_lines(text: pl.Series) -> Lines:
+    """The lines that are looked at, in their order."""
+    signs = _signs() if native.available() else None
+    if signs:
+        return native.suspicious_lines(text, signs)
+    met = text.str.contains(SUSPICIOUS).arg_true()
+    some = text.gather(met)
+    data, offsets = kernels.text_buffers(some)
+    lines = (
+        pl.DataFrame({"text": np.arange(len(some)), "line": some.str.split("\n")})
+        .explode("line")
+        .with_columns(past=(pl.col("line").str.len_bytes().cast(pl.Int64) + 1).cum_sum() - 1 - pl.col("text"))
+        .filter(pl.col("line").str.contains(SUSPICIOUS))
     )
-    new = (
-        lines.join(table, on="line", how="left", maintain_order="left")
-        .with_columns(text=pl.coalesce("fixed", "line"))
-        .with_columns(control=pl.col("text").str.count_matches(_C1), text=pl.col("text").str.replace_all(_C1, ""))
-        .group_by("doc", maintain_order=True)
-        .agg(pl.col("text").str.join("\n"), pl.col("mojibake", "entities", "control").sum().cast(pl.Int64))
-    )
-    return frame.select("doc").hstack(
-        [new["text"], *(frame[name] + new[name] for name in _COUNTS)],
-    )
+    rows, ends = lines["text"].to_numpy(), lines["past"].to_numpy() + offsets[0]
+    starts = ends - lines["line"].str.len_bytes().cast(pl.Int64).to_numpy()
+    return Lines(met.cast(pl.Int64).to_numpy()[rows], starts, ends, offsets[rows], offsets[rows + 1], data)
+
+
+def _repair_lines(found: Lines) -> tuple[Array, pl.Series, dict[str, Array]]:
+    """The numbers of the texts with lines to repair, those texts repaired, and what was done in each. A line that recurs is repaired once."""
+    data = found.data.data
+    lines = [str(data[a:b], "utf-8") for a, b in zip(found.start.tolist(), found.end.tolist(), strict=True)]
+    distinct = list(dict.fromkeys(lines))
+    repairs = dict(zip(distinct, _repair_each(distinct), strict=True))
+    places, owner = np.unique(found.text, return_inverse=True)
+    done = [repairs[line] for line in lines]
+    mended = [_C1.sub("", one.text) for one in done]
+    counts = {
+        "mojibake": [one.mojibake for one in done],
+        "entities": [one.entities for one in done],
+        "control": [len(one.text) - len(line) for one, line in zip(done, mended, strict=True)],
+    }
+    bounds = zip(*(column.tolist() for column in (owner, found.start, found.end, found.first, found.past)), strict=True)
+    parts: list[list[bytes | memoryview]] = [[] for _ in places]
+    copied, last = [0] * len(places), [0] * len(places)
+    for line, (text, start, end, first, past) in zip(mended, bounds, strict=True):
+        parts[text] += (data[copied[text] or first : start], line.encode())
+        copied[text], last[text] = end, past
+    texts = [b"".join([*part, data[a:b]]).decode() for part, a, b in zip(parts, copied, last, strict=True)]
+    totals = {name: np.bincount(owner, np.array(each), len(places)).astype(np.int64) for name, each in counts.items()}
+    return places, pl.Series("text", texts, dtype=pl.String), totals
 
 
 def _repair_each(lines: list[str]) -> list[Repair]:
@@ -199,7 +216,7 @@ def _repair_each(lines: list[str]) -> list[Repair]:
         if (
             is_bad_line and reading == text and len(text) <= LONGEST_PIECE
         ):  # no charset stands out: ftfy knows more cases
-            reading = _by_ftfy(text)
+            reading = fix_encoding(text)
             evidence, _ = _best_charset(reading)
         readings.append((evidence, reading))
     doubtful = _contains([text for _, text in readings], _DOUBTFUL)
@@ -252,20 +269,19 @@ def _decode(line: str) -> str:
         return line
     if words != line and not _suspicion(words):
         return words  # nothing is left to suspect, so ftfy, which costs more, could do no better
-    whole = _by_ftfy(line)
-    readings = [whole] if words in (line, whole) else [whole, _by_ftfy(words)]
-    if _suspicion(whole) >= 1:
+    whole = fix_encoding(line)
+    left = _suspicion(whole)
+    if not left:
+        return whole
+    readings = [whole] if words in (line, whole) else [whole, fix_encoding(words)]
+    if left >= 1:
         readings.insert(0, _with_lost_spaces(line))
         for start in dict.fromkeys((line, words)):
             sentences = _SENTENCE.findall(start)
-            readings.append("".join(_by_ftfy(s) for s in sentences))
-            readings.append("".join(_by_ftfy(_by_words(s)[1]) for s in sentences))
+            readings.append("".join(fix_encoding(s) for s in sentences))
+            readings.append("".join(fix_encoding(_by_words(s)[1]) for s in sentences))
     distinct = list(dict.fromkeys(readings))
     return min(distinct, key=_suspicion) if len(distinct) > 1 else whole
-
-
-def _by_ftfy(text: str) -> str:
-    return text if text.isascii() else ftfy.fix_encoding(text, _NEUTRAL)
 
 
 def _by_words(text: str) -> tuple[int, str]:
@@ -380,46 +396,44 @@ def _with_lost_spaces(line: str) -> str:
     return line
 
 
-def _badness_for_polars() -> str:
-    """ftfy's verbose pattern in the syntax of Polars' engine: there, blanks in a class need no care only when they are escaped."""
-    out: list[str] = []
-    in_class = comment = False
-    for c in BADNESS_RE.pattern:
-        if comment:
-            comment = c != "\n"
-        elif in_class:
-            out.append({" ": r"\x20"}.get(c, c))
-            in_class = c != "]"
-        elif c == "#":
-            comment = True
-        elif not c.isspace():
-            out.append(c)
-            in_class = c == "["
-    return "".join(out)
+_HARDLY_SEEN: Final = ("cp1251", "cp1250", "iso-8859-2", "mac_roman", "cp437")
+"""The charsets whose mojibake ftfy's badness hardly sees."""
 
 
 def _misread_words() -> str:
-    """A pattern of words that are UTF-8 misread from end to end in a charset that ftfy's badness hardly sees."""
-    return "|".join(_misread_word(codec) for codec in ("cp1251", "cp1250", "iso-8859-2", "mac_roman", "cp437"))
+    """A pattern of words that are UTF-8 misread from end to end in such a charset."""
+    return "|".join(_misread_word(*_misread_chars(codec)) for codec in _HARDLY_SEEN)
 
 
-def _misread_word(codec: str) -> str:
-    tail = _class(codec, range(0x80, 0xC0))
-    pairs = [
+def _misread_word(lead_two: str, lead_three: str, later: str) -> str:
+    tail = _class(later)
+    sequence = f"(?:{_class(lead_two)}{tail}|{_class(lead_three)}{tail}{{2}})"
+    return rf"(?:^|[ \t])[!-~]*{sequence}(?:[!-~]|{sequence})*(?:[ \t]|$)"
+
+
+def _misread_chars(codec: str) -> tuple[str, str, str]:
+    """What the charset makes of the leads of two bytes that may be a likely character, of the leads of three, of the later bytes."""
+    leads = [
         first
         for first in range(0xC2, 0xE0)
         if any(_LIKELY_TEXT.fullmatch(bytes((first, b)).decode()) for b in range(0x80, 0xC0))
     ]
-    sequence = f"(?:{_class(codec, pairs)}{tail}|{_class(codec, range(0xE0, 0xF0))}{tail}{{2}})"
-    return rf"(?:^|[ \t])[!-~]*{sequence}(?:[!-~]|{sequence})*(?:[ \t]|$)"
+    lead_two, lead_three, later = (
+        bytes(values).decode(codec, "ignore") for values in (leads, range(0xE0, 0xF0), range(0x80, 0xC0))
+    )
+    return lead_two, lead_three, later
 
 
-def _class(codec: str, values: range | list[int]) -> str:
-    chars = bytes(values).decode(codec, "ignore")
+@cache
+def _signs() -> native.Signs | None:
+    return native.signs_of(_BAD, [_misread_chars(codec) for codec in _HARDLY_SEEN])
+
+
+def _class(chars: str) -> str:
     return "[" + "".join(rf"\u{{{ord(c):X}}}" for c in chars) + "]"
 
 
-_BAD: Final = _badness_for_polars()
+_BAD: Final = badness_pattern()
 """What ftfy's `is_bad` asks of a text, in the syntax of Polars' engine."""
 
 _MISREAD: Final = rf"(?m){_BAD}|{_misread_words()}"

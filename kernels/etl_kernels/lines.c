@@ -45,11 +45,39 @@ EXPORT Lines *winnow_split_lines(const u8 *visible, const u8 *text, const i64 *o
 
 enum { SPACE = 1, DIGIT = 2, LETTER = 4, HAN = 8 };
 
-/* The folded text, stripped, each run of blanks one space, into `room`; how many characters, and of which kinds there were. */
-static i64 fold_line(const u8 *kinds, const u32 *fold, const u8 *p, const u8 *end, u32 *room, int *letters, int *digits, int *han) {
+#define BYTES(b) (0x0101010101010101ULL * (b))
+
+/* Of each byte below 128, its high bit if it is between two characters. */
+static inline u64 between(u64 x, u8 low, u8 high) { return (x + BYTES(0x80 - low)) & ~(x + BYTES(0x7F - high)) & BYTES(0x80); }
+
+typedef struct {
+    int letters, digits, han; /* how many there are; of digits, whether there are any */
+} Kinds;
+
+/* The folded text, stripped, each run of blanks one space, into `room`; how many characters, and of which kinds there were.
+   Eight characters at a time where all are ASCII, with single spaces alone between them. */
+static i64 fold_line(const u8 *kinds, const u32 *fold, const u8 *p, const u8 *end, u32 *room, Kinds *seen) {
     i64 size = 0;
     int blank = 0;
     while (p < end) {
+        while (end - p >= 8) {
+            u64 x = load64(p);
+            if ((x | (x - BYTES(0x20))) & BYTES(0x80)) break; /* beyond ASCII, or a control character */
+            u64 spaces = between(x, ' ', ' ');
+            int opens = (x & 0xFF) == ' ', closes = x >> 56 == ' ';
+            if ((spaces & spaces << 8) || (opens && (blank || !size))) break;
+            if (blank) room[size++] = ' ';
+            x |= between(x, 'A', 'Z') >> 2;
+            seen->digits |= between(x, '0', '9') != 0;
+            seen->letters += (int)((between(x, 'a', 'z') >> 7) * BYTES(1) >> 56);
+            u8 eight[8];
+            memcpy(eight, &x, 8);
+            for (int i = 0; i < 8; i++) room[size + i] = eight[i];
+            size += 8 - closes;
+            blank = closes;
+            p += 8;
+        }
+        if (p == end) break;
         u32 c = read_char(&p);
         u8 kind = kinds[c];
         if (kind & SPACE) {
@@ -58,9 +86,9 @@ static i64 fold_line(const u8 *kinds, const u32 *fold, const u8 *p, const u8 *en
         }
         if (blank) room[size++] = ' ';
         blank = 0;
-        *letters += (kind & LETTER) != 0;
-        *digits += (kind & DIGIT) != 0;
-        *han += (kind & HAN) != 0;
+        seen->letters += (kind & LETTER) != 0;
+        seen->digits |= (kind & DIGIT) != 0;
+        seen->han += (kind & HAN) != 0;
         room[size++] = fold[c];
     }
     return size;
@@ -70,7 +98,7 @@ static i64 fold_line(const u8 *kinds, const u32 *fold, const u8 *p, const u8 *en
 static i64 mask_numbers(const u8 *kinds, u32 *room, i64 size) {
     i64 kept = 0;
     for (i64 i = 0; i < size; i++) {
-        if (!(kinds[room[i]] & DIGIT)) {
+        if ((room[i] < 128 && room[i] - '0' > 9) || !(kinds[room[i]] & DIGIT)) {
             room[kept++] = room[i];
             continue;
         }
@@ -94,10 +122,10 @@ EXPORT int winnow_line_keys(const u8 *kinds, const u32 *fold, const u8 *text, co
     u32 *room = malloc((size_t)(longest + 1) * 8);
     if (!room) return 0;
     for (i64 i = 0; i < n; i++) {
-        int letters = 0, digits = 0, han = 0;
-        i64 size = fold_line(kinds, fold, text + offsets[i], text + offsets[i + 1], room, &letters, &digits, &han);
+        Kinds seen = {0, 0, 0};
+        i64 size = fold_line(kinds, fold, text + offsets[i], text + offsets[i + 1], room, &seen);
         keys[i] = near[i] = xxh64((const u8 *)room, size * 4, 0);
-        if (digits && (letters >= 4 || han >= 2))
+        if (seen.digits && (seen.letters >= 4 || seen.han >= 2))
             near[i] = xxh64((const u8 *)room, mask_numbers(kinds, room, size) * 4, 0);
     }
     free(room);

@@ -1,0 +1,222 @@
+"""Which texts and lines are to be repaired, by the compiled kernels: what the patterns of mojibake.py match, a batch at a time."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from etl import kernels
+
+Array = npt.NDArray[Any]
+
+SPACE: Final = r"\s"
+WORD: Final = r"\w"
+
+_LINES: Final = (("text", np.int64), ("start", np.int64), ("end", np.int64))
+_PLACES: Final = 128
+_MOST_ASCII: Final = 2  # places in a row that ASCII can stand at; the kernel looks no further around other characters
+_ATOM: Final = re.compile(r"\[\^?[^\[\]]+\]|\\[sw]|[^\\\[\](){}*+?^$|]", re.DOTALL)
+
+
+class _Suspects(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("kind", "low", "high", "misread", "alone")),
+        *((name, ctypes.c_uint64 * 2) for name in ("first", "anchored", "last")),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """The tables of suspicious characters. keep: what they point into."""
+
+    tables: _Suspects
+    keep: tuple[Array, ...]
+
+
+class Lines(NamedTuple):
+    """Lines in texts: number of the text; where line and text begin and end, as places in `data`, which is UTF-8."""
+
+    text: Array
+    start: Array
+    end: Array
+    first: Array
+    past: Array
+    data: Array
+
+
+def available() -> bool:
+    """Whether the kernels can be used."""
+    return kernels.library() is not None
+
+
+def untidy(texts: pl.Series) -> pl.Series:
+    """Whether each text has line ends, control characters or blanks that the repair does away with."""
+    library = kernels.library()
+    assert library is not None
+    text, offsets = kernels.text_buffers(texts)
+    found = np.zeros(len(texts), np.uint8)
+    library.winnow_untidy.restype = None
+    library.winnow_untidy(*map(kernels.pointer, (text, offsets)), ctypes.c_int64(len(texts)), kernels.pointer(found))
+    return pl.Series(found.view(np.bool_))
+
+
+def suspicious_lines(texts: pl.Series, signs: Signs) -> Lines:
+    """The suspicious lines of `texts`, in their order."""
+    library = kernels.library()
+    assert library is not None
+    text, offsets = kernels.text_buffers(texts)
+    library.winnow_suspicious.restype = ctypes.c_void_p
+    made = library.winnow_suspicious(
+        ctypes.byref(signs.tables), *map(kernels.pointer, (text, offsets)), ctypes.c_int64(len(texts))
+    )
+    found = kernels.take_arrays("winnow_suspicious", made, _LINES)
+    owner = found["text"]
+    return Lines(owner, found["start"], found["end"], offsets[owner], offsets[owner + 1], text)
+
+
+def signs_of(badness: str, misread: Sequence[tuple[str, str, str]]) -> Signs | None:
+    """The tables for a pattern of badness, and for the leads of two and three bytes and the later bytes of each charset.
+
+    None when the pattern has something that the kernel doesn't know.
+    """
+    runs = _runs(badness)
+    if runs is None:
+        return None
+    first, anchored, last = [0, 0], [0, 0], [0, 0]
+    stands: dict[str, int] = {}  # atom -> the places where it stands
+    place = 0
+    bare = 0  # the places with ASCII, or nothing, on both sides
+    for run, at_start in runs:
+        (anchored if at_start else first)[place // 64] |= 1 << place % 64
+        plain = [True, *map(_may_be_ascii, run), True]
+        for atom, before, after in zip(run, plain, plain[2:], strict=False):
+            stands[atom] = stands.get(atom, 0) | 1 << place
+            bare |= (before and after) << place
+            place += 1
+        last[(place - 1) // 64] |= 1 << (place - 1) % 64
+    if place > _PLACES:
+        return None
+    return _tables(stands, misread, bare, (first, anchored, last))
+
+
+def is_local(pattern: str) -> bool:
+    """Whether the alternatives of a pattern are as simple as the kernel wants them, and close around characters beyond ASCII."""
+    return _runs(pattern) is not None
+
+
+def _tables(
+    stands: Mapping[str, int],
+    misread: Sequence[tuple[str, str, str]],
+    bare: int,
+    ends: tuple[list[int], ...],
+) -> Signs:
+    space, word = kernels.character_table(SPACE), kernels.character_table(WORD)
+    classes = word.astype(np.uint16) + 2 * space.astype(
+        np.uint16
+    )  # what is in no set of its own is a word's, a space, or neither
+    places: dict[int, int] = {}
+    roles: dict[int, int] = {}
+    inverse: list[tuple[frozenset[int], int]] = []
+    for atom, at in stands.items():
+        chars, outside = _characters(atom)
+        if outside:
+            inverse.append((chars, at))
+        for char in chars:
+            places[char] = places.get(char, 0) | (0 if outside else at)
+    for charset, sets in enumerate(misread):
+        for role, members in enumerate(sets):
+            for char in map(ord, members):
+                roles[char] = roles.get(char, 0) | 1 << (5 * role + charset)
+    numbers: dict[tuple[int, int], int] = {}
+    for of_word in range(4):
+        at = sum(at for atom, at in stands.items() if (atom == WORD and of_word & 1) or (atom == SPACE and of_word & 2))
+        numbers[at | sum(at for _, at in inverse), -of_word - 1] = of_word  # kept apart from those of single characters
+    kinds = list(numbers)
+    for char in sorted({*places, *roles}):
+        at = places.get(char, 0) | sum(at for chars, at in inverse if char not in chars)
+        at |= sum(at for atom, at in stands.items() if (atom == WORD and word[char]) or (atom == SPACE and space[char]))
+        key = (at, roles.get(char, 0))
+        if key not in numbers:
+            numbers[key] = len(kinds)
+            kinds.append(key)
+        classes[char] = numbers[key]
+    low = np.array([at & (1 << 64) - 1 for at, _ in kinds], np.uint64)
+    high = np.array([at >> 64 for at, _ in kinds], np.uint64)
+    told = np.array([max(each, 0) for _, each in kinds], np.uint32)
+    alone = np.array([at & bare != 0 for at, _ in kinds], np.uint8)
+    keep: tuple[Array, ...] = (np.ascontiguousarray(classes), low, high, told, alone)
+    pairs = [(ctypes.c_uint64 * 2)(*each) for each in ends]
+    return Signs(_Suspects(*map(kernels.pointer, keep), *pairs), keep)
+
+
+def _runs(pattern: str) -> list[tuple[list[str], bool]] | None:
+    """The alternatives of a pattern as runs of atoms, and whether each begins at the line's start; None when it isn't as simple."""
+    found: list[tuple[list[str], bool]] = []
+    for alternative in _alternatives(pattern):
+        at_start = alternative.startswith("^")
+        runs: list[list[str]] = [[]]
+        end = int(at_start)
+        while end < len(alternative):
+            atom = _ATOM.match(alternative, end)
+            if atom is None:
+                return None
+            end = atom.end()
+            longer = [[*run, atom[0]] for run in runs]
+            maybe = alternative.startswith("?", end)
+            end += maybe
+            runs = [*runs, *longer] if maybe else longer
+        if not all(map(_is_near, runs)):
+            return None
+        found += [(run, at_start) for run in runs]
+    return found
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """The pattern cut at the bars outside of classes."""
+    return re.findall(r"(?:\[[^\[\]]*\]|\\.|[^\[\]|\\])+", pattern, re.DOTALL)
+
+
+def _is_near(run: Sequence[str]) -> bool:
+    """Whether ASCII can stand only at so few places in a row that the kernel sees what it must, and not at all of them."""
+    plain = [_may_be_ascii(atom) for atom in run]
+    longest = max(len(part) for part in "".join("x" if each else " " for each in plain).split(" "))
+    return not all(plain) and longest <= _MOST_ASCII
+
+
+def _may_be_ascii(atom: str) -> bool:
+    if atom in (SPACE, WORD):
+        return True
+    chars, outside = _characters(atom)
+    return outside or min(chars) < 128
+
+
+@cache
+def _characters(atom: str) -> tuple[frozenset[int], bool]:
+    """The code points that an atom names, and whether it stands for all others; of \\s and \\w none, which have tables."""
+    if atom in (SPACE, WORD):
+        return frozenset(), False
+    if atom == ".":
+        return frozenset({10}), True
+    if not atom.startswith("["):
+        return frozenset({ord(atom)}), False
+    outside = atom.startswith("[^")
+    body = re.sub(r"\\x([0-9a-fA-F]{2})", lambda m: chr(int(m[1], 16)), atom[1 + outside : -1])
+    chars: set[int] = set()
+    place = 0
+    while place < len(body):  # once a process, over some 2,000 characters
+        a = ord(body[place])
+        if body[place + 1 : place + 2] == "-" and place + 2 < len(body):
+            chars.update(range(a, ord(body[place + 2]) + 1))
+            place += 3
+        else:
+            chars.add(a)
+            place += 1
+    return frozenset(chars), outside

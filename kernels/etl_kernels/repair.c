@@ -1,0 +1,209 @@
+/* Which texts and lines are looked at by the repair: twins of the patterns in etl/repair/mojibake.py. */
+#include "common.h"
+
+/* kind: for each code point its row in the tables after it. low, high: for each kind the places of the pattern of badness that
+ * it can stand at, 128 places in all: an alternative is a run of them, and `first` and `last` are the ends of the runs, `anchored`
+ * the first places of those that begin where the line does. No place after a character beyond ASCII is more than two characters
+ * of ASCII away from the next or from the run's end, nor are there more than two before the first.
+ * misread: for each kind, five bits each (a charset a bit): it is the lead of two bytes of UTF-8, of three, a later byte.
+ * alone: whether the kind can stand at a place with ASCII, or nothing, on both sides. */
+typedef struct {
+    const uint16_t *kind;
+    const u64 *low, *high;
+    const u32 *misread;
+    const u8 *alone;
+    u64 first[2], anchored[2], last[2];
+} Suspects;
+
+typedef struct {
+    i64 buffers;
+    Buffer text, start, end; /* number of the text; where the line begins and ends, in bytes from the first text on */
+} Lines;
+
+enum { CHARSETS = 31, MOST_ASCII = 3 };
+
+#define EACH 0x0101010101010101ULL
+
+/* The next byte that is not ASCII. */
+static inline const u8 *beyond_ascii(const u8 *s, const u8 *end) {
+#ifdef __GNUC__
+    for (; s + 8 <= end; s += 8) {
+        u64 m = load64(s) & 0x80 * EACH;
+        if (m) return s + (__builtin_ctzll(m) >> 3);
+    }
+#endif
+    while (s < end && *s < 0x80) s++;
+    return s;
+}
+
+/* The next byte that is not ASCII, or an ampersand. */
+WIDE static const u8 *noteworthy(const u8 *s, const u8 *end) {
+    for (; s + 32 <= end; s += 32) {
+        u8 met = 0;
+        for (int i = 0; i < 32; i++) met |= (u8)(s[i] >= 0x80) | (u8)(s[i] == '&');
+        if (met) break;
+    }
+    while (s < end && *s < 0x80 && *s != '&') s++;
+    return s;
+}
+
+/* The next character that can be part of what is bad: beyond ASCII, and the next one too unless it can stand alone. */
+static const u8 *next_mark(const Suspects *t, const u8 *s, const u8 *end) {
+    while ((s = beyond_ascii(s, end)) < end) {
+        const u8 *next = s;
+        u32 c = read_char(&next);
+        if ((next < end && *next >= 0x80) || t->alone[t->kind[c]]) return s;
+        s = next;
+    }
+    return end;
+}
+
+/* The next character that with the one after it may be UTF-8 read in another charset. */
+static const u8 *next_lead(const Suspects *t, const u8 *s, const u8 *end) {
+    while ((s = beyond_ascii(s, end)) < end) {
+        const u8 *next = s;
+        u32 kinds = t->misread[t->kind[read_char(&next)]];
+        while (next < end && *next >= 0x80) {
+            const u8 *second = next;
+            u32 after = t->misread[t->kind[read_char(&next)]];
+            if ((kinds | kinds >> 5) & after >> 10 & CHARSETS) return s;
+            s = second;
+            kinds = after;
+        }
+        s = next;
+    }
+    return end;
+}
+
+static int has_entity(const u8 *s, const u8 *end) {
+    while (s < end && (s = memchr(s, '&', (size_t)(end - s)))) {
+        s++;
+        const u8 *p = s + (s < end && *s == '#');
+        const u8 *name = p;
+        while (p < end && p - name < 25 && ((*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z'))) p++;
+        if (p > name && p - name < 25 && p < end && *p == ';') return 1;
+    }
+    return 0;
+}
+
+/* Whether the pattern of badness matches in the line. mark: the first place from `next_mark`. */
+static int is_bad(const Suspects *t, const u8 *line, const u8 *end, const u8 *mark) {
+    u64 low = 0, high = 0;
+    while (mark < end) {
+        const u8 *s = mark;
+        for (int i = 0; i < MOST_ASCII && s > line && s[-1] < 0x80; i++) s--;
+        u64 begin_low = t->first[0], begin_high = t->first[1];
+        if (s == line) {
+            begin_low |= t->anchored[0];
+            begin_high |= t->anchored[1];
+        }
+        low = high = 0;
+        int ascii = -MOST_ASCII; /* characters of ASCII since the last one beyond it; after so many, what had begun is over */
+        while (s < end && ascii < MOST_ASCII) {
+            ascii = *s < 0x80 ? ascii + 1 : 0;
+            uint16_t kind = t->kind[read_char(&s)];
+            u64 carry = low >> 63;
+            low = (low << 1 | begin_low) & t->low[kind];
+            high = (high << 1 | carry | begin_high) & t->high[kind];
+            if ((low & t->last[0]) | (high & t->last[1])) return 1;
+            begin_low = t->first[0];
+            begin_high = t->first[1];
+        }
+        mark = next_mark(t, s, end);
+    }
+    return 0;
+}
+
+static int has_misread_word(const Suspects *t, const u8 *line, const u8 *end) {
+    const u8 *done = line, *s = line;
+    while ((s = next_lead(t, s, end)) < end) {
+        while (s > done && s[-1] != ' ' && s[-1] != '\t') s--;
+        u32 alive = CHARSETS, one_more = 0, two_more = 0, seen = 0;
+        while (s < end && *s != ' ' && *s != '\t') {
+            u32 c = read_char(&s), kinds = t->misread[t->kind[c]];
+            u32 waiting = one_more | two_more, idle = alive & ~waiting;
+            u32 lead_two = kinds & CHARSETS, lead_three = kinds >> 5 & CHARSETS, later = kinds >> 10 & CHARSETS;
+            u32 plain = c > ' ' && c < 0x7F ? CHARSETS : 0;
+            seen |= one_more & later;
+            alive = (idle & (plain | lead_two | lead_three)) | (alive & waiting & later);
+            one_more = ((idle & lead_two) | (two_more & later)) & alive;
+            two_more = idle & lead_three & alive;
+            if (!alive)
+                while (s < end && *s != ' ' && *s != '\t') s++;
+        }
+        if (alive & seen & ~(one_more | two_more)) return 1;
+        done = s;
+    }
+    return 0;
+}
+
+/* The suspicious lines of n texts. */
+EXPORT Lines *winnow_suspicious(const Suspects *t, const u8 *text, const i64 *offsets, i64 n) {
+    Lines *r = NEW_RESULT(Lines);
+    if (!r) return NULL;
+    for (i64 i = 0; i < n; i++) {
+        const u8 *line = text + offsets[i], *past = text + offsets[i + 1];
+        while (line < past) {
+            const u8 *end = memchr(line, '\n', (size_t)(past - line));
+            if (!end) end = past;
+            const u8 *met = noteworthy(line, end);
+            int found = has_entity(met, end);
+            if (!found && met < end) {
+                const u8 *mark = next_mark(t, met, end);
+                found = mark < end && (is_bad(t, line, end, mark) || has_misread_word(t, line, end));
+            }
+            if (found) {
+                PUSH(r->text, i64, i);
+                PUSH(r->start, i64, line - text);
+                PUSH(r->end, i64, end - text);
+            }
+            line = end + 1;
+        }
+    }
+    return complete(r, 1);
+}
+
+static inline int is_odd(u8 c) { return (c < 0x20 && c != '\t') || c == 0x7F || c == 0xE2 || c >= 0xEF; }
+
+/* The next byte of a line end, a control character, or what in UTF-8 may begin one of those to be taken away. */
+static inline const u8 *next_odd(const u8 *s, const u8 *end) {
+#ifdef __GNUC__
+    while (s + 8 <= end) {
+        u64 v = load64(s), m = ((v - 0x20 * EACH) | v | (v + EACH)) & 0x80 * EACH; /* below a blank, DEL, beyond ASCII; the lowest is right */
+        if (!m) {
+            s += 8;
+            continue;
+        }
+        s += __builtin_ctzll(m) >> 3;
+        if (is_odd(*s)) return s;
+        s++;
+    }
+#endif
+    while (s < end && !is_odd(*s)) s++;
+    return s;
+}
+
+static int is_untidy(const u8 *text, const u8 *end) {
+    if (text == end) return 0;
+    if (end[-1] == ' ' || end[-1] == '\t' || end[-1] == '\n') return 1;
+    const u8 *s = text;
+    while (*s == ' ' || *s == '\t') s++; /* the last character is no blank */
+    if (*s == '\n') return 1;
+    while ((s = next_odd(s, end)) < end) {
+        if (*s == '\n') { /* neither first nor last */
+            if (s[-1] == ' ' || s[-1] == '\t' || (s[1] == '\n' && s[2] == '\n')) return 1;
+            s++;
+        } else if (*s < 0x80) {
+            return 1; /* a control character */
+        } else {
+            u32 c = read_char(&s);
+            if (c == 0x2028 || c == 0x2029 || c == 0xFEFF || (c >= 0xFDD0 && c <= 0xFDEF) || (c & 0xFFFE) == 0xFFFE) return 1;
+        }
+    }
+    return 0;
+}
+
+/* For each of n texts whether it has line ends, control characters or blanks that the repair does away with. */
+EXPORT void winnow_untidy(const u8 *text, const i64 *offsets, i64 n, u8 *untidy) {
+    for (i64 i = 0; i < n; i++) untidy[i] = (u8)is_untidy(text + offsets[i], text + offsets[i + 1]);
+}

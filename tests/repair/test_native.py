@@ -1,0 +1,106 @@
+"""The kernels against the patterns they stand in for, and ftfy's steps against ftfy."""
+
+from __future__ import annotations
+
+import ftfy
+import polars as pl
+import pytest
+from ftfy import badness as ftfy_badness
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from etl.repair import encoding, mojibake, native
+from etl.repair.mojibake import CODECS, repair
+
+ODD = (
+    "\x80\x85\x93\x99\x9d\xa0\xad\xaa\xba\xbf\xd7\xdf²½ÂÃÅÎÐØÙàâéÀÑœŒ§°€£™©®“”‘’‚„«»‹›•…–—´·"
+    "αΒβΞώаВГеРСёъђіЂāăšťŁłŻ┌═▀√≈№ﬁ\u0301\u200b\u2028\u2029\ufeff\ufdd0\ufffd\ufffe\U0001f600\U0001fffe日あ"
+)
+PIECES = st.sampled_from(
+    [
+        *ODD,
+        *(
+            "a",
+            "z",
+            "M",
+            " ",
+            " ",
+            "\n",
+            "\n\n\n",
+            "\t",
+            "     ",
+            ".",
+            "_",
+            "7",
+            "?",
+            "\x1a",
+            "\x1c",
+            "\x7f",
+            "\0",
+            "\r\n",
+        ),
+        *("&", "&amp;", "&#x27;", "&#13;", "&nbsp;", "&amp;#8217;", "&x", ";", "#", "ВЂВ", "‚Ä†", "Ã\xa0", "ГўВЂВ.a"),
+    ]
+)
+
+
+@st.composite
+def texts(draw: st.DrawFn) -> str:
+    """Words and signs, some of them UTF-8 read in another charset, once or more."""
+    text = "".join(draw(st.lists(PIECES | st.characters(), max_size=12)))
+    for codec in draw(st.lists(st.sampled_from((*CODECS, "cp1251", "cp1250")), max_size=2)):
+        start = draw(st.integers(0, max(len(text) - 1, 0)))
+        try:
+            text = text[:start] + text[start:].encode().decode(codec)
+        except UnicodeError:
+            continue
+    return text
+
+
+@pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
+@given(st.lists(texts(), max_size=6))
+@example(["", "\n", " ", "é", "Â ", "x\nÃ \ny", "Œ", "Œ\n", "é »é", "aé€", "пример", "РїСЂРё", "РїСЂРё,\tx"])
+def test_the_kernels_find_what_the_patterns_find(given_texts: list[str]) -> None:
+    series = pl.Series("text", given_texts, dtype=pl.String)
+    assert native.untidy(series).to_list() == series.str.contains(mojibake._UNTIDY).to_list()
+    signs = mojibake._signs()
+    assert signs
+    found = native.suspicious_lines(series, signs)
+    lines = [(i, line) for i, text in enumerate(given_texts) for line in text.split("\n")]
+    met = pl.Series([line for _, line in lines], dtype=pl.String).str.contains(mojibake.SUSPICIOUS)
+    data = found.data.tobytes()
+    assert [(i, data[a:b].decode()) for i, a, b in zip(found.text, found.start, found.end, strict=True)] == [
+        line for line, is_met in zip(lines, met, strict=True) if is_met
+    ]
+    assert [data[a:b].decode() for a, b in zip(found.first, found.past, strict=True)] == [
+        given_texts[i] for i in found.text
+    ]
+
+
+@pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
+@given(st.lists(texts(), max_size=6))
+def test_repairs_are_the_same_without_the_kernels(given_texts: list[str]) -> None:
+    series = pl.Series("text", given_texts, dtype=pl.String)
+    text, done = repair(series)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "available", lambda: False)
+        same_text, same_done = repair(series)
+    assert (text.to_list(), done.to_list()) == (same_text.to_list(), same_done.to_list())
+
+
+@given(texts())
+@example("Ã¢â‚¬Å“quotedÃ¢â‚¬Â\x9d")
+def test_ftfy_says_the_same(text: str) -> None:
+    assert encoding.is_bad(text) == ftfy_badness.is_bad(text)
+    assert encoding.badness(text) == ftfy_badness.badness(text)
+    assert encoding.fix_encoding(text) == ftfy.fix_encoding(text)
+
+
+def test_ftfys_pattern_is_as_simple_as_the_kernel_wants_it() -> None:
+    assert native.is_local(encoding.badness_pattern())
+    assert mojibake._signs() is not None
+
+
+@pytest.mark.parametrize("pattern", ["(a|b)é", "é+", "abcé", "éabc", "abc", "é{2}"])
+def test_other_patterns_are_left_to_polars(pattern: str) -> None:
+    assert not native.is_local(pattern)
