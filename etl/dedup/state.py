@@ -31,7 +31,8 @@ STATE: Final = {
     ),
 }
 """The barrier reads them of earlier runs as known_…. kept_doc_id, rule, score: of a near copy, what stays for it and why it
-is one; null for all others. usable: the sentence is whole, and stays in a document that stays."""
+is one; null for all others. usable: the sentence is whole, nearly repeats none of its document, and stays in a document
+that stays."""
 
 SORTED_BY: Final = {"fingerprints": "number", "sketches": "number", "bands": "h", "sentences": "key_hash"}
 """The column by which each is looked up, and sorted."""
@@ -65,6 +66,14 @@ def state_tables(
     known = numbers.filter(pl.col("fate") < 2)
     placed, left = known.select("doc", "number"), known.select("doc", "number", stays=pl.col("fate") == 0)
     gone = removed_sentences.join(left, on="doc").select("number", "start_char", removed=pl.lit(value=True))
+    nearly = (  # few
+        tables["near_sentences"]
+        .select("doc", "start_char")
+        .join(tables["sentences"], on=["doc", "start_char"])
+        .join(left, on="doc")
+        .select("number", "key_hash", nearly=pl.lit(value=True))
+        .unique()
+    )
     sentences = (
         _numbered(
             tables["sentences"]
@@ -73,8 +82,10 @@ def state_tables(
             left,
         )
         .join(gone, on=["number", "start_char"], how="left", maintain_order="left")
+        .join(nearly, on=["number", "key_hash"], how="left", maintain_order="left")
         .select(
-            *STATE["sentences"].names()[:-1], usable=pl.col("whole") & pl.col("removed").is_null() & pl.col("stays")
+            *STATE["sentences"].names()[:-1],
+            usable=pl.col("whole") & pl.col("removed").is_null() & pl.col("nearly").is_null() & pl.col("stays"),
         )
     )
     made = {
