@@ -886,7 +886,7 @@ def _write_shard_state(plan: Plan, shard: int, judged_sentences: pl.DataFrame) -
         lines = templates.kept_lines(pl.read_parquet(plan.shard_files("page_lines")[shard]), kept)
         _keep(folder, f"kept_lines-{shard:05d}", lines, templates.PAGE_LINES)
     made = state_tables(
-        {name: pl.read_parquet(plan.shard_files(name)[shard]) for name in STATE},
+        {name: pl.read_parquet(plan.shard_files(name)[shard]) for name in DEDUP_TABLES},
         _of_shard(plan, shard, "numbered_documents"),
         judged_sentences.filter(action="remove").select("doc", "start_char"),
     )

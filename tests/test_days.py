@@ -80,9 +80,6 @@ def write_days(folder: Path, records: Sequence[Record], bounds: Sequence[int]) -
     ]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a near copy of an earlier day is unknown: its exact copies count for common sentences"
-)
 def test_exact_copies_of_an_earlier_days_near_copy_count_as_in_one_run(run: Runner, tmp_path: Path) -> None:
     days = write_days(tmp_path / "raw", corpus(2751, 30), [2])
     run(tmp_path / "raw", tmp_path / "once", overrides=CAUSAL)

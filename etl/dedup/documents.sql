@@ -3,12 +3,14 @@
 --      known_fingerprints, known_sketches, known_bands, known_sentences: what history.py found of earlier runs
 -- out  dropped_documents(doc_id, kept_doc_id, rule, score), and annotated_documents, the same of copies that stay:
 --      all of them when the policy is to annotate, excerpts (rule 'excerpt') when it is to keep those
---      numbered_documents(doc, number, fate, common_words): this run's; fate: 0 stays, 1 a near copy or excerpt, 2 exact
+--      numbered_documents(doc, number, fate, common_words, kept_doc_id, rule, score): this run's; fate: 0 stays, 1 a near
+--      copy or excerpt, 2 exact; the last three of what is a copy and may have exact copies itself (known_… has them too)
 --
 -- A document's number is its place in the order in which copies are kept: earlier runs have negative numbers, this run's
 -- count from 1 by seen_at, longest, doc_id. So the copy that stays is the one with the least number, and one number
 -- names, orders and joins. A near copy is dropped only if it is similar enough to the very document that stays;
--- similarity is not handed on from one copy to the next.
+-- similarity is not handed on from one copy to the next. A near copy of an earlier run is known, with the document that
+-- stays for it: exact copies of it are copies, and it has its place in its bands, as in the run that it came in.
 
 CREATE TABLE documents AS
 SELECT
@@ -40,13 +42,15 @@ WHERE p.documents_on AND d.number > t.kept_number;
 -- sample too: a pair whose share of them is far below the limit isn't looked at closer.
 
 CREATE TABLE near_eligible AS
-SELECT d.number, d.doc, d.n_tokens, d.shingle_level, d.number_level, d.name_level, d.band_level
+SELECT d.number, d.doc, d.n_tokens, d.shingle_level, d.number_level, d.name_level, d.band_level, 1 AS may_stay
 FROM documents AS d
 CROSS JOIN params AS p
 LEFT JOIN exact_copies AS e ON d.number = e.number
 WHERE p.documents_on AND p.document_near AND e.number IS NULL AND d.n_tokens >= p.document_near_min_words
 UNION ALL
-SELECT k.number, 0 AS doc, k.n_tokens, k.shingle_level, k.number_level, k.name_level, k.band_level
+SELECT
+    k.number, 0 AS doc, k.n_tokens, k.shingle_level, k.number_level, k.name_level, k.band_level,
+    CASE WHEN k.kept_doc_id IS NULL THEN 1 ELSE 0 END AS may_stay
 FROM known_fingerprints AS k
 CROSS JOIN params AS p
 WHERE p.documents_on AND p.document_near AND k.n_tokens >= p.document_near_min_words;
@@ -107,7 +111,8 @@ INNER JOIN near_eligible AS a ON c.number = a.number
 INNER JOIN near_eligible AS b ON c.earlier = b.number
 CROSS JOIN params AS p
 WHERE
-    (c.bands >= 2 OR LEAST(a.n_tokens, b.n_tokens) < 60)
+    b.may_stay = 1
+    AND (c.bands >= 2 OR LEAST(a.n_tokens, b.n_tokens) < 60)
     AND c.bands * POWER(2, GREATEST(a.band_level, b.band_level))
     >= 0.4 * p.document_containment_min * (LEAST(a.n_tokens, b.n_tokens) - 3);
 
@@ -462,27 +467,36 @@ WHERE
     AND theirs.number IS NULL
 GROUP BY x.number;
 
--- An exact copy of a document that goes as a near copy points to the one that stays.
+CREATE TABLE alike_documents AS
+SELECT number, kept_number, 'near-document' AS rule, score, 1 AS hands_on FROM near_copies
+UNION ALL
+SELECT
+    x.number, x.kept_number, 'excerpt' AS rule, s.score,
+    CASE WHEN p.document_excerpts = 'remove' THEN 1 ELSE 0 END AS hands_on
+FROM first_excerpts AS x
+CROSS JOIN params AS p
+INNER JOIN similar_pairs AS s ON x.number = s.number AND x.kept_number = s.earlier;
+
+-- An exact copy of a document that goes points to the one that stays.
 
 CREATE TABLE document_copies AS
-SELECT e.number, COALESCE(n.kept_number, e.kept_number) AS kept_number,
-    CASE WHEN n.number IS NULL THEN 'exact-document' ELSE 'near-document' END AS rule,
-    COALESCE(n.score, 1.0) AS score
+SELECT
+    e.number,
+    COALESCE(a.kept_number, e.kept_number) AS kept_number,
+    COALESCE(a.rule, k.rule, 'exact-document') AS rule,
+    COALESCE(a.score, k.score, 1.0) AS score
 FROM exact_copies AS e
-LEFT JOIN near_copies AS n ON e.kept_number = n.number
+LEFT JOIN alike_documents AS a ON e.kept_number = a.number AND a.hands_on = 1
+LEFT JOIN known_fingerprints AS k ON e.kept_number = k.number
 UNION ALL
-SELECT number, kept_number, 'near-document' AS rule, score FROM near_copies
-UNION ALL
-SELECT x.number, x.kept_number, 'excerpt' AS rule, s.score
-FROM first_excerpts AS x
-INNER JOIN similar_pairs AS s ON x.number = s.number AND x.kept_number = s.earlier;
+SELECT number, kept_number, rule, score FROM alike_documents;
 
 CREATE TABLE judged_documents AS
 SELECT
     c.number,
     d.doc,
     d.doc_id,
-    COALESCE(own.doc_id, known.doc_id) AS kept_doc_id,
+    COALESCE(own.doc_id, known.kept_doc_id, known.doc_id) AS kept_doc_id,
     c.rule,
     CAST(c.score AS DOUBLE) AS score,
     CASE
@@ -506,9 +520,14 @@ SELECT
     d.doc,
     d.number,
     CASE WHEN j.number IS NULL THEN 0 WHEN e.number IS NULL THEN 1 ELSE 2 END AS fate,
-    COALESCE(w.words, 0) AS common_words
+    COALESCE(w.words, 0) AS common_words,
+    c.kept_doc_id,
+    c.rule,
+    c.score
 FROM documents AS d
 LEFT JOIN common_words AS w ON d.number = w.number
 LEFT JOIN judged_documents AS j ON d.number = j.number AND j.action = 'remove'
 LEFT JOIN exact_copies AS e ON d.number = e.number
+LEFT JOIN alike_documents AS a ON d.number = a.number AND a.hands_on = 1
+LEFT JOIN judged_documents AS c ON a.number = c.number
 ORDER BY d.number;

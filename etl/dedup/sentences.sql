@@ -21,30 +21,33 @@ SELECT
             AND s.ends_properly
             AND NOT (s.quoted AND p.sentence_protect_quotes)
         THEN 1 ELSE 0
-    END AS across
+    END AS across,
+    CASE WHEN n.doc IS NULL THEN 0 ELSE 1 END AS nearly
 FROM sentences AS s
 CROSS JOIN params AS p
 INNER JOIN repeated_keys AS r ON s.key_hash = r.key_hash
 INNER JOIN documents AS d ON s.doc = d.doc
 LEFT JOIN judged_documents AS j ON s.doc = j.doc AND j.action = 'remove'
+LEFT JOIN near_sentences AS n ON s.doc = n.doc AND s.start_char = n.start_char
 WHERE p.sentences_on AND j.doc IS NULL AND s.whole AND s.n_words >= p.sentence_min_words_in_document;
 
 CREATE TABLE own_places AS
-SELECT number, key_hash, n_words, MIN(start_char) AS own_start, COUNT(*) AS times
+SELECT number, key_hash, n_words, MIN(start_char) AS own_start, COUNT(*) AS times, MAX(nearly) AS nearly
 FROM (
-    SELECT number, key_hash, n_words, start_char FROM eligible_sentences
+    SELECT number, key_hash, n_words, start_char, nearly FROM eligible_sentences
     UNION ALL
-    SELECT number, key_hash, n_words, start_char FROM known_sentences WHERE usable
+    SELECT number, key_hash, n_words, start_char, 0 AS nearly FROM known_sentences WHERE usable
 ) AS every_sentence
 GROUP BY number, key_hash, n_words;
 
 -- One row a sentence: joined to all its places at once, one that many documents have would meet itself in all their pairs.
+-- What nearly repeats another sentence of its document may go for that: it is no copy that stays for other documents.
 
 CREATE TABLE first_places AS
 SELECT o.key_hash, o.n_words, o.number AS first_number, o.own_start AS first_start
 FROM own_places AS o
 INNER JOIN (
-    SELECT key_hash, n_words, MIN(number) AS number FROM own_places GROUP BY key_hash, n_words
+    SELECT key_hash, n_words, MIN(number) AS number FROM own_places WHERE nearly = 0 GROUP BY key_hash, n_words
 ) AS f ON o.key_hash = f.key_hash AND o.n_words = f.n_words AND o.number = f.number;
 
 CREATE TABLE repeated_sentences AS
@@ -57,7 +60,7 @@ SELECT
     CASE WHEN e.across = 1 AND f.first_number < e.number THEN 1 ELSE 0 END AS foreign_copy
 FROM eligible_sentences AS e
 CROSS JOIN params AS p
-INNER JOIN first_places AS f ON e.key_hash = f.key_hash AND e.n_words = f.n_words
+LEFT JOIN first_places AS f ON e.key_hash = f.key_hash AND e.n_words = f.n_words
 INNER JOIN own_places AS mine ON e.number = mine.number AND e.key_hash = mine.key_hash AND e.n_words = mine.n_words
 WHERE
     (e.across = 1 AND f.first_number < e.number)

@@ -19,6 +19,9 @@ STATE: Final = {
             ("number", pl.Int64()),
             *((name, kind) for name, kind in FINGERPRINTS.items() if name not in ("doc", "seen_at", "n_chars")),
             ("common_words", pl.Int64()),
+            ("kept_doc_id", pl.String()),
+            ("rule", pl.String()),
+            ("score", pl.Float64()),
         ]
     ),
     "sketches": pl.Schema({"number": pl.Int64, "kind": pl.Int8, "h": pl.Int64}),
@@ -27,16 +30,28 @@ STATE: Final = {
         {"number": pl.Int64, "key_hash": pl.Int64, "n_words": pl.UInt32, "start_char": pl.UInt32, "usable": pl.Boolean}
     ),
 }
-"""The barrier reads them of earlier runs as known_…. usable: the sentence is whole, and stays in a document that stays."""
+"""The barrier reads them of earlier runs as known_…. kept_doc_id, rule, score: of a near copy, what stays for it and why it
+is one; null for all others. usable: the sentence is whole, nearly repeats none of its document, and stays in a document
+that stays."""
 
 SORTED_BY: Final = {"fingerprints": "number", "sketches": "number", "bands": "h", "sentences": "key_hash"}
 """The column by which each is looked up, and sorted."""
 
 RUN_NUMBERS: Final = 1 << 32  # more than a run has documents
 
-NUMBERS: Final = pl.Schema({"doc": pl.Int64, "number": pl.Int64, "fate": pl.Int32, "common_words": pl.Int64})
+NUMBERS: Final = pl.Schema(
+    {
+        "doc": pl.Int64,
+        "number": pl.Int64,
+        "fate": pl.Int32,
+        "common_words": pl.Int64,
+        "kept_doc_id": pl.String,
+        "rule": pl.String,
+        "score": pl.Float64,
+    }
+)
 """What barrier 2 says of each document. fate: 0 it stays, 1 it goes as a near copy or an excerpt, 2 as an exact copy.
-common_words: in sentences that many documents up to it have."""
+common_words: in sentences that many documents up to it have. kept_doc_id, rule, score: as in STATE."""
 
 
 def state_tables(
@@ -44,13 +59,21 @@ def state_tables(
 ) -> dict[str, pl.DataFrame]:
     """The state of some documents. tables: as fingerprint.py made them. removed_sentences: doc, start_char.
 
-    An exact copy leaves nothing. Of a near copy the sentences are left, which count towards how common they are; it is
-    no copy that could stay for a later run.
+    An exact copy leaves nothing. A near copy is no copy that could stay for a later run, and leaves no sketches; but an
+    exact copy of it is to be known as one, its sentences count towards how common they are, and its bands are as full.
     """
-    stays = numbers.filter(pl.col("fate") == 0)
-    placed = stays.select("doc", "number")
-    left = numbers.filter(pl.col("fate") < 2).select("doc", "number", stays=pl.col("fate") == 0)
+    stays = numbers.filter(pl.col("fate") == 0).select("doc", "number")
+    known = numbers.filter(pl.col("fate") < 2)
+    placed, left = known.select("doc", "number"), known.select("doc", "number", stays=pl.col("fate") == 0)
     gone = removed_sentences.join(left, on="doc").select("number", "start_char", removed=pl.lit(value=True))
+    nearly = (  # few
+        tables["near_sentences"]
+        .select("doc", "start_char")
+        .join(tables["sentences"], on=["doc", "start_char"])
+        .join(left, on="doc")
+        .select("number", "key_hash", nearly=pl.lit(value=True))
+        .unique()
+    )
     sentences = (
         _numbered(
             tables["sentences"]
@@ -59,13 +82,15 @@ def state_tables(
             left,
         )
         .join(gone, on=["number", "start_char"], how="left", maintain_order="left")
+        .join(nearly, on=["number", "key_hash"], how="left", maintain_order="left")
         .select(
-            *STATE["sentences"].names()[:-1], usable=pl.col("whole") & pl.col("removed").is_null() & pl.col("stays")
+            *STATE["sentences"].names()[:-1],
+            usable=pl.col("whole") & pl.col("removed").is_null() & pl.col("nearly").is_null() & pl.col("stays"),
         )
     )
     made = {
-        "fingerprints": tables["fingerprints"].join(stays, on="doc").sort("number"),
-        "sketches": _numbered(tables["sketches"], placed),
+        "fingerprints": tables["fingerprints"].join(known, on="doc").sort("number"),
+        "sketches": _numbered(tables["sketches"], stays),
         "bands": _by_hash(_numbered(tables["bands"], placed), "h", pl.col("number")),
         "sentences": _by_hash(
             sentences, "key_hash", pl.col("number"), pl.col("usable").not_(), pl.col("start_char")
