@@ -344,7 +344,7 @@ def prepare(work: str, shard: int) -> StageReport:
     counts: Counter[str] = Counter(files=len(plan.shards[shard]), documents=0, rejects=0, chars=0, repaired=0)
     pages: list[pa.Table] = []
     page_lines: list[pa.Table] = []
-    with batch_writer(plan.shard_files("docs", "arrow")[shard], DOCS) as writer:
+    with batch_writer(plan.shard_files("docs", "arrow")[shard], DOCS, compression=None) as writer:
         for table in _batches(plan, shard, rejects):
             docs = _as_frame(table)
             if "repair" in plan.skip:
@@ -355,8 +355,7 @@ def prepare(work: str, shard: int) -> StageReport:
                 docs = docs.with_columns(in_step.alias("markup"), text.alias("text"), repairs.alias("repairs"))
             docs = docs.with_columns(sites(docs).alias("site_key"))
             if "boilerplate" not in plan.skip and options.boilerplate.templates.enabled:
-                lines = split_lines(docs["text"])
-                seen, held = templates.page_evidence(lines, _pages_of(docs), run_key=plan.run_key)
+                seen, held = templates.evidence(docs["text"], _pages_of(docs), run_key=plan.run_key)
                 pages.append(seen.to_arrow())
                 page_lines.append(held.to_arrow())
             write_batch(writer, docs.to_arrow().select(DOCS.names).cast(DOCS))

@@ -117,9 +117,11 @@ def read_parquet(path: Path) -> pa.Table:
 
 
 @contextmanager
-def batch_writer(path: Path, schema: pa.Schema) -> Iterator[ipc.RecordBatchFileWriter]:
-    """An Arrow file at `path` that takes one record batch a batch of documents."""
-    options = ipc.IpcWriteOptions(compression="lz4")
+def batch_writer(
+    path: Path, schema: pa.Schema, *, compression: Literal["lz4"] | None = "lz4"
+) -> Iterator[ipc.RecordBatchFileWriter]:
+    """An Arrow file at `path` that takes one record batch a batch of documents. Without compression it is read in place."""
+    options = ipc.IpcWriteOptions(compression=compression)
     with replacing(path) as part, ipc.new_file(str(part), schema, options=options) as writer:
         yield writer
 

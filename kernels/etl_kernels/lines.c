@@ -43,34 +43,51 @@ EXPORT Lines *winnow_split_lines(const u8 *visible, const u8 *text, const i64 *o
     return complete(r, ok);
 }
 
-enum { SPACE = 1, DIGIT = 2, LETTER = 4, HAN = 8 };
+/* chars: for each code point what it folds to, a blank for all that are, and above that what it is. */
+enum { SPACE = 1 << 24, DIGIT = 1 << 25, LETTER = 1 << 26, HAN = 1 << 27, VISIBLE = 1 << 28, FOLDED = (1 << 21) - 1 };
 
-/* The folded text, stripped, each run of blanks one space, into `room`; how many characters, and of which kinds there were. */
-static i64 fold_line(const u8 *kinds, const u32 *fold, const u8 *p, const u8 *end, u32 *room, int *letters, int *digits, int *han) {
-    i64 size = 0;
-    int blank = 0;
-    while (p < end) {
-        u32 c = read_char(&p);
-        u8 kind = kinds[c];
-        if (kind & SPACE) {
-            blank = size > 0;
-            continue;
-        }
-        if (blank) room[size++] = ' ';
-        blank = 0;
-        *letters += (kind & LETTER) != 0;
-        *digits += (kind & DIGIT) != 0;
-        *han += (kind & HAN) != 0;
-        room[size++] = fold[c];
+typedef struct {
+    i64 chars; /* of the line as it is */
+    u32 kinds; /* all that were met */
+} Met;
+
+/* The folded text, stripped, each run of blanks one space, into `room`; how many characters there were, and what kinds. */
+static i64 fold_line(const u32 *chars, const u8 *p, const u8 *end, u32 *room, Met *met) {
+    i64 size = 0, n = 0;
+    u32 kinds = 0, blank = 1; /* without branches: blanks come too often, and too seldom, to be foreseen */
+    for (; p < end; n++) {
+        u32 c = *p;
+        if (c < 0x80) p++;
+        else c = read_char(&p);
+        u32 told = chars[c], is_blank = told / SPACE & 1;
+        kinds |= told;
+        room[size] = told & FOLDED;
+        size += !(is_blank & blank);
+        blank = is_blank;
     }
+    if (size && blank) size--;
+    met->chars = n;
+    met->kinds = kinds;
     return size;
 }
 
+/* Whether the line has digits, and words beside them: four letters, or two where a letter is a word. */
+static int is_numbered(const u32 *chars, const u8 *p, const u8 *end, const Met *met) {
+    if (!(met->kinds & DIGIT)) return 0;
+    int letters = 0, han = 0;
+    while (p < end && letters < 4 && han < 2) {
+        u32 told = chars[read_char(&p)];
+        letters += (told & LETTER) != 0;
+        han += (told & HAN) != 0;
+    }
+    return letters == 4 || han == 2;
+}
+
 /* The text that `fold_line` left, with each number as one 0: digits, and a sign between two of them. */
-static i64 mask_numbers(const u8 *kinds, u32 *room, i64 size) {
+static i64 mask_numbers(const u32 *chars, u32 *room, i64 size) {
     i64 kept = 0;
     for (i64 i = 0; i < size; i++) {
-        if (!(kinds[room[i]] & DIGIT)) {
+        if (!(chars[room[i]] & DIGIT)) {
             room[kept++] = room[i];
             continue;
         }
@@ -78,28 +95,110 @@ static i64 mask_numbers(const u8 *kinds, u32 *room, i64 size) {
         while (i + 1 < size) {
             u32 next = room[i + 1];
             int sign = next == '.' || next == ',' || next == ':' || next == '/';
-            if (sign ? i + 2 == size || !(kinds[room[i + 2]] & DIGIT) : !(kinds[next] & DIGIT)) break;
+            if (sign ? i + 2 == size || !(chars[room[i + 2]] & DIGIT) : !(chars[next] & DIGIT)) break;
             i++;
         }
     }
     return kept;
 }
 
-/* XXH64 of each line's folded text, and the key it shares with lines that differ in numbers alone. kinds: of each code
-   point, SPACE, DIGIT, LETTER and HAN together. 0 when memory ran out. */
-EXPORT int winnow_line_keys(const u8 *kinds, const u32 *fold, const u8 *text, const i64 *offsets, i64 n, u64 *keys, u64 *near) {
+static u32 *room_for(const i64 *offsets, i64 n) {
     i64 longest = 0;
     for (i64 i = 0; i < n; i++)
         if (offsets[i + 1] - offsets[i] > longest) longest = offsets[i + 1] - offsets[i];
-    u32 *room = malloc((size_t)(longest + 1) * 8);
+    return malloc((size_t)(longest + 1) * 8);
+}
+
+/* XXH64 of each line's folded text, and the key it shares with lines that differ in numbers alone. 0 when memory ran out. */
+EXPORT int winnow_line_keys(const u32 *chars, const u8 *text, const i64 *offsets, i64 n, u64 *keys, u64 *near) {
+    u32 *room = room_for(offsets, n);
     if (!room) return 0;
     for (i64 i = 0; i < n; i++) {
-        int letters = 0, digits = 0, han = 0;
-        i64 size = fold_line(kinds, fold, text + offsets[i], text + offsets[i + 1], room, &letters, &digits, &han);
+        Met met;
+        i64 size = fold_line(chars, text + offsets[i], text + offsets[i + 1], room, &met);
         keys[i] = near[i] = xxh64((const u8 *)room, size * 4, 0);
-        if (digits && (letters >= 4 || han >= 2))
-            near[i] = xxh64((const u8 *)room, mask_numbers(kinds, room, size) * 4, 0);
+        if (is_numbered(chars, text + offsets[i], text + offsets[i + 1], &met)) near[i] = xxh64((const u8 *)room, mask_numbers(chars, room, size) * 4, 0);
     }
     free(room);
     return 1;
+}
+
+typedef struct {
+    i64 key;
+    u32 number, chars; /* of the line; a key that lines without their numbers share comes after all lines, without characters */
+} Counted;
+
+typedef struct {
+    i64 buffers;
+    Buffer line, weight; /* of all texts, in their order; those of a text by key */
+    Buffer lines, mass;  /* for each text: how many there are up to its end, their weight */
+    Buffer work;         /* Counted */
+} Evidence;
+
+static int by_key(const void *one, const void *other) {
+    const Counted *a = one, *b = other;
+    if (a->key != b->key) return a->key < b->key ? -1 : 1;
+    return a->number < b->number ? -1 : a->number > b->number;
+}
+
+/* The first of each key. How many are left. */
+static i64 distinct(Counted *counted, i64 n) {
+    qsort(counted, (size_t)n, sizeof *counted, by_key);
+    i64 kept = 0;
+    for (i64 i = 0; i < n; i++)
+        if (!kept || counted[i].key != counted[kept - 1].key) counted[kept++] = counted[i];
+    return kept;
+}
+
+/* The visible lines of a text as keys with their weight: a long line's characters, or on a page with little in long lines, each line's. */
+static void weigh_text(Evidence *r, const u32 *chars, const u8 *p, const u8 *end, u32 *room, u32 long_chars, i64 page_chars) {
+    Buffer *work = &r->work;
+    work->size = 0;
+    Buffer near = {0};
+    for (u32 number = 0; p <= end; number++) {
+        const u8 *stop = p < end ? memchr(p, '\n', (size_t)(end - p)) : NULL;
+        if (!stop) stop = end;
+        Met met;
+        i64 size = fold_line(chars, p, stop, room, &met);
+        const u8 *from = p;
+        p = stop + 1;
+        if (!(met.kinds & VISIBLE)) continue;
+        Counted line = {(i64)xxh64((const u8 *)room, size * 4, 0), number, (u32)met.chars};
+        PUSH(*work, Counted, line);
+        if (!is_numbered(chars, from, stop, &met)) continue;
+        Counted shared = {(i64)xxh64((const u8 *)room, mask_numbers(chars, room, size) * 4, 0), number, 0};
+        if (shared.key != line.key) PUSH(near, Counted, shared);
+    }
+    i64 n = distinct(AT(*work, Counted), COUNT(*work, Counted)), mass = 0, in_long = 0;
+    i64 more = near.size ? distinct(AT(near, Counted), COUNT(near, Counted)) : 0;
+    Counted *line = AT(*work, Counted);
+    for (i64 i = 0; i < n; i++) in_long += line[i].chars >= long_chars ? line[i].chars : 0;
+    for (i64 i = 0; i < n; i++) {
+        if (in_long >= page_chars && line[i].chars < long_chars) line[i].chars = 0;
+        mass += line[i].chars;
+    }
+    const Counted *shared = AT(near, Counted);
+    for (i64 i = 0, j = 0; i < n || j < more;) {
+        const Counted *next = j == more || (i < n && line[i].key <= shared[j].key) ? &line[i++] : &shared[j++];
+        PUSH(r->line, i64, next->key);
+        PUSH(r->weight, i32, (i32)next->chars);
+    }
+    PUSH(r->lines, i64, COUNT(r->line, i64));
+    PUSH(r->mass, i64, n ? mass : -1);
+    r->work.failed |= near.failed;
+    free(near.data);
+}
+
+/* The evidence of the n texts `order`. A text without a visible line has mass -1. */
+EXPORT Evidence *winnow_evidence(const u32 *chars, const u8 *text, const i64 *offsets, const i64 *order, i64 n,
+                                 u32 long_chars, i64 page_chars) {
+    u32 *room = room_for(offsets, n);
+    Evidence *r = room ? NEW_RESULT(Evidence) : NULL;
+    int ok = r != NULL;
+    for (i64 i = 0; ok && i < n; i++) {
+        weigh_text(r, chars, text + offsets[order[i]], text + offsets[order[i] + 1], room, long_chars, page_chars);
+        ok = !r->work.failed;
+    }
+    free(room);
+    return r ? complete(r, ok) : NULL;
 }
