@@ -344,7 +344,7 @@ def prepare(work: str, shard: int) -> StageReport:
     counts: Counter[str] = Counter(files=len(plan.shards[shard]), documents=0, rejects=0, chars=0, repaired=0)
     pages: list[pa.Table] = []
     page_lines: list[pa.Table] = []
-    with batch_writer(plan.shard_files("docs", "arrow")[shard], DOCS, compression=None) as writer:
+    with batch_writer(plan.shard_files("docs", "arrow")[shard], DOCS) as writer:
         for table in _batches(plan, shard, rejects):
             docs = _as_frame(table)
             if "repair" in plan.skip:
@@ -466,7 +466,8 @@ def write(work: str, shard: int) -> StageReport:
     documents: list[pa.Table] = []
     removals: list[pa.Table] = []
     annotations: list[pa.Table] = []
-    for decided in _decided(plan, shard):
+    judged = _of_shard(plan, shard, "dropped_sentences")
+    for decided in _decided(plan, shard, judged):
         made = assemble(*decided)
         counts.update(made.counts)
         documents.append(made.documents)
@@ -477,7 +478,7 @@ def write(work: str, shard: int) -> StageReport:
     dataset.write_part(staging, shard, "removals", removals, options)
     dataset.write_part(staging, shard, "annotations", annotations, options)
     dataset.write_part(staging, shard, "rejects", [read_parquet(plan.shard_files("rejects")[shard])], options)
-    _write_shard_state(plan, shard)
+    _write_shard_state(plan, shard, judged)
     return _report(plan, _done("write", counts, started, shard))
 
 
@@ -730,8 +731,9 @@ def _judge_across(plan: Plan) -> int:
         )
     )
     near = near_across(
-        candidates, judged, similarity_min=policy.near_similarity_min, max_share=policy.max_share
+        candidates, judged.drop("doc"), similarity_min=policy.near_similarity_min, max_share=policy.max_share
     ).with_columns(action=pl.lit("annotate") if policy.mode == "annotate" else pl.col("action"))
+    near = near.select(fingerprint.document_keys(near["doc_id"]).alias("doc"), pl.all())
     every = pl.concat([judged, near]).sort("doc_id", "start_char")
     write_parquet(path, [every.to_arrow()], every.to_arrow().schema)
     return near.height
@@ -759,11 +761,22 @@ def _hashes(plan: Plan, table: str, column: str) -> npt.NDArray[np.int64]:
     return pl.scan_parquet(plan.shard_files(table)).select(pl.col(column).unique().sort()).collect()[column].to_numpy()
 
 
-def _decided(plan: Plan, shard: int) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]]:
-    """(docs, marks, dropped, noted) of each batch of a shard, as `assemble` wants them: what every step decided, together."""
+def _of_shard(plan: Plan, shard: int, table: str) -> pl.DataFrame:
+    """The rows of one of barrier 2's tables that are of a shard's documents."""
+    docs = pl.read_parquet(plan.shard_files("fingerprints")[shard], columns=["doc"])["doc"]
+    return pl.scan_parquet(plan.work / f"{table}.parquet").filter(pl.col("doc").is_in(docs.implode())).collect()
+
+
+def _decided(
+    plan: Plan, shard: int, judged_sentences: pl.DataFrame
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]]:
+    """(docs, marks, dropped, noted) of each batch of a shard, as `assemble` wants them: what every step decided, together.
+
+    judged_sentences: the shard's rows of dropped_sentences.
+    """
     dropped_documents = pl.read_parquet(plan.work / "dropped_documents.parquet")
     noted_documents = pl.read_parquet(plan.work / "annotated_documents.parquet")
-    judged_sentences = pl.scan_parquet(plan.work / "dropped_sentences.parquet")
+    judged_sentences = judged_sentences.drop("doc")
     copies = dropped_documents.group_by(doc_id="kept_doc_id").agg(duplicates=pl.len().cast(pl.Int64))
     for table, found_table, marks_table in zip(
         *(read_batch_file(plan.shard_files(name, "arrow")[shard]) for name in ("docs", "found", "marks")), strict=True
@@ -780,7 +793,7 @@ def _decided(plan: Plan, shard: int) -> Iterator[tuple[pl.DataFrame, pl.DataFram
         )
         numbers = docs.select("doc", "doc_id")
         dropped = _with_reason(dropped_documents.join(numbers, on="doc_id"), "document_dedup")
-        judged = _with_reason(judged_sentences.join(numbers.lazy(), on="doc_id").collect(), "sentence_dedup")
+        judged = _with_reason(judged_sentences.join(numbers, on="doc_id"), "sentence_dedup")
         judged = judged.rename({"start_char": "start", "end_char": "end"}).with_columns(unit=pl.lit("sentence"))
         repeated = _confirmed(docs, judged.filter(pl.col("action") == "remove").sort("doc", "start"))
         noted = _with_reason(noted_documents.join(numbers, on="doc_id"), "document_dedup").with_columns(
@@ -807,21 +820,23 @@ def _with_reason(rows: pl.DataFrame, stage: str) -> pl.DataFrame:
 
 def _confirmed(docs: pl.DataFrame, repeated: pl.DataFrame) -> pl.DataFrame:
     """`repeated` without the rows that an exact splitter doesn't see as whole sentences: nothing is left half a sentence."""
-    told = docs.select("text", pl.col("lang").fill_null("en"))[repeated["doc"]]
+    owners = repeated["doc"].unique().sort()
+    told = docs.select("text", pl.col("lang").fill_null("en"))[owners]
+    texts, langs = told["text"].to_list(), told["lang"].to_list()
     good = []
     places = zip(
-        told["text"].to_list(),
-        told["lang"].to_list(),
+        owners.search_sorted(repeated["doc"]).to_list(),
         repeated["start"].to_list(),
         repeated["end"].to_list(),
         strict=True,
     )
-    for text, lang, start, end in places:  # the few sentences about to go
+    for owner, start, end in places:  # the few sentences about to go
+        text = texts[owner]
         begin = text.rfind("\n", 0, start) + 1
         stop = text.find("\n", end)
         good.append(
             sentences.confirm_boundaries(
-                text[begin : stop if stop >= 0 else len(text)], start - begin, end - begin, lang=lang
+                text[begin : stop if stop >= 0 else len(text)], start - begin, end - begin, lang=langs[owner]
             )
         )
     return repeated.filter(pl.Series(good, dtype=pl.Boolean))
@@ -843,18 +858,20 @@ def _write_state(plan: Plan) -> None:
             _keep(folder, name, pl.read_parquet(plan.work / f"{name}.parquet"), templates.STATE[name])
 
 
-def _write_shard_state(plan: Plan, shard: int) -> None:
-    """What one shard leaves for later runs: lines of the pages that are kept, and of its documents what barrier 2 looks up."""
+def _write_shard_state(plan: Plan, shard: int, judged_sentences: pl.DataFrame) -> None:
+    """What one shard leaves for later runs: lines of the pages that are kept, and of its documents what barrier 2 looks up.
+
+    judged_sentences: the shard's rows of dropped_sentences.
+    """
     folder = plan.work / "release" / dataset.STATE
     if (plan.work / "kept_pages.parquet").exists():  # not where boilerplate was skipped
         kept = pl.read_parquet(plan.work / "kept_pages.parquet")
         lines = templates.kept_lines(pl.read_parquet(plan.shard_files("page_lines")[shard]), kept)
         _keep(folder, f"kept_lines-{shard:05d}", lines, templates.PAGE_LINES)
-    removed = pl.scan_parquet(plan.work / "dropped_sentences.parquet").filter(action="remove")
     made = state_tables(
         {name: pl.read_parquet(plan.shard_files(name)[shard]) for name in STATE},
-        pl.read_parquet(plan.work / "numbered_documents.parquet"),
-        removed.select("doc_id", "start_char").collect(),
+        _of_shard(plan, shard, "numbered_documents"),
+        judged_sentences.filter(action="remove").select("doc", "start_char"),
     )
     for name, rows in made.items():
         _keep(folder, f"{name}-{shard:05d}", rows, STATE[name])

@@ -339,6 +339,10 @@ def first_features(measured: Measured, lexicon: Lexicon, *, room: Floats | None 
     lexicon: for each of 1 << LEXICON_BITS entries, how much a word speaks for boilerplate, in 1/16 of log odds; 0 unknown.
     room: where the columns are to be, a row each.
     """
+    if native.available():
+        made = np.empty((len(FEATURE_NAMES), len(measured.size)), np.float32) if room is None else room
+        native.first_columns(_in_place(measured), lexicon, made)
+        return made.T
     columns = dict(measured.own)
     first, last, size, ends = measured.first, measured.last, measured.size, measured.ends
     n = len(size)
@@ -435,6 +439,23 @@ def first_features(measured: Measured, lexicon: Lexicon, *, room: Floats | None 
     return _matrix(columns, FEATURE_NAMES, room)
 
 
+def _in_place(measured: Measured) -> native.Lines:
+    words, n = measured.words, len(measured.size)
+    return native.Lines(
+        pages=np.append(np.flatnonzero(measured.first == np.arange(n)), n),
+        own=list(measured.own.values()),
+        start=measured.start,
+        site_near=measured.site_near,
+        site_pages=measured.site_pages,
+        hit=measured.hit,
+        slot=words.slot,
+        line=words.line,
+        entry=words.entry,
+        entry_line=words.entry_line,
+        room=ROOM,
+    )
+
+
 def _around_hits(hit: npt.NDArray[np.uint8], first: Ints, last: Ints) -> dict[str, Doubles]:
     """Where a line stands to the lines that rules and metadata name."""
     columns: dict[str, Doubles] = {}
@@ -487,8 +508,7 @@ def _wording(measured: Measured, lexicon: Lexicon) -> dict[str, Doubles]:
     """What the words of a line and of the lines around it say by themselves."""
     first, last = measured.first, measured.last
     n = len(measured.size)
-    told = native.wording if native.available() else _word_sums
-    total, most, least, known, words = told(lexicon, measured.words.entry, measured.words.entry_line, n)
+    total, most, least, known, words = _word_sums(lexicon, measured.words.entry, measured.words.entry_line, n)
     mean = total / np.maximum(words, 1)
     rounded = np.floor(mean * 16)
     capped = np.clip(total, -MOST_WORDING, MOST_WORDING)
@@ -533,6 +553,10 @@ def second_features(measured: Measured, scores: npt.NDArray[np.float64], *, room
 
     scores: P(boilerplate) of the first pass, one a line. They are rounded, so that sums are exact.
     """
+    if native.available():
+        made = np.empty((len(SECOND_NAMES), len(measured.size)), np.float32) if room is None else room
+        native.second_columns(_in_place(measured), scores, made)
+        return made.T
     columns: dict[str, npt.NDArray[np.float64]] = {}
     first, last, size = measured.first, measured.last, measured.size
     score = np.floor(scores * 4096 + 0.5)
@@ -589,10 +613,6 @@ def shared_words(measured: Measured, which: Bools) -> tuple[Doubles, Doubles]:
     """Share of each line's words that also stand in another line of its page among `which`; and how many it compared."""
     words = measured.words
     n = len(measured.size)
-    if native.available():
-        compared = np.bincount(words.line, minlength=n).astype(np.float64)
-        shared = native.shared_words(words.slot, words.line, words.slots, which)
-        return shared / np.maximum(compared, 1), compared
     chosen = which[words.line]
     slot, line = words.slot[chosen], words.line[chosen]
     earliest = np.full(words.slots, -1, np.int32)
@@ -652,8 +672,6 @@ def _matrix(columns: dict[str, npt.NDArray[np.float64]], names: tuple[str, ...],
 
 def sums(values: Doubles, first: Ints, last: Ints) -> tuple[Doubles, Doubles]:
     """The page's sum of `values`, and the sum down to and with each line."""
-    if native.available():
-        return native.sums(values, first, last)
     running = np.concatenate(([0.0], np.cumsum(values)))
     base = running[first]
     return running[last] - base, running[1:] - base
@@ -661,8 +679,6 @@ def sums(values: Doubles, first: Ints, last: Ints) -> tuple[Doubles, Doubles]:
 
 def _window(first: Ints, last: Ints, reach: int) -> Callable[[Doubles], Doubles]:
     """A function for the mean of values over the lines at most `reach` away on the same page."""
-    if native.available():
-        return lambda values: native.window_mean(values, first, last, reach)
     at = np.arange(len(first))
     low = np.maximum(first, at - reach)
     high = np.minimum(last, at + reach + 1)
@@ -677,8 +693,6 @@ def _window(first: Ints, last: Ints, reach: int) -> Callable[[Doubles], Doubles]
 
 def _neighbour(values: Doubles, step: int, first: Ints, last: Ints) -> Doubles:
     """The value `step` lines below (above when negative) on the same page, -1 where there is none."""
-    if native.available():
-        return native.neighbour(values, step, first, last)
     n = len(values)
     result = np.full(n, -1.0)
     if abs(step) >= n:
@@ -695,8 +709,6 @@ def _neighbour(values: Doubles, step: int, first: Ints, last: Ints) -> Doubles:
 
 def _distances(which: Bools, first: Ints, last: Ints) -> tuple[Doubles, Doubles]:
     """Lines back to the nearest other line of the page in `which`, and ahead to it; FAR where there is none."""
-    if native.available():
-        return native.distances(which, first, last, FAR)
     n = len(which)
     at = np.arange(n)
     back = np.maximum.accumulate(np.where(which, at, -1)) if n else at

@@ -163,16 +163,15 @@ def split_lines(texts: pl.Series, visible: str) -> pl.DataFrame:
 
 
 _KINDS: Final = (SPACE, DIGIT, LETTER, HAN)
-_KIND_BIT: Final = 24
 
 
 @cache
-def _chars(visible: str) -> npt.NDArray[np.uint32]:
-    """For each code point what it folds to, " " for all spaces, and above, a bit each, whether it is a space, a digit, a letter, Han, visible."""
-    chars = np.where(kernels.character_table(SPACE), np.uint32(ord(" ")), heads.fold_table().astype(np.uint32))
-    for bit, pattern in enumerate((*_KINDS, visible), _KIND_BIT):
-        chars |= kernels.character_table(pattern).astype(np.uint32) << np.uint32(bit)
-    return chars
+def _kinds(visible: str) -> npt.NDArray[np.uint8]:
+    """For each code point, a bit each, whether it is a space, a digit, a letter, Han, visible."""
+    kinds = np.zeros(kernels.CODE_POINTS, np.uint8)
+    for bit, pattern in enumerate((*_KINDS, visible)):
+        kinds |= kernels.character_table(pattern) << np.uint8(bit)
+    return kinds
 
 
 _EVIDENCE: Final = (
@@ -191,7 +190,7 @@ def evidence(texts: pl.Series, order: Array, visible: str, *, line_chars: int, p
     order = np.ascontiguousarray(order, np.int64)
     library.winnow_evidence.restype = ctypes.c_void_p
     made = library.winnow_evidence(
-        *map(kernels.pointer, (_chars(visible), text, offsets, order)),
+        *(kernels.pointer(one) for one in (_kinds(visible), heads.fold_table(), text, offsets, order)),
         ctypes.c_int64(len(order)),
         ctypes.c_uint32(line_chars),
         ctypes.c_int64(page_chars),
@@ -206,7 +205,7 @@ def line_keys(texts: pl.Series, visible: str) -> tuple[Array, Array]:
     keys, near = np.empty(len(texts), np.uint64), np.empty(len(texts), np.uint64)
     library.winnow_line_keys.restype = ctypes.c_int
     done = library.winnow_line_keys(
-        *map(kernels.pointer, (_chars(visible), text, offsets)),
+        *(kernels.pointer(one) for one in (_kinds(visible), heads.fold_table(), text, offsets)),
         ctypes.c_int64(len(texts)),
         *map(kernels.pointer, (keys, near)),
     )
@@ -215,67 +214,72 @@ def line_keys(texts: pl.Series, visible: str) -> tuple[Array, Array]:
     return keys.view(np.int64), near.view(np.int64)
 
 
-def sums(values: Array, first: Array, last: Array) -> tuple[Array, Array]:
-    """The page's sum of `values`, and the sum down to and with each line."""
-    values = np.ascontiguousarray(values, np.float64)
-    n = len(values)
-    running, total, through = np.empty(n + 1), np.empty(n), np.empty(n)
-    _call("winnow_sums", (values, first, last), (n,), (running, total, through))
-    return total, through
+_HELD: Final = {
+    **dict.fromkeys(("start", "site_near", "site_pages"), np.float64),
+    **dict.fromkeys(("pages", "slot"), np.int64),
+    **dict.fromkeys(("line", "entry", "entry_line"), np.int32),
+    "hit": np.uint8,
+}
+"""The arrays that the kernels of the two passes read, by their names in `Lines` and in the C structure."""
 
 
-def window_mean(values: Array, first: Array, last: Array, reach: int) -> Array:
-    """The mean of `values` over the lines at most `reach` away on the same page."""
-    values = np.ascontiguousarray(values, np.float64)
-    n = len(values)
-    running, mean = np.empty(n + 1), np.empty(n)
-    _call("winnow_window", (values, first, last), (n, reach), (running, mean))
-    return mean
-
-
-def neighbour(values: Array, step: int, first: Array, last: Array) -> Array:
-    """The value `step` lines below (above when negative) on the same page, -1 where there is none."""
-    values = np.ascontiguousarray(values, np.float64)
-    result = np.empty(len(values))
-    _call("winnow_neighbour", (values, first, last), (len(values), step), (result,))
-    return result
-
-
-def distances(which: Array, first: Array, last: Array, far: int) -> tuple[Array, Array]:
-    """Lines back to the nearest other line of the page in `which`, and ahead to it; `far` where there is none."""
-    n = len(which)
-    since, to = np.empty(n), np.empty(n)
-    _call("winnow_distances", (np.ascontiguousarray(which, np.bool_), first, last), (n, far), (since, to))
-    return since, to
-
-
-def wording(lexicon: Array, entry: Array, entry_line: Array, n: int) -> tuple[Array, Array, Array, Array, Array]:
-    """What the words of each of n lines say: sum, most and least (0 counts too), how many are known, how many there are."""
-    total, most, least, known, words = (np.empty(n) for _ in range(5))
-    _call("winnow_wording", (lexicon, entry, entry_line), (len(entry), n), (total, most, least, known, words))
-    return total, most, least, known, words
-
-
-def _call(name: str, given: Sequence[Array], numbers: Sequence[int], made: Sequence[Array]) -> None:
-    function = _library()[name]
-    function.restype = None
-    function(*map(kernels.pointer, given), *(ctypes.c_int64(number) for number in numbers), *map(kernels.pointer, made))
-
-
-def shared_words(slot: Array, line: Array, slots: int, which: Array) -> Array:
-    """Of each line's words, how many also stand in another line among `which`."""
-    library = _library()
-    first, last = np.empty(slots, np.int32), np.empty(slots, np.int32)
-    shared = np.zeros(len(which), np.int64)
-    library.winnow_shared_words.restype = None
-    library.winnow_shared_words(
-        *map(kernels.pointer, (slot, line)),
-        ctypes.c_int64(len(slot)),
-        *map(kernels.pointer, (np.ascontiguousarray(which), first, last)),
-        ctypes.c_int64(slots),
-        kernels.pointer(shared),
+class _Measured(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("n", "n_pages", "n_words", "n_entries", "room")),
+        ("own", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in _HELD),
     )
-    return shared
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Lines as the kernels of the two passes see them: `features.Measured`, with its arrays held in place.
+
+    pages: the row at which each page begins, and one more. own: the features of lines by themselves, in order.
+    """
+
+    pages: Array
+    own: Sequence[Array]
+    start: Array
+    site_near: Array
+    site_pages: Array
+    hit: Array
+    slot: Array
+    line: Array
+    entry: Array
+    entry_line: Array
+    room: int
+
+
+def first_columns(lines: Lines, lexicon: Array, columns: Array) -> None:
+    """Fill `columns`, a row for each feature of the first pass."""
+    _fill("winnow_first_columns", lines, np.ascontiguousarray(lexicon, np.int8), columns)
+
+
+def second_columns(lines: Lines, scores: Array, columns: Array) -> None:
+    """Fill `columns`, a row for each feature of the second pass. scores: of the first pass."""
+    _fill("winnow_second_columns", lines, np.ascontiguousarray(scores, np.float64), columns)
+
+
+def _fill(kernel: str, lines: Lines, told: Array, columns: Array) -> None:
+    doubles = [np.ascontiguousarray(values, np.float64) for values in lines.own]
+    places = (ctypes.c_void_p * len(doubles))(*(values.ctypes.data for values in doubles))
+    held = {name: np.ascontiguousarray(getattr(lines, name), kind) for name, kind in _HELD.items()}
+    given = _Measured(
+        n=columns.shape[1],
+        n_pages=len(held["pages"]) - 1,
+        n_words=len(held["line"]),
+        n_entries=len(held["entry"]),
+        room=lines.room,
+        own=ctypes.cast(places, ctypes.c_void_p),
+        **{name: kernels.pointer(values) for name, values in held.items()},
+    )
+    function = _library()[kernel]
+    function.restype = ctypes.c_int64
+    made = function(ctypes.byref(given), kernels.pointer(told), kernels.pointer(columns))
+    if not made and columns.shape[1]:
+        raise MemoryError(f"no memory left in {kernel}")
+    assert made in (0, len(columns))
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,12 @@ GROUP BY h
 HAVING COUNT(*) > 1;
 
 CREATE TABLE band_members AS
-SELECT h, number, ROW_NUMBER() OVER (PARTITION BY h ORDER BY number) AS place
+SELECT
+    h,
+    number,
+    ROW_NUMBER() OVER (PARTITION BY h ORDER BY number) AS place,
+    LAG(number, 1) OVER (PARTITION BY h ORDER BY number) AS one_before,
+    LAG(number, 2) OVER (PARTITION BY h ORDER BY number) AS two_before
 FROM (
     SELECT b.h, d.number
     FROM bands AS b
@@ -71,15 +76,22 @@ FROM (
     INNER JOIN near_eligible AS d ON b.number = d.number
 ) AS members;
 
+CREATE TABLE first_members AS
+SELECT h, number FROM band_members WHERE place <= 6;
+
 CREATE TABLE band_pairs AS
-SELECT later.number, earlier.number AS earlier, COUNT(*) AS bands
-FROM band_members AS later
-INNER JOIN band_members AS earlier ON later.h = earlier.h
-WHERE
-    later.number > 0
-    AND earlier.place < later.place
-    AND (earlier.place <= 6 OR earlier.place >= later.place - 2)
-GROUP BY later.number, earlier.number;
+SELECT number, earlier, COUNT(*) AS bands
+FROM (
+    SELECT later.number, first.number AS earlier
+    FROM band_members AS later
+    INNER JOIN first_members AS first ON later.h = first.h AND first.number < later.number
+    UNION ALL
+    SELECT number, one_before AS earlier FROM band_members WHERE place > 7
+    UNION ALL
+    SELECT number, two_before AS earlier FROM band_members WHERE place > 8
+) AS met
+WHERE number > 0
+GROUP BY number, earlier;
 
 CREATE TABLE candidate_pairs AS
 SELECT

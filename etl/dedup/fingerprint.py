@@ -121,8 +121,7 @@ def shard_tables(docs: pl.DataFrame, segments: pl.DataFrame, policy: SentencePol
 
 def document_keys(doc_ids: pl.Series) -> pl.Series:
     """The number by which the tables name each document: the first 64 bits of its id, signed."""
-    keys = [int(doc_id[:16], 16) for doc_id in doc_ids.to_list()]
-    return pl.Series("key", keys, dtype=pl.UInt64).reinterpret(signed=True)
+    return doc_ids.str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64).reinterpret(signed=True).alias("key")
 
 
 def _identified(known: pl.DataFrame, parts: list[pl.DataFrame], schema: pl.Schema) -> pl.DataFrame:

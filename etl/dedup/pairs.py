@@ -306,16 +306,24 @@ def _candidates(batch: Batch, min_words: int) -> list[tuple[int, int]]:
         return []
     doc = batch.doc[sentence].astype(np.uint64) << np.uint64(32)
     size = batch.past[sentence] - batch.first[sentence]
+    same = batch.key_hash[sentence]
     found: set[tuple[int, int]] = set()
     for least in batch.least[sentence].T:
         key = doc | least
         order = np.argsort(key, kind="stable")
         meet = np.flatnonzero(key[order[1:]] == key[order[:-1]])
         one, two = order[meet], order[meet + 1]
-        alike = np.minimum(size[one], size[two]) >= 0.5 * np.maximum(size[one], size[two])
+        alike = (np.minimum(size[one], size[two]) >= 0.5 * np.maximum(size[one], size[two])) & (same[one] != same[two])
         found.update(zip(sentence[one[alike]].tolist(), sentence[two[alike]].tolist(), strict=True))
-    pairs = ((i, j, batch.comparable(i), batch.comparable(j)) for i, j in sorted(found))
-    return [(i, j) for i, j, one, other in pairs if one != other and fuzz.ratio(one, other, score_cutoff=_ALIKE_MIN)]
+    if not found:
+        return []
+    text = batch.folded.astype("<u4", copy=False).tobytes().decode("utf-32-le", "replace")
+    first, past = batch.first.tolist(), batch.past.tolist()
+    return [
+        (i, j)
+        for i, j in sorted(found)
+        if fuzz.ratio(text[first[i] : past[i]], text[first[j] : past[j]], score_cutoff=_ALIKE_MIN)
+    ]
 
 
 def _settled(found: Sequence[tuple[int, int, float]]) -> Iterator[tuple[int, int, float]]:

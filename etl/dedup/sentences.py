@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 import numpy as np
@@ -183,18 +183,29 @@ def confirm_boundaries(text: str, start: int, end: int, *, lang: str = "en") -> 
         return False
     if not text[:start].strip() and not text[end:].strip():
         return True
+    edges = _exact_edges(text, lang)
+    if edges is None:
+        return False
+    starts, ends = edges
+    return (start in starts or not text[:start].strip()) and (end in ends or not text[end:].strip())
+
+
+@lru_cache(maxsize=64)  # of a line with several such sentences they are found once
+def _exact_edges(text: str, lang: str) -> tuple[frozenset[int], frozenset[int]] | None:
+    """Where an exact splitter sees sentences begin and end; None if it gives other text back."""
     starts, ends = {0}, {len(text)}
     position = 0
     for sentence in sentencex.segment(lang, text):
         bare = sentence.strip()
         at = text.find(bare, position)
         if at < 0:
-            return False
+            return None
         position = at + len(bare)
         starts.add(at)
         ends.add(position)
-        ends.update(position - len(mark) for mark in _CITATION.findall(bare[-_CITATION_CHARS:]))
-    return (start in starts or not text[:start].strip()) and (end in ends or not text[end:].strip())
+        if bare.endswith("]"):
+            ends.update(position - len(mark) for mark in _CITATION.findall(bare[-_CITATION_CHARS:]))
+    return frozenset(starts), frozenset(ends)
 
 
 def read(segments: pl.DataFrame) -> Reading:

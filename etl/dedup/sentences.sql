@@ -1,7 +1,7 @@
 -- Which sentences of this run's surviving documents repeat an earlier one, in the same document or in another.
 -- in   sentences, near_sentences (see fingerprint.py), params, known_sentences and known_fingerprints (earlier runs)
 --      documents, repeated_keys, judged_documents: as documents.sql made them
--- out  dropped_sentences(doc_id, start_char, end_char, kept_doc_id, kept_start, rule, score, action); action: remove, or
+-- out  dropped_sentences(doc, doc_id, start_char, end_char, kept_doc_id, kept_start, rule, score, action); action: remove, or
 --      annotate for a sentence that stays
 --      near_candidates: pairs of sentences of different documents that may be near-duplicates; their texts decide
 --
@@ -29,15 +29,6 @@ INNER JOIN documents AS d ON s.doc = d.doc
 LEFT JOIN judged_documents AS j ON s.doc = j.doc AND j.action = 'remove'
 WHERE p.sentences_on AND j.doc IS NULL AND s.whole AND s.n_words >= p.sentence_min_words_in_document;
 
-CREATE TABLE first_documents AS
-SELECT key_hash, n_words, MIN(number) AS first_number
-FROM (
-    SELECT key_hash, n_words, number FROM eligible_sentences
-    UNION ALL
-    SELECT key_hash, n_words, number FROM known_sentences WHERE usable
-) AS every_sentence
-GROUP BY key_hash, n_words;
-
 CREATE TABLE own_places AS
 SELECT number, key_hash, n_words, MIN(start_char) AS own_start, COUNT(*) AS times
 FROM (
@@ -47,19 +38,26 @@ FROM (
 ) AS every_sentence
 GROUP BY number, key_hash, n_words;
 
+-- One row a sentence: joined to all its places at once, one that many documents have would meet itself in all their pairs.
+
+CREATE TABLE first_places AS
+SELECT o.key_hash, o.n_words, o.number AS first_number, o.own_start AS first_start
+FROM own_places AS o
+INNER JOIN (
+    SELECT key_hash, n_words, MIN(number) AS number FROM own_places GROUP BY key_hash, n_words
+) AS f ON o.key_hash = f.key_hash AND o.n_words = f.n_words AND o.number = f.number;
+
 CREATE TABLE repeated_sentences AS
 SELECT
     e.number,
     e.start_char,
     e.end_char,
     CASE WHEN e.across = 1 AND f.first_number < e.number THEN f.first_number ELSE e.number END AS kept_number,
-    CASE WHEN e.across = 1 AND f.first_number < e.number THEN theirs.own_start ELSE mine.own_start END AS kept_start,
+    CASE WHEN e.across = 1 AND f.first_number < e.number THEN f.first_start ELSE mine.own_start END AS kept_start,
     CASE WHEN e.across = 1 AND f.first_number < e.number THEN 1 ELSE 0 END AS foreign_copy
 FROM eligible_sentences AS e
 CROSS JOIN params AS p
-INNER JOIN first_documents AS f ON e.key_hash = f.key_hash AND e.n_words = f.n_words
-INNER JOIN own_places AS theirs
-    ON f.first_number = theirs.number AND e.key_hash = theirs.key_hash AND e.n_words = theirs.n_words
+INNER JOIN first_places AS f ON e.key_hash = f.key_hash AND e.n_words = f.n_words
 INNER JOIN own_places AS mine ON e.number = mine.number AND e.key_hash = mine.key_hash AND e.n_words = mine.n_words
 WHERE
     (e.across = 1 AND f.first_number < e.number)
@@ -121,6 +119,7 @@ CROSS JOIN params AS p;
 
 CREATE TABLE dropped_sentences AS
 SELECT
+    d.doc,
     d.doc_id,
     j.start_char,
     j.end_char,
@@ -151,31 +150,29 @@ UNION ALL
 SELECT d.number, s.start_char, s.end_char, s.n_words, s.near_a, s.near_b, 0 AS is_alone
 FROM sentences AS s
 INNER JOIN documents AS d ON s.doc = d.doc
-INNER JOIN first_documents AS f ON s.key_hash = f.key_hash AND s.n_words = f.n_words AND d.number = f.first_number
-INNER JOIN own_places AS o
-    ON d.number = o.number AND s.key_hash = o.key_hash AND s.n_words = o.n_words AND s.start_char = o.own_start
+INNER JOIN first_places AS f
+    ON s.key_hash = f.key_hash AND s.n_words = f.n_words AND d.number = f.first_number AND s.start_char = f.first_start
 WHERE s.near_a IS NOT NULL;
 
 CREATE TABLE meetings AS
-SELECT m.*, ROW_NUMBER() OVER (PARTITION BY point, side ORDER BY number, start_char) AS place
+SELECT m.*, ROW_NUMBER() OVER (PARTITION BY m.side, m.point ORDER BY m.number, m.start_char) AS place
 FROM (
-    SELECT number, start_char, end_char, n_words, near_a, near_b, is_alone, near_a AS point, 0 AS side FROM meeting_sentences
+    SELECT l.*, 0 AS side, l.near_a AS point
+    FROM meeting_sentences AS l
+    INNER JOIN (SELECT near_a FROM meeting_sentences GROUP BY near_a HAVING COUNT(*) > 1) AS shared
+        ON l.near_a = shared.near_a
     UNION ALL
-    SELECT number, start_char, end_char, n_words, near_a, near_b, is_alone, near_b AS point, 1 AS side FROM meeting_sentences
-) AS m
-INNER JOIN (
-    SELECT point, side
-    FROM (
-        SELECT near_a AS point, 0 AS side FROM meeting_sentences
-        UNION ALL
-        SELECT near_b AS point, 1 AS side FROM meeting_sentences
-    ) AS every_point
-    GROUP BY point, side
-    HAVING COUNT(*) > 1
-) AS shared USING (point, side);
+    SELECT l.*, 1 AS side, l.near_b AS point
+    FROM meeting_sentences AS l
+    INNER JOIN (SELECT near_b FROM meeting_sentences GROUP BY near_b HAVING COUNT(*) > 1) AS shared
+        ON l.near_b = shared.near_b
+) AS m;
+
+CREATE TABLE first_meetings AS
+SELECT side, point, number, start_char, end_char, n_words, near_a, near_b FROM meetings WHERE place = 1;
 
 CREATE TABLE near_candidates AS
-SELECT DISTINCT
+SELECT
     mine.doc,
     mine.doc_id,
     c.number,
@@ -187,24 +184,34 @@ SELECT DISTINCT
     c.kept_start,
     c.kept_end
 FROM (
-    SELECT
-        l.number, l.start_char, l.end_char,
-        e.number AS earlier, e.start_char AS kept_start, e.end_char AS kept_end
-    FROM meetings AS l
-    INNER JOIN meetings AS e ON l.point = e.point AND l.side = e.side
+    SELECT DISTINCT number, start_char, end_char, earlier, kept_start, kept_end
+    FROM (
+        SELECT
+            l.number, l.start_char, l.end_char, l.n_words, l.near_a, l.near_b,
+            e.number AS earlier, e.start_char AS kept_start, e.end_char AS kept_end,
+            e.n_words AS their_words, e.near_a AS their_a, e.near_b AS their_b
+        FROM meetings AS l
+        INNER JOIN meetings AS e ON l.side = e.side AND l.point = e.point AND l.place - 1 = e.place
+        WHERE l.is_alone = 1
+        UNION ALL
+        SELECT
+            l.number, l.start_char, l.end_char, l.n_words, l.near_a, l.near_b,
+            e.number AS earlier, e.start_char AS kept_start, e.end_char AS kept_end,
+            e.n_words AS their_words, e.near_a AS their_a, e.near_b AS their_b
+        FROM meetings AS l
+        INNER JOIN first_meetings AS e ON l.side = e.side AND l.point = e.point
+        WHERE l.is_alone = 1 AND l.place > 2
+    ) AS met
     WHERE
-        l.is_alone = 1
-        AND e.number < l.number
-        AND e.place < l.place
-        AND (e.place = 1 OR e.place = l.place - 1)
-        AND GREATEST(l.n_words, e.n_words) - LEAST(l.n_words, e.n_words) <= 3 + 0.1 * LEAST(l.n_words, e.n_words)
-        AND CASE WHEN l.near_a = e.near_a THEN 2
-            ELSE CASE WHEN l.near_a % 2147483648 = e.near_a % 2147483648 THEN 1 ELSE 0 END
-            + CASE WHEN l.near_a - l.near_a % 2147483648 = e.near_a - e.near_a % 2147483648 THEN 1 ELSE 0 END
+        earlier < number
+        AND GREATEST(n_words, their_words) - LEAST(n_words, their_words) <= 3 + 0.1 * LEAST(n_words, their_words)
+        AND CASE WHEN near_a = their_a THEN 2
+            ELSE CASE WHEN near_a % 2147483648 = their_a % 2147483648 THEN 1 ELSE 0 END
+            + CASE WHEN near_a - near_a % 2147483648 = their_a - their_a % 2147483648 THEN 1 ELSE 0 END
         END
-        + CASE WHEN l.near_b = e.near_b THEN 2
-            ELSE CASE WHEN l.near_b % 2147483648 = e.near_b % 2147483648 THEN 1 ELSE 0 END
-            + CASE WHEN l.near_b - l.near_b % 2147483648 = e.near_b - e.near_b % 2147483648 THEN 1 ELSE 0 END
+        + CASE WHEN near_b = their_b THEN 2
+            ELSE CASE WHEN near_b % 2147483648 = their_b % 2147483648 THEN 1 ELSE 0 END
+            + CASE WHEN near_b - near_b % 2147483648 = their_b - their_b % 2147483648 THEN 1 ELSE 0 END
         END >= 3
 ) AS c
 INNER JOIN documents AS mine ON c.number = mine.number

@@ -6,13 +6,12 @@ document has a negative number: earlier runs come before its own documents, in t
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from etl.dedup.fingerprint import FINGERPRINTS, document_keys
+from etl.dedup.fingerprint import FINGERPRINTS
 
 STATE: Final = {
     "fingerprints": pl.Schema(
@@ -43,25 +42,31 @@ common_words: in sentences that many documents up to it have."""
 def state_tables(
     tables: dict[str, pl.DataFrame], numbers: pl.DataFrame, removed_sentences: pl.DataFrame
 ) -> dict[str, pl.DataFrame]:
-    """The state of some documents. tables: as fingerprint.py made them. removed_sentences: doc_id, start_char.
+    """The state of some documents. tables: as fingerprint.py made them. removed_sentences: doc, start_char.
 
     An exact copy leaves nothing. Of a near copy the sentences are left, which count towards how common they are; it is
     no copy that could stay for a later run.
     """
     stays = numbers.filter(pl.col("fate") == 0)
-    gone = removed_sentences.select(
-        doc=document_keys(removed_sentences["doc_id"]), start_char="start_char", removed=pl.lit(value=True)
-    )
-    sketches, bands = (_numbered(tables[name], stays) for name in ("sketches", "bands"))
+    placed = stays.select("doc", "number")
+    left = numbers.filter(pl.col("fate") < 2).select("doc", "number", stays=pl.col("fate") == 0)
+    gone = removed_sentences.join(left, on="doc").select("number", "start_char", removed=pl.lit(value=True))
     sentences = (
-        _numbered(tables["sentences"].filter(pl.col("n_words") > 0), numbers.filter(pl.col("fate") < 2))
-        .join(gone, on=["doc", "start_char"], how="left", maintain_order="left")
-        .with_columns(usable=pl.col("whole") & pl.col("removed").is_null() & (pl.col("fate") == 0))
+        _numbered(
+            tables["sentences"]
+            .filter(pl.col("n_words") > 0)
+            .select("doc", "key_hash", "n_words", "start_char", "whole"),
+            left,
+        )
+        .join(gone, on=["number", "start_char"], how="left", maintain_order="left")
+        .select(
+            *STATE["sentences"].names()[:-1], usable=pl.col("whole") & pl.col("removed").is_null() & pl.col("stays")
+        )
     )
     made = {
         "fingerprints": tables["fingerprints"].join(stays, on="doc").sort("number"),
-        "sketches": sketches[np.argsort(_small(sketches["number"]), kind="stable")],
-        "bands": _by_hash(bands, "h", pl.col("number")),
+        "sketches": _numbered(tables["sketches"], placed),
+        "bands": _by_hash(_numbered(tables["bands"], placed), "h", pl.col("number")),
         "sentences": _by_hash(
             sentences, "key_hash", pl.col("number"), pl.col("usable").not_(), pl.col("start_char")
         ).filter(_is_new("key_hash") | _is_new("number")),
@@ -70,26 +75,23 @@ def state_tables(
 
 
 def _numbered(rows: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
-    """The `rows` whose doc is one of `numbers`, with the other columns of those.
+    """The `rows` whose doc is one of `numbers`, with the other columns of those instead, in order of number.
 
-    The rows of a document stand together: it is looked up once for all of them, which a join would do for each.
+    The rows of a document stand together: they are looked up and moved as one, which a join and a sort would do for each.
     """
     docs = rows["doc"].to_numpy()
     known = numbers.sort("doc")
     if not len(docs) or not known.height:
-        return rows.clear().hstack(known.drop("doc").clear())
+        return rows.drop("doc").clear().hstack(known.drop("doc").clear())
     heads = np.flatnonzero(np.diff(docs, prepend=~docs[0]))
+    sizes = np.diff(heads, append=len(docs))
     slots = np.minimum(np.searchsorted(known["doc"].to_numpy(), docs[heads]), known.height - 1)
-    slots[known["doc"].to_numpy()[slots] != docs[heads]] = -1
-    slot = np.repeat(slots, np.diff(heads, append=len(docs)))
-    kept = np.flatnonzero(slot >= 0)
-    return rows[kept].hstack(known.drop("doc")[slot[kept]])
-
-
-def _small(numbers: pl.Series) -> npt.NDArray[Any]:
-    """Numbers from 1, in 16 bits where they fit, which numpy sorts in linear time."""
-    values = numbers.to_numpy()
-    return values.astype(np.uint16) if numbers.len() and numbers.max() < 1 << 16 else values  # type: ignore[operator]
+    blocks = np.flatnonzero(known["doc"].to_numpy()[slots] == docs[heads])
+    blocks = blocks[np.argsort(known["number"].to_numpy()[slots[blocks]], kind="stable")]
+    sizes, slots = sizes[blocks], slots[blocks]
+    moved = np.repeat(heads[blocks] - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
+    others = [pl.Series(one.name, np.repeat(one.to_numpy()[slots], sizes)) for one in known.drop("doc")]
+    return rows.drop("doc")[moved].with_columns(others)
 
 
 def _by_hash(rows: pl.DataFrame, column: str, *then: pl.Expr) -> pl.DataFrame:

@@ -108,6 +108,13 @@ static inline u32 read_char(const u8 **p) {
     return (c & 0x07) << 18 | (u32)(s[1] & 0x3F) << 12 | (u32)(s[2] & 0x3F) << 6 | (s[3] & 0x3F);
 }
 
+/* Bits of the number of slots that a page's vocabulary of n words gets, `room` (rounded down) for each word. */
+static inline i64 slot_bits(i64 n, i64 room) {
+    i64 bits = -1;
+    while (bits < 61 && (n * room) >> (bits + 1)) bits++;
+    return bits < 1 ? 1 : bits > 17 ? 17 : bits;
+}
+
 /* XXH64 (the published algorithm) of bytes, little-endian. */
 #define P1 0x9E3779B185EBCA87ULL
 #define P2 0xC2B2AE3D27D4EB4FULL

@@ -1,8 +1,8 @@
-/* What the line model sees of lines: counters and words of their beginnings, and numbers about their neighbours.
+/* What the line model sees of lines: counters and words of their beginnings.
    Twins of the numpy functions of etl/boilerplate/features.py, which say what each number means. */
 #include "common.h"
 
-enum { HEAD_CHARS = 240, HEAD_BYTES = 4 * HEAD_CHARS, FIELDS = 8, LEAST_BITS = 1, MOST_BITS = 17, HAN_FIRST = 0xE3, HAN_LAST = 0xE9 };
+enum { HEAD_CHARS = 240, HEAD_BYTES = 4 * HEAD_CHARS, FIELDS = 8, HAN_FIRST = 0xE3, HAN_LAST = 0xE9 };
 
 typedef struct {
     i64 buffers;
@@ -147,72 +147,11 @@ EXPORT Words *winnow_read_lines(const HeadTables *t, const u8 *text, const i64 *
         i64 low = pages[page];
         ok = ok && by_key(AT(r->keys, u64), pages[page + 1] - low, &r->table, same + low, above + low);
         if (!ok) break;
-        i64 some = COUNT(r->line, i32) - first_word, bits = -1;
-        while ((some * t->room) >> (bits + 1)) bits++;
-        if (bits < LEAST_BITS) bits = LEAST_BITS;
-        if (bits > MOST_BITS) bits = MOST_BITS;
+        i64 some = COUNT(r->line, i32) - first_word, bits = slot_bits(some, t->room);
         u64 *slots = AT(r->slot, u64) + first_word;
         for (i64 i = 0; i < some; i++) slots[i] = (slots[i] >> (64 - bits)) + (u64)base;
         base += (i64)1 << bits;
     }
     PUSH(r->slots, i64, base);
     return complete(r, ok);
-}
-
-/* The page's sum of values, and the sum down to and with each line. running: room for n + 1 numbers. */
-EXPORT void winnow_sums(const double *values, const i64 *first, const i64 *last, i64 n, double *running, double *total, double *through) {
-    running[0] = 0;
-    for (i64 i = 0; i < n; i++) running[i + 1] = running[i] + values[i];
-    for (i64 i = 0; i < n; i++) {
-        double base = running[first[i]];
-        total[i] = running[last[i]] - base;
-        through[i] = running[i + 1] - base;
-    }
-}
-
-/* The mean of values over the lines at most `reach` away on the same page. running: room for n + 1 numbers. */
-EXPORT void winnow_window(const double *values, const i64 *first, const i64 *last, i64 n, i64 reach, double *running, double *mean) {
-    running[0] = 0;
-    for (i64 i = 0; i < n; i++) running[i + 1] = running[i] + values[i];
-    for (i64 i = 0; i < n; i++) {
-        i64 low = i - reach > first[i] ? i - reach : first[i], high = i + reach + 1 < last[i] ? i + reach + 1 : last[i];
-        mean[i] = (running[high] - running[low]) / (double)(high - low);
-    }
-}
-
-/* The value `step` lines below (above when negative) on the same page, -1 where there is none. */
-EXPORT void winnow_neighbour(const double *values, const i64 *first, const i64 *last, i64 n, i64 step, double *result) {
-    for (i64 i = 0; i < n; i++) {
-        i64 at = i + step;
-        result[i] = at >= first[i] && at < last[i] ? values[at] : -1;
-    }
-}
-
-/* Lines back to the nearest other line of the page in `which`, and ahead to it; `far` where there is none. */
-EXPORT void winnow_distances(const u8 *which, const i64 *first, const i64 *last, i64 n, i64 far, double *since, double *to) {
-    i64 seen = -1;
-    for (i64 i = 0; i < n; i++) {
-        since[i] = (double)(seen >= first[i] && i - seen < far ? i - seen : far);
-        if (which[i]) seen = i;
-    }
-    seen = n;
-    for (i64 i = n - 1; i >= 0; i--) {
-        to[i] = (double)(seen < last[i] && seen - i < far ? seen - i : far);
-        if (which[i]) seen = i;
-    }
-}
-
-/* What the words of each line say: their sum, the most and the least of 0 and each, how many are known and how many
-   there are. entry, entry_line: of each word, in order of lines. */
-EXPORT void winnow_wording(const signed char *lexicon, const i32 *entry, const i32 *entry_line, i64 n_words, i64 n, double *total, double *most, double *least, double *known, double *words) {
-    for (i64 i = 0; i < n; i++) total[i] = most[i] = least[i] = known[i] = words[i] = 0;
-    for (i64 w = 0; w < n_words; w++) {
-        double says = lexicon[entry[w]];
-        i64 l = entry_line[w];
-        total[l] += says;
-        if (says > most[l]) most[l] = says;
-        if (says < least[l]) least[l] = says;
-        known[l] += says != 0;
-        words[l] += 1;
-    }
 }

@@ -43,51 +43,64 @@ EXPORT Lines *winnow_split_lines(const u8 *visible, const u8 *text, const i64 *o
     return complete(r, ok);
 }
 
-/* chars: for each code point what it folds to, a blank for all that are, and above that what it is. */
-enum { SPACE = 1 << 24, DIGIT = 1 << 25, LETTER = 1 << 26, HAN = 1 << 27, VISIBLE = 1 << 28, FOLDED = (1 << 21) - 1 };
+enum { SPACE = 1, DIGIT = 2, LETTER = 4, HAN = 8, VISIBLE = 16 };
+
+#define BYTES(b) (0x0101010101010101ULL * (b))
+
+/* Of each byte below 128, its high bit if it is between two characters. */
+static inline u64 between(u64 x, u8 low, u8 high) { return (x + BYTES(0x80 - low)) & ~(x + BYTES(0x7F - high)) & BYTES(0x80); }
 
 typedef struct {
-    i64 chars; /* of the line as it is */
-    u32 kinds; /* all that were met */
-} Met;
+    int letters, digits, han, visible; /* how many there are; of digits and visible ones, whether there are any */
+} Kinds;
 
-/* The folded text, stripped, each run of blanks one space, into `room`; how many characters there were, and what kinds. */
-static i64 fold_line(const u32 *chars, const u8 *p, const u8 *end, u32 *room, Met *met) {
-    i64 size = 0, n = 0;
-    u32 kinds = 0, blank = 1; /* without branches: blanks come too often, and too seldom, to be foreseen */
-    for (; p < end; n++) {
-        u32 c = *p;
-        if (c < 0x80) p++;
-        else c = read_char(&p);
-        u32 told = chars[c], is_blank = told / SPACE & 1;
-        kinds |= told;
-        room[size] = told & FOLDED;
-        size += !(is_blank & blank);
-        blank = is_blank;
+/* The folded text, stripped, each run of blanks one space, into `room`; how many characters, and of which kinds there were.
+   Eight characters at a time where all are ASCII, with single spaces alone between them. */
+static i64 fold_line(const u8 *kinds, const u32 *fold, const u8 *p, const u8 *end, u32 *room, Kinds *seen) {
+    i64 size = 0;
+    int blank = 0;
+    while (p < end) {
+        while (end - p >= 8) {
+            u64 x = load64(p);
+            if ((x | (x - BYTES(0x20))) & BYTES(0x80)) break; /* beyond ASCII, or a control character */
+            u64 spaces = between(x, ' ', ' ');
+            int opens = (x & 0xFF) == ' ', closes = x >> 56 == ' ';
+            if ((spaces & spaces << 8) || (opens && (blank || !size))) break;
+            if (blank) room[size++] = ' ';
+            x |= between(x, 'A', 'Z') >> 2;
+            seen->digits |= between(x, '0', '9') != 0;
+            seen->visible |= between(x, '!', '~') != 0;
+            seen->letters += (int)((between(x, 'a', 'z') >> 7) * BYTES(1) >> 56);
+            u8 eight[8];
+            memcpy(eight, &x, 8);
+            for (int i = 0; i < 8; i++) room[size + i] = eight[i];
+            size += 8 - closes;
+            blank = closes;
+            p += 8;
+        }
+        if (p == end) break;
+        u32 c = read_char(&p);
+        u8 kind = kinds[c];
+        seen->visible |= kind & VISIBLE;
+        if (kind & SPACE) {
+            blank = size > 0;
+            continue;
+        }
+        if (blank) room[size++] = ' ';
+        blank = 0;
+        seen->letters += (kind & LETTER) != 0;
+        seen->digits |= (kind & DIGIT) != 0;
+        seen->han += (kind & HAN) != 0;
+        room[size++] = fold[c];
     }
-    if (size && blank) size--;
-    met->chars = n;
-    met->kinds = kinds;
     return size;
 }
 
-/* Whether the line has digits, and words beside them: four letters, or two where a letter is a word. */
-static int is_numbered(const u32 *chars, const u8 *p, const u8 *end, const Met *met) {
-    if (!(met->kinds & DIGIT)) return 0;
-    int letters = 0, han = 0;
-    while (p < end && letters < 4 && han < 2) {
-        u32 told = chars[read_char(&p)];
-        letters += (told & LETTER) != 0;
-        han += (told & HAN) != 0;
-    }
-    return letters == 4 || han == 2;
-}
-
 /* The text that `fold_line` left, with each number as one 0: digits, and a sign between two of them. */
-static i64 mask_numbers(const u32 *chars, u32 *room, i64 size) {
+static i64 mask_numbers(const u8 *kinds, u32 *room, i64 size) {
     i64 kept = 0;
     for (i64 i = 0; i < size; i++) {
-        if (!(chars[room[i]] & DIGIT)) {
+        if ((room[i] < 128 && room[i] - '0' > 9) || !(kinds[room[i]] & DIGIT)) {
             room[kept++] = room[i];
             continue;
         }
@@ -95,11 +108,19 @@ static i64 mask_numbers(const u32 *chars, u32 *room, i64 size) {
         while (i + 1 < size) {
             u32 next = room[i + 1];
             int sign = next == '.' || next == ',' || next == ':' || next == '/';
-            if (sign ? i + 2 == size || !(chars[room[i + 2]] & DIGIT) : !(chars[next] & DIGIT)) break;
+            if (sign ? i + 2 == size || !(kinds[room[i + 2]] & DIGIT) : !(kinds[next] & DIGIT)) break;
             i++;
         }
     }
     return kept;
+}
+
+static int is_numbered(const Kinds *seen) { return seen->digits && (seen->letters >= 4 || seen->han >= 2); }
+
+WIDE static u32 count_chars(const u8 *p, const u8 *end) {
+    u32 n = 0;
+    for (; p < end; p++) n += (*p & 0xC0) != 0x80;
+    return n;
 }
 
 static u32 *room_for(const i64 *offsets, i64 n) {
@@ -109,15 +130,16 @@ static u32 *room_for(const i64 *offsets, i64 n) {
     return malloc((size_t)(longest + 1) * 8);
 }
 
-/* XXH64 of each line's folded text, and the key it shares with lines that differ in numbers alone. 0 when memory ran out. */
-EXPORT int winnow_line_keys(const u32 *chars, const u8 *text, const i64 *offsets, i64 n, u64 *keys, u64 *near) {
+/* XXH64 of each line's folded text, and the key it shares with lines that differ in numbers alone. kinds: of each code
+   point, SPACE, DIGIT, LETTER, HAN and VISIBLE together. 0 when memory ran out. */
+EXPORT int winnow_line_keys(const u8 *kinds, const u32 *fold, const u8 *text, const i64 *offsets, i64 n, u64 *keys, u64 *near) {
     u32 *room = room_for(offsets, n);
     if (!room) return 0;
     for (i64 i = 0; i < n; i++) {
-        Met met;
-        i64 size = fold_line(chars, text + offsets[i], text + offsets[i + 1], room, &met);
+        Kinds seen = {0, 0, 0, 0};
+        i64 size = fold_line(kinds, fold, text + offsets[i], text + offsets[i + 1], room, &seen);
         keys[i] = near[i] = xxh64((const u8 *)room, size * 4, 0);
-        if (is_numbered(chars, text + offsets[i], text + offsets[i + 1], &met)) near[i] = xxh64((const u8 *)room, mask_numbers(chars, room, size) * 4, 0);
+        if (is_numbered(&seen)) near[i] = xxh64((const u8 *)room, mask_numbers(kinds, room, size) * 4, 0);
     }
     free(room);
     return 1;
@@ -151,22 +173,22 @@ static i64 distinct(Counted *counted, i64 n) {
 }
 
 /* The visible lines of a text as keys with their weight: a long line's characters, or on a page with little in long lines, each line's. */
-static void weigh_text(Evidence *r, const u32 *chars, const u8 *p, const u8 *end, u32 *room, u32 long_chars, i64 page_chars) {
+static void weigh_text(Evidence *r, const u8 *kinds, const u32 *fold, const u8 *p, const u8 *end, u32 *room, u32 long_chars, i64 page_chars) {
     Buffer *work = &r->work;
     work->size = 0;
     Buffer near = {0};
     for (u32 number = 0; p <= end; number++) {
         const u8 *stop = p < end ? memchr(p, '\n', (size_t)(end - p)) : NULL;
         if (!stop) stop = end;
-        Met met;
-        i64 size = fold_line(chars, p, stop, room, &met);
-        const u8 *from = p;
+        Kinds seen = {0, 0, 0, 0};
+        i64 size = fold_line(kinds, fold, p, stop, room, &seen);
+        u32 chars = count_chars(p, stop);
         p = stop + 1;
-        if (!(met.kinds & VISIBLE)) continue;
-        Counted line = {(i64)xxh64((const u8 *)room, size * 4, 0), number, (u32)met.chars};
+        if (!seen.visible) continue;
+        Counted line = {(i64)xxh64((const u8 *)room, size * 4, 0), number, chars};
         PUSH(*work, Counted, line);
-        if (!is_numbered(chars, from, stop, &met)) continue;
-        Counted shared = {(i64)xxh64((const u8 *)room, mask_numbers(chars, room, size) * 4, 0), number, 0};
+        if (!is_numbered(&seen)) continue;
+        Counted shared = {(i64)xxh64((const u8 *)room, mask_numbers(kinds, room, size) * 4, 0), number, 0};
         if (shared.key != line.key) PUSH(near, Counted, shared);
     }
     i64 n = distinct(AT(*work, Counted), COUNT(*work, Counted)), mass = 0, in_long = 0;
@@ -190,13 +212,13 @@ static void weigh_text(Evidence *r, const u32 *chars, const u8 *p, const u8 *end
 }
 
 /* The evidence of the n texts `order`. A text without a visible line has mass -1. */
-EXPORT Evidence *winnow_evidence(const u32 *chars, const u8 *text, const i64 *offsets, const i64 *order, i64 n,
+EXPORT Evidence *winnow_evidence(const u8 *kinds, const u32 *fold, const u8 *text, const i64 *offsets, const i64 *order, i64 n,
                                  u32 long_chars, i64 page_chars) {
     u32 *room = room_for(offsets, n);
     Evidence *r = room ? NEW_RESULT(Evidence) : NULL;
     int ok = r != NULL;
     for (i64 i = 0; ok && i < n; i++) {
-        weigh_text(r, chars, text + offsets[order[i]], text + offsets[order[i] + 1], room, long_chars, page_chars);
+        weigh_text(r, kinds, fold, text + offsets[order[i]], text + offsets[order[i] + 1], room, long_chars, page_chars);
         ok = !r->work.failed;
     }
     free(room);

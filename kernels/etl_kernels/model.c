@@ -1,4 +1,4 @@
-/* The line model: symmetric trees over columns of numbers, and the words that lines share. Twins of etl/boilerplate. */
+/* The line model: symmetric trees over columns of numbers. Twins of etl/boilerplate/model.py. */
 #include "common.h"
 
 enum { ROWS = 512 };
@@ -59,20 +59,5 @@ EXPORT void winnow_contributions(const float *columns, i64 n, const i32 *feature
                 }
             }
         }
-    }
-}
-
-/* Of each line's words, how many also stand in another line among `which`. slot, line: of each word; lines in order.
-   earliest, latest: room for a number a slot. */
-EXPORT void winnow_shared_words(const i64 *slot, const i32 *line, i64 n, const u8 *which, i32 *earliest, i32 *latest, i64 slots, i64 *shared) {
-    memset(latest, 0xFF, (size_t)slots * 4);
-    for (i64 i = 0; i < n; i++) {
-        if (!which[line[i]]) continue;
-        if (latest[slot[i]] < 0) earliest[slot[i]] = line[i];
-        latest[slot[i]] = line[i];
-    }
-    for (i64 i = 0; i < n; i++) {
-        i32 last = latest[slot[i]];
-        shared[line[i]] += last >= 0 && (earliest[slot[i]] != line[i] || last != line[i]);
     }
 }

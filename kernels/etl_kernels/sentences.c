@@ -6,6 +6,7 @@ enum { NEWLINE, SPACE, INVISIBLE, OTHER, OPEN, CLOSE, QUOTE, DASH, COMMA, DOT, S
 enum { CONSONANT = 1, ROMAN = 2, DOUBLE_QUOTE = 4, OPENING = 8, CLOSING = 16, STRAIGHT = 32 };
 enum { BLANK = 32, MANY = 0x110000, LOOK = 14, LOOK_BACK = 8, SHINGLE_WORDS = 4, NUMBER_CHARS = 12, ORDERS = 4, PAD = 24 };
 enum { HAS_DIGIT = 1, CAPITAL = 2 };
+enum { UNSEEN = 1, ACCENTS = 2, UNUSUAL = 4 }; /* what a line holds: characters that can't be seen; accents; DENSE or MANY ones */
 enum { WHOLE = 1, ENDS_PROPERLY = 2, QUOTED = 4 };
 
 static const u64 FACTOR = 0x9E3779B97F4A7C15ULL;
@@ -118,6 +119,13 @@ static inline void weigh(const Tables *t, Balance *b, u32 code) {
     b->brackets += ((m & OPENING) != 0) - ((m & CLOSING) != 0);
 }
 
+/* Whether any of eight kinds is from OPEN to WIDE_STOP. */
+static inline int has_punctuation(u64 kinds) {
+    const u64 each = 0x0101010101010101ULL;
+    u64 from_open = kinds + each * (0x80 - OPEN), beyond = kinds + each * (0x80 - SYMBOL);
+    return (from_open & ~beyond & each * 0x80) != 0;
+}
+
 /* The sentences of a line: seg_start and seg_end of each, in code points of the line, and its flags. */
 static void boundaries(const Tables *t, Sentences *r, const u32 *c, const u8 *k, i64 n) {
     i64 left = 0, right = n;
@@ -127,7 +135,10 @@ static void boundaries(const Tables *t, Sentences *r, const u32 *c, const u8 *k,
     i64 start = left, weighed = left;
     Balance b = {0, 0, 0};
     for (i64 i = left; i < right; i++) {
-        if (k[i] < OPEN || k[i] > WIDE_STOP) continue;
+        if (k[i] < OPEN || k[i] > WIDE_STOP) {
+            while (i + 8 < right && !has_punctuation(load64(k + i + 1))) i += 8;
+            continue;
+        }
         if (k[i] <= QUOTE) {
             if (i >= weighed) weigh(t, &b, c[i]);
             continue;
@@ -180,9 +191,63 @@ static inline int is_number_sign(const u8 *k, const u32 *f, i64 i, i64 m) {
     return between || (minus && open && follows) || (point && (open || before == DASH) && after == DIGIT);
 }
 
+typedef struct {
+    u32 *folded, *hash;
+    i64 *start;
+    u8 *flags;
+    i64 out, words; /* how many there are of each */
+} Words;
+
+/* What fold_line does, for a line of m characters, its newline among them, that holds nothing special: most lines. */
+static Words fold_plain(Words w, const u8 *k, const u32 *f, i64 m, const i64 *bounds, i64 n_bounds, i64 *from) {
+    u32 *folded = w.folded + w.out;
+    i64 bound = 0, next = n_bounds ? bounds[0] : INT64_MAX, i = 0;
+    while (i < m) {
+        while (next <= i) {
+            from[bound++] = folded - w.folded;
+            next = bound < n_bounds ? bounds[bound] : INT64_MAX;
+        }
+        if (k[i] < SYMBOL && !(k[i] >= QUOTE && k[i] <= DOT && is_number_sign(k, f, i, m))) {
+            i++;
+            continue;
+        }
+        w.start[w.words] = folded - w.folded;
+        u8 flags = k[i] == UPPER ? CAPITAL : 0;
+        u32 hash = 0, power = 1;
+        for (;;) {
+            u8 kind;
+            while ((kind = k[i]) > DIGIT) { /* letters: a newline, which is none, stands at the end; no boundary is inside */
+                u32 code = f[i++];
+                hash += code * power;
+                power *= WORD_FACTOR;
+                *folded++ = code;
+            }
+            if (kind < SYMBOL && !(i < m && kind >= QUOTE && kind <= DOT && is_number_sign(k, f, i, m))) break;
+            while (next <= i) {
+                from[bound++] = folded - w.folded;
+                next = bound < n_bounds ? bounds[bound] : INT64_MAX;
+            }
+            if (kind == DIGIT) flags |= HAS_DIGIT;
+            u32 code = f[i++];
+            hash += code * power;
+            power *= WORD_FACTOR;
+            *folded++ = code;
+        }
+        w.hash[w.words] = hash;
+        w.flags[w.words++] = flags;
+        while (next <= i) {
+            from[bound++] = folded - w.folded;
+            next = bound < n_bounds ? bounds[bound] : INT64_MAX;
+        }
+        if (i < m) *folded++ = BLANK, i++;
+    }
+    w.out = folded - w.folded;
+    while (bound < n_bounds) from[bound++] = w.out;
+    return w;
+}
+
 /* Appends the folded form of a line of n characters and its newline to r->folded, and its words. from: for each sentence
-   boundary of the line, in order, where in r->folded the text from there on begins. special: 1 when there are characters
-   that can't be seen, 2 when there are accents. */
+   boundary of the line, in order, where in r->folded the text from there on begins. special: as read_line tells. */
 static int fold_line(const Tables *t, Sentences *r, i64 n, const i64 *bounds, i64 n_bounds, i64 *from, int special) {
     const u32 *c = AT(r->codes, u32);
     const u8 *k = AT(r->kinds, u8);
@@ -190,7 +255,7 @@ static int fold_line(const Tables *t, Sentences *r, i64 n, const i64 *bounds, i6
     i64 m = n + 1;
     const i64 *place = NULL;
     const u8 *joined = NULL;
-    if (special & 1) { /* leave out what can't be seen; remember where the rest came from */
+    if (special & UNSEEN) { /* leave out what can't be seen; remember where the rest came from */
         r->vcodes.size = r->vkinds.size = r->vfolds.size = r->picked.size = 0;
         if (!reserve(&r->vcodes, m * 4) || !reserve(&r->vkinds, m) || !reserve(&r->vfolds, m * 4) || !reserve(&r->picked, m * 8)) return 0;
         i64 j = 0;
@@ -207,7 +272,7 @@ static int fold_line(const Tables *t, Sentences *r, i64 n, const i64 *bounds, i6
         f = AT(r->vfolds, u32);
         m = j;
     }
-    if (special & 2) { /* accents join the letter before them */
+    if (special & ACCENTS) { /* accents join the letter before them */
         r->joined.size = 0;
         if (!reserve(&r->joined, m)) return 0;
         u8 *gone = AT(r->joined, u8);
@@ -228,6 +293,14 @@ static int fold_line(const Tables *t, Sentences *r, i64 n, const i64 *bounds, i6
     u32 *folded = AT(r->folded, u32), *word_hash = AT(r->word_hash, u32);
     i64 *word_start = AT(r->word_start, i64);
     u8 *word_flags = AT(r->word_flags, u8);
+    if (!special) {
+        Words w = fold_plain((Words){folded, word_hash, word_start, word_flags, COUNT(r->folded, u32), COUNT(r->word_start, i64)}, k, f, m, bounds, n_bounds, from);
+        r->folded.size = w.out * 4;
+        r->word_start.size = w.words * 8;
+        r->word_hash.size = w.words * 4;
+        r->word_flags.size = w.words;
+        return 1;
+    }
     i64 out = COUNT(r->folded, u32), words = COUNT(r->word_start, i64) - 1, bound = 0, next = n_bounds ? bounds[0] : INT64_MAX;
     u32 power = 1;
     int after_word = 0, forced = 0; /* forced: the next character begins a word: this one is a word by itself */
@@ -303,9 +376,20 @@ static i64 read_line(const Tables *t, Sentences *r, const u8 *p, const u8 *end, 
     u32 *c = AT(r->codes, u32), *f = AT(r->folds, u32);
     u8 *k = AT(r->kinds, u8);
     while (p < end) {
+        while (end - p >= 8 && !(load64(p) & 0x8080808080808080ULL)) { /* ASCII holds nothing special */
+            for (int i = 0; i < 8; i++) {
+                u32 entry = t->chars[p[i]];
+                c[n + i] = p[i];
+                f[n + i] = entry & 0xFFFFFF;
+                k[n + i] = (u8)(entry >> 24);
+            }
+            p += 8;
+            n += 8;
+        }
+        if (p == end) break;
         u32 code = read_char(&p), entry = t->chars[code];
         u8 kind = (u8)(entry >> 24);
-        *special |= (kind == INVISIBLE) | (kind == ACCENT) << 1;
+        *special |= (kind == INVISIBLE ? UNSEEN : 0) | (kind == ACCENT ? ACCENTS : 0) | (kind == DENSE || (entry & 0xFFFFFF) == MANY ? UNUSUAL : 0);
         c[n] = code;
         f[n] = entry & 0xFFFFFF;
         k[n++] = kind;
@@ -373,8 +457,8 @@ static int fingerprint(const Tables *t, Sentences *r, i64 low, i64 high, i64 wor
     u32 doc = AT(r->doc, u32)[low];
     i64 chars = 0;
     for (i64 i = low; i < high; i++) chars += (i64)AT(r->end, u32)[i] - AT(r->start, u32)[i];
-    i64 tokens = 0;
-    while (word_low + tokens < word_high && starts[word_low + tokens] < past) tokens++;
+    i64 tokens = word_high - word_low;
+    while (tokens > 0 && starts[word_low + tokens - 1] >= past) tokens--;
     PUSH(r->f_doc, u32, doc);
     PUSH(r->f_chars, i64, chars);
     PUSH(r->f_tokens, i64, tokens);
@@ -394,11 +478,12 @@ static int fingerprint(const Tables *t, Sentences *r, i64 low, i64 high, i64 wor
     for (int kind = 1; kind <= 2; kind++) {
         r->picked.size = 0;
         i64 s = low;
+        u8 wanted = kind == 1 ? HAS_DIGIT : CAPITAL;
         for (i64 w = word_low; w < word_high; w++) {
+            if (!(word_flags[w] & wanted)) continue;
             i64 begin = starts[w], end = w + 1 < word_high ? starts[w + 1] : text_end;
-            while (s < high && firsts[s] < begin) s++;
             if (kind == 1) {
-                if (!(word_flags[w] & HAS_DIGIT) || kind_of(t, folded[begin]) > DIGIT) continue;
+                if (kind_of(t, folded[begin]) > DIGIT) continue;
                 int digits = 0, letters = 0;
                 for (i64 i = begin; i < end && i < begin + NUMBER_CHARS; i++) {
                     digits += kind_of(t, folded[i]) == DIGIT;
@@ -406,8 +491,8 @@ static int fingerprint(const Tables *t, Sentences *r, i64 low, i64 high, i64 wor
                 }
                 if (digits <= letters) continue;
             } else {
-                int opens = s < high && firsts[s] == begin;
-                if (!(word_flags[w] & CAPITAL) || opens) continue;
+                while (s < high && firsts[s] < begin) s++;
+                if (s < high && firsts[s] == begin) continue; /* it opens a sentence */
             }
             PUSH(r->picked, u64, mix64((u64)hashes[w] + MIX[0]));
         }

@@ -124,13 +124,11 @@ def decide_and_remember(
         sentences = connection.execute(
             "SELECT doc_id, start_char, kept_doc_id, kept_start, rule, action FROM dropped_sentences"
         ).fetchall()
+        removed = pl.from_arrow(
+            connection.sql("SELECT doc, start_char FROM dropped_sentences WHERE action = 'remove'").to_arrow_table()
+        )
         numbers = pl.from_arrow(connection.sql("SELECT * FROM numbered_documents").to_arrow_table())
-    removed = pl.DataFrame(
-        [row[:2] for row in sentences if row[5] == "remove"],
-        schema={"doc_id": pl.String, "start_char": pl.UInt32},
-        orient="row",
-    )
-    assert isinstance(numbers, pl.DataFrame)
+    assert isinstance(numbers, pl.DataFrame) and isinstance(removed, pl.DataFrame)
     state = state_tables(now, numbers, removed)
     named = [(name_of(gone), name_of(kept), rule) for gone, kept, rule in documents]
     cut = [(name_of(doc), start, name_of(kept), *rest) for doc, start, kept, *rest in sentences]

@@ -1,0 +1,435 @@
+/* The columns that the trees of the line model read, page by page: the twin of `first_features` and `second_features` of
+   etl/boilerplate/features.py, which say what each column means. The same operations in the same order, so the same bits:
+   a sum runs on from page to page, as a cumulative sum over the whole batch does. Columns are written in their order. */
+#include "common.h"
+
+enum { OWN = 24, LONG = 100, FAR = 250, BLOCK_SIZE = 40, MOST_WORDING = 400 };
+enum { NO_HIT, RULED, TITLE, BYLINE, COMMENTS, RELATED, SHARING };
+enum { SIZE = 0, WORDS = 1, DIGITS = 3, CAPITALS = 6, STOPS = 10, SEPARATORS = 11, SYMBOLS = 18, SHORT_WORDS = 19, LETTER = 20, SIGN = 21 };
+
+typedef struct {
+    i64 n, n_pages, n_words, n_entries, room;
+    const double *const *own;      /* what lines are by themselves: a row of n for each of the first features */
+    const double *start, *site_near, *site_pages;
+    const i64 *pages;              /* the first line of each, and n */
+    const i64 *slot;               /* of each word worth comparing, in the vocabulary of its page, */
+    const i32 *line;               /* and the line it stands in */
+    const i32 *entry, *entry_line; /* of each word, its place in the lexicon and its line */
+    const u8 *hit;
+} Measured;
+
+/* What is worked out for one page: arrays for the lines of the longest. A running sum has one number more than lines. */
+enum { SUMS = 16, VALUES = 6, FLAGS = 4 };
+typedef struct {
+    double *sum[SUMS], *value[VALUES];
+    u8 *flag[FLAGS];
+    i32 *earliest, *latest; /* of each slot of a page's vocabulary */
+    double held[SUMS];      /* where each running sum stands */
+    void *memory;
+} Desk;
+
+static inline double least(double a, double b) { return a < b ? a : b; }
+static inline double most(double a, double b) { return a > b ? a : b; }
+static inline double whole(double x) { return (double)(i64)x; } /* of what isn't negative and far below 2^63 */
+static inline double floor_of(double x) { /* of what is far from 2^63 */
+    double cut = (double)(i64)x;
+    return cut > x ? cut - 1 : cut;
+}
+static inline double limited(double x, double low, double high) { return most(low, least(x, high)); }
+
+static int set_up(Desk *d, const Measured *m) {
+    i64 longest = 0, slots = 1;
+    for (i64 p = 0, w = 0; p < m->n_pages; p++) {
+        i64 lines = m->pages[p + 1] - m->pages[p], first = w;
+        while (w < m->n_words && m->line[w] < m->pages[p + 1]) w++;
+        i64 room = (i64)1 << slot_bits(w - first, m->room);
+        if (lines > longest) longest = lines;
+        if (room > slots) slots = room;
+    }
+    i64 doubles = (SUMS + VALUES) * (longest + 1), bytes = doubles * 8 + 2 * slots * 4 + FLAGS * longest;
+    d->memory = malloc((size_t)bytes);
+    if (!d->memory) return 0;
+    double *at = d->memory;
+    for (int i = 0; i < SUMS; i++, at += longest + 1) d->sum[i] = at, d->held[i] = 0;
+    for (int i = 0; i < VALUES; i++, at += longest + 1) d->value[i] = at;
+    d->earliest = (i32 *)at;
+    d->latest = d->earliest + slots;
+    u8 *flag = (u8 *)(d->latest + slots);
+    for (int i = 0; i < FLAGS; i++, flag += longest) d->flag[i] = flag;
+    return 1;
+}
+
+/* Where columns go: each call gives the place of the page's lines in the next one. */
+typedef struct {
+    float *at;
+    i64 n, made;
+} Columns;
+
+static inline float *next(Columns *c) {
+    float *here = c->at;
+    c->at += c->n;
+    c->made++;
+    return here;
+}
+
+#define EACH for (i64 i = 0; i < n; i++)
+#define COLUMN(value)                        \
+    do {                                     \
+        float *restrict out = next(c);       \
+        EACH out[i] = (float)(value);        \
+    } while (0)
+
+/* Makes the running sum number `which` of the page, of a value of each line, and gives it. */
+#define RUN(which, value)                               \
+    do {                                                \
+        double *restrict run = d->sum[which];           \
+        double now = d->held[which];                    \
+        EACH {                                          \
+            run[i] = now;                               \
+            now += (value);                             \
+        }                                               \
+        run[n] = d->held[which] = now;                  \
+    } while (0)
+
+#define TOTAL(which) (d->sum[which][n] - d->sum[which][0])
+#define THROUGH(which) (d->sum[which][i + 1] - d->sum[which][0])
+#define WITHIN(which, reach) within(d->sum[which], i, n, reach)
+
+/* The mean over the lines at most `reach` away. */
+static inline double within(const double *run, i64 i, i64 n, i64 reach) {
+    i64 low = i > reach ? i - reach : 0, high = i + reach + 1 < n ? i + reach + 1 : n;
+    return (run[high] - run[low]) / (double)(high - low);
+}
+
+static inline void beside(Columns *c, const double *values, i64 n, i64 step, double unit) {
+    float *restrict out = next(c);
+    EACH {
+        i64 at = i + step;
+        out[i] = (float)((at >= 0 && at < n ? values[at] : -1) / unit);
+    }
+}
+
+/* Lines back to the nearest other line that is flagged, and ahead to it. */
+static inline void back_to(float *restrict out, const u8 *flag, i64 n) {
+    i64 since = FAR;
+    EACH {
+        out[i] = (float)since;
+        since = flag[i] ? 1 : since < FAR ? since + 1 : FAR;
+    }
+}
+
+static inline void ahead_to(float *restrict out, const u8 *flag, i64 n) {
+    i64 to = FAR;
+    for (i64 i = n - 1; i >= 0; i--) {
+        out[i] = (float)to;
+        to = flag[i] ? 1 : to < FAR ? to + 1 : FAR;
+    }
+}
+
+/* Where lines stand to the stretch with the largest sum of `worth` (whole numbers). before: room. */
+static inline void stretch(Columns *c, const double *worth, double *restrict before, i64 n) {
+    double now = 0, lowest = 0, best = 0, opening = 0;
+    i64 end = 0;
+    EACH {
+        before[i] = now;
+        lowest = least(lowest, now);
+        now += worth[i];
+        if (!i || now - lowest > best) best = now - lowest, end = i, opening = lowest;
+    }
+    i64 begin = end;
+    while (before[begin] != opening) begin--;
+    COLUMN(limited((double)(begin - i), -FAR, FAR));
+    COLUMN(limited((double)(i - end), -FAR, FAR));
+    COLUMN(end - begin + 1);
+}
+
+/* The words of one page in the arrays of all: their number, and the slots of its vocabulary. */
+typedef struct {
+    const i64 *slot;
+    const i32 *line;
+    i64 n, base, slots;
+} Vocabulary;
+
+static Vocabulary vocabulary_after(const Measured *m, const Vocabulary *last, i64 end) {
+    Vocabulary v = {last->slot + last->n, last->line + last->n, 0, last->base + last->slots, 0};
+    const i32 *stop = m->line + m->n_words, *p = v.line;
+    while (p < stop && *p < end) p++;
+    v.n = p - v.line;
+    v.slots = (i64)1 << slot_bits(v.n, m->room);
+    return v;
+}
+
+/* Of each line's words, how many also stand in another flagged line (shared), and how many there are (compared). */
+static inline void share_words(const Vocabulary *v, Desk *d, const u8 *flag, i64 low, i64 n, double *restrict shared, double *restrict compared) {
+    i32 *restrict earliest = d->earliest, *restrict latest = d->latest;
+    memset(latest, 0xFF, (size_t)v->slots * 4);
+    for (i64 w = 0; w < v->n; w++) {
+        i64 slot = v->slot[w] - v->base;
+        i32 line = v->line[w];
+        if (!flag[line - low]) continue;
+        if (latest[slot] < 0) earliest[slot] = line;
+        latest[slot] = line;
+    }
+    EACH shared[i] = compared[i] = 0;
+    for (i64 w = 0; w < v->n; w++) {
+        i64 slot = v->slot[w] - v->base;
+        i32 line = v->line[w], last = latest[slot];
+        compared[line - low] += 1;
+        shared[line - low] += last >= 0 && (earliest[slot] != line || last != line);
+    }
+    EACH shared[i] /= most(compared[i], 1);
+}
+
+static inline void blocks(Columns *c, const double *size, double *restrict text, i64 n) {
+    double largest = -1;
+    i64 begin = 0;
+    for (i64 i = 0; i < n;) {
+        i64 from = i;
+        int in = size[i] >= BLOCK_SIZE;
+        double sum = 0;
+        for (; i < n && (size[i] >= BLOCK_SIZE) == in; i++) sum += in ? size[i] : 0;
+        for (i64 k = from; k < i; k++) text[k] = sum;
+        if (sum > largest) largest = sum, begin = from;
+    }
+    COLUMN(text[i]);
+    COLUMN(text[i] / most(largest, 1));
+    COLUMN(limited((double)(i - begin), -FAR, FAR));
+}
+
+#define FLAG(which, value)             \
+    do {                               \
+        u8 *restrict f = d->flag[which]; \
+        EACH f[i] = (value);           \
+    } while (0)
+
+/* The columns of the first pass. columns: room for a row of n for each. How many there are; 0 when memory ran out. */
+WIDE EXPORT i64 winnow_first_columns(const Measured *m, const signed char *lexicon, float *columns) {
+    Desk desk, *d = &desk;
+    if (!set_up(d, m)) return 0;
+    Vocabulary v = {m->slot, m->line, 0, 0, 0};
+    i64 made = 0, entries = 0;
+    for (i64 p = 0; p < m->n_pages; p++) {
+        const i64 low = m->pages[p], n = m->pages[p + 1] - low;
+        Columns columns_here = {columns + low, m->n, 0}, *c = &columns_here;
+        const double *own[OWN];
+        for (int k = 0; k < OWN; k++) {
+            own[k] = m->own[k] + low;
+            COLUMN(own[k][i]);
+        }
+        const double *size = own[SIZE], *sign = own[SIGN], *start = m->start + low;
+        const u8 *hit = m->hit + low;
+        enum { long_, ends, middling, spare };
+        FLAG(ends, sign[i] >= 2);
+        FLAG(long_, size[i] >= LONG && (d->flag[ends][i] || size[i] >= 2 * LONG));
+        FLAG(middling, size[i] >= LONG / 2);
+        const u8 *is_long = d->flag[long_], *is_end = d->flag[ends];
+
+        enum { text, long_text, squares, longs, stops, words, mild, mild_squares, capitals, digits, signs, shared64, seen, marks, rounded, wording };
+        RUN(text, size[i]);
+        RUN(long_text, is_long[i] ? size[i] : 0.0);
+        RUN(squares, size[i] * size[i]);
+        RUN(longs, (double)is_long[i]);
+        double total = TOTAL(text), some = most(total, 1), long_total = TOTAL(long_text), some_long = most(long_total, 1);
+        double long_lines = TOTAL(longs), biggest = TOTAL(squares) / some, lines = (double)n;
+        COLUMN(lines);
+        COLUMN(total);
+        COLUMN(biggest);
+        COLUMN(size[i] / most(biggest, 1));
+        COLUMN(long_lines);
+        COLUMN(long_total / some);
+        COLUMN(long_lines / lines);
+        COLUMN((double)i / most(lines - 1, 1));
+        COLUMN(i);
+        COLUMN(n - 1 - i);
+        COLUMN((THROUGH(text) - size[i]) / some);
+        COLUMN((total - THROUGH(text)) / some);
+        COLUMN((THROUGH(long_text) - (is_long[i] ? size[i] : 0.0)) / some_long);
+        COLUMN((long_total - THROUGH(long_text)) / some_long);
+        COLUMN(THROUGH(longs) - is_long[i]);
+        COLUMN(long_lines - THROUGH(longs));
+
+        float *back, *ahead;
+        back_to(next(c), is_long, n);
+        ahead_to(next(c), is_long, n);
+        back_to(back = next(c), is_end, n);
+        ahead_to(ahead = next(c), is_end, n);
+        const float *end_back = back, *end_ahead = ahead;
+        back_to(back = next(c), d->flag[middling], n);
+        ahead_to(ahead = next(c), d->flag[middling], n);
+        COLUMN(back[i] + ahead[i] < FAR ? back[i] + ahead[i] : FAR);
+        COLUMN(is_end[i] ? 0 : end_back[i] + end_ahead[i] - 1 < FAR ? end_back[i] + end_ahead[i] - 1 : FAR);
+        double *value = d->value[0], *room = d->value[1];
+        EACH value[i] = is_long[i] ? least(size[i], 600) : -60;
+        stretch(c, value, room, n);
+
+        for (i64 step = -3; step <= 3; step++) {
+            if (!step) continue;
+            beside(c, size, n, step, 1);
+            if (step != 1 && step != -1) continue;
+            beside(c, sign, n, step, 1);
+            beside(c, own[LETTER], n, step, 1);
+            COLUMN(i + step >= 0 && i + step < n && start[i + step] == start[i]);
+            beside(c, own[DIGITS], n, step, 1);
+            beside(c, own[CAPITALS], n, step, 1);
+        }
+        RUN(stops, (double)is_end[i]);
+        RUN(words, own[WORDS][i]);
+        RUN(mild, least(size[i], 1000));
+        RUN(mild_squares, least(size[i], 1000) * least(size[i], 1000));
+        RUN(capitals, whole(own[CAPITALS][i] * 64));
+        RUN(digits, whole(own[DIGITS][i] * 64));
+        RUN(signs, own[SEPARATORS][i] + own[SYMBOLS][i]);
+        static const i64 reaches[] = {2, 5, 12, 30};
+        for (int r = 0; r < 4; r++) {
+            i64 reach = reaches[r];
+            COLUMN(WITHIN(text, reach));
+            COLUMN(WITHIN(stops, reach));
+            COLUMN(WITHIN(long_text, reach));
+            if (r != 1 && r != 2) continue;
+            COLUMN(WITHIN(words, reach));
+            COLUMN(WITHIN(mild_squares, reach) / most(WITHIN(mild, reach) * WITHIN(mild, reach), 1));
+            COLUMN(WITHIN(capitals, reach));
+            COLUMN(WITHIN(digits, reach));
+            COLUMN(WITHIN(signs, reach));
+        }
+        v = vocabulary_after(m, &v, low + n);
+        double *shared = d->value[0], *compared = d->value[1];
+        share_words(&v, d, is_long, low, n, shared, compared);
+        COLUMN(shared[i]);
+        COLUMN(compared[i]);
+        RUN(shared64, whole(shared[i] * 64));
+        COLUMN(WITHIN(shared64, 4));
+
+        const double *near = m->site_near + low, *pages = m->site_pages + low;
+        COLUMN(near[i]);
+        COLUMN(near[i] / most(pages[i], 1));
+        COLUMN(limited(pages[i] - 1, 0, 3));
+        RUN(seen, pages[i] > 0 ? least(near[i], 2) : 0.0);
+        COLUMN(WITHIN(seen, 4));
+
+        COLUMN(hit[i] != NO_HIT);
+        COLUMN(hit[i] == TITLE ? 1 : hit[i] == BYLINE ? 2 : 0);
+        RUN(marks, hit[i] != NO_HIT ? 1.0 : 0.0);
+        COLUMN(WITHIN(marks, 3));
+        COLUMN(WITHIN(marks, 10));
+        COLUMN(TOTAL(marks));
+        COLUMN(THROUGH(marks) - (hit[i] != NO_HIT));
+        FLAG(spare, hit[i] == RULED || hit[i] >= COMMENTS);
+        back_to(next(c), d->flag[spare], n);
+        ahead_to(next(c), d->flag[spare], n);
+        static const u8 kinds[] = {TITLE, BYLINE, COMMENTS, RELATED, SHARING};
+        for (int k = 0; k < 5; k++) {
+            FLAG(spare, hit[i] == kinds[k]);
+            back_to(next(c), d->flag[spare], n);
+            if (kinds[k] != COMMENTS && kinds[k] != RELATED) ahead_to(next(c), d->flag[spare], n);
+        }
+        blocks(c, size, d->value[0], n);
+        EACH value[i] = size[i] >= 60 && is_end[i] ? least(size[i], 400) : -25;
+        stretch(c, value, room, n);
+
+        double *says = d->value[0], *highest = d->value[1], *lowest = d->value[2], *known = d->value[3], *count = d->value[4], *mean = d->value[5];
+        EACH says[i] = highest[i] = lowest[i] = known[i] = count[i] = 0;
+        for (; entries < m->n_entries && m->entry_line[entries] < low + n; entries++) {
+            double said = lexicon[m->entry[entries]];
+            i64 l = m->entry_line[entries] - low;
+            says[l] += said;
+            highest[l] = most(highest[l], said);
+            lowest[l] = least(lowest[l], said);
+            known[l] += said != 0;
+            count[l] += 1;
+        }
+        COLUMN(says[i]);
+        EACH mean[i] = says[i] / most(count[i], 1);
+        COLUMN(mean[i]);
+        COLUMN(highest[i]);
+        COLUMN(lowest[i]);
+        COLUMN(known[i] / most(count[i], 1));
+        EACH mean[i] = floor_of(mean[i] * 16);
+        for (i64 step = -2; step <= 2; step++)
+            if (step) beside(c, mean, n, step, 1);
+        RUN(rounded, mean[i]);
+        RUN(wording, limited(says[i], -MOST_WORDING, MOST_WORDING));
+        COLUMN(WITHIN(wording, 3));
+        COLUMN(WITHIN(wording, 10));
+        COLUMN(TOTAL(rounded) / lines);
+        made = c->made;
+    }
+    free(d->memory);
+    return made;
+}
+
+/* The columns of the second pass. scores: what the first pass says of each line, from 0 to 1. As above. */
+WIDE EXPORT i64 winnow_second_columns(const Measured *m, const double *scores, float *columns) {
+    Desk desk, *d = &desk;
+    if (!set_up(d, m)) return 0;
+    Vocabulary v = {m->slot, m->line, 0, 0, 0};
+    i64 made = 0;
+    for (i64 p = 0; p < m->n_pages; p++) {
+        const i64 low = m->pages[p], n = m->pages[p + 1] - low;
+        Columns columns_here = {columns + low, m->n, 0}, *c = &columns_here;
+        const double *size = m->own[SIZE] + low;
+        double *score = d->value[0], *keep = d->value[1], *capped = d->value[2], *kept = d->value[3], *value = d->value[4], *room = d->value[5];
+        EACH score[i] = whole(scores[low + i] * 4096 + 0.5);
+        EACH keep[i] = 4096 - score[i];
+        EACH capped[i] = least(size[i], 2000);
+        EACH kept[i] = keep[i] * capped[i];
+        enum { of_score, surely, of_kept, of_capped, of_keep, of_main, shared64, against };
+        RUN(of_score, score[i]);
+        RUN(surely, score[i] >= 3600 ? 1.0 : 0.0);
+        double lines = (double)n, mean = TOTAL(of_score) / lines, sure_lines = TOTAL(surely);
+        COLUMN(score[i] / 4096);
+        COLUMN(mean / 4096);
+        COLUMN((score[i] - mean) / 4096);
+        COLUMN(sure_lines);
+        COLUMN(sure_lines / lines);
+        for (i64 step = -4; step <= 4; step++)
+            if (step) beside(c, score, n, step, 4096);
+        static const i64 reaches[] = {1, 2, 5, 10, 25}, wider[] = {2, 6, 15};
+        for (int r = 0; r < 5; r++) COLUMN(WITHIN(of_score, reaches[r]) / 4096);
+        RUN(of_kept, kept[i]);
+        RUN(of_capped, capped[i]);
+        RUN(of_keep, keep[i]);
+        for (int r = 0; r < 3; r++) COLUMN(WITHIN(of_kept, wider[r]) / most(WITHIN(of_capped, wider[r]), 1) / 4096);
+        double kept_total = TOTAL(of_kept), some = most(kept_total, 1);
+        COLUMN((THROUGH(of_kept) - kept[i]) / some);
+        COLUMN((kept_total - THROUGH(of_kept)) / some);
+        COLUMN(kept_total / 4096);
+        COLUMN(kept_total / most(TOTAL(of_capped), 1) / 4096);
+        COLUMN(TOTAL(of_keep) / 4096);
+        enum { main_, sure, dropped };
+        FLAG(main_, keep[i] >= 2048);
+        FLAG(sure, keep[i] >= 3400 && size[i] >= LONG / 2);
+        FLAG(dropped, !(keep[i] >= 2048));
+        const u8 *is_main = d->flag[main_];
+        for (int k = 0; k < 2; k++) {
+            back_to(next(c), d->flag[k ? sure : main_], n);
+            ahead_to(next(c), d->flag[k ? sure : main_], n);
+        }
+        float *run = next(c), *back = next(c), *ahead = next(c);
+        back_to(back, d->flag[dropped], n);
+        ahead_to(ahead, d->flag[dropped], n);
+        EACH run[i] = back[i] + ahead[i] < FAR ? back[i] + ahead[i] : FAR;
+        RUN(of_main, (double)is_main[i]);
+        COLUMN(THROUGH(of_main) - is_main[i]);
+        COLUMN(TOTAL(of_main) - THROUGH(of_main));
+        v = vocabulary_after(m, &v, low + n);
+        share_words(&v, d, is_main, low, n, value, room);
+        COLUMN(value[i]);
+        RUN(shared64, whole(value[i] * 64));
+        COLUMN(WITHIN(shared64, 3));
+        EACH value[i] = floor_of((keep[i] - 2048) * (least(size[i], 300) + 20) / 64);
+        stretch(c, value, room, n);
+        double weight = most(TOTAL(of_keep), 1);
+        static const int compared[] = {SIZE, CAPITALS, STOPS, SHORT_WORDS};
+        for (int k = 0; k < 4; k++) {
+            const double *own = m->own[compared[k]] + low;
+            EACH value[i] = whole(least(own[i], 1000) * 64);
+            RUN(against + k, value[i] * keep[i]);
+            double usual = TOTAL(against + k) / weight;
+            COLUMN((value[i] - usual) / 64);
+        }
+        made = c->made;
+    }
+    free(d->memory);
+    return made;
+}
