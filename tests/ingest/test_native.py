@@ -126,7 +126,7 @@ def files(draw: st.DrawFn) -> bytes:
 
 
 @given(files(), st.sampled_from([1, 7, 60, 4 << 20]), st.sampled_from([1, 30, 10**6]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @example(b'{"text": "a"}\n{"text": "b", "id": 3}\n\n{"id": 3, "text": "c"}', 4 << 20, 10**6)
 @example(b'{"text": "a", "date": "2024-01-02", "lang": "en-US", "author": "A B; C D"}\n' * 5, 4 << 20, 2)
 def test_records_are_the_same_by_both_ways(data: bytes, chunk_bytes: int, batch_chars: int) -> None:
