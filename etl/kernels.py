@@ -71,16 +71,26 @@ def text_buffers(texts: pl.Series) -> tuple[Array, Array]:
     return (np.frombuffer(held, np.uint8) if held is not None and len(held) else np.zeros(1, np.uint8)), offsets
 
 
-def copy_array(data: ctypes.c_void_p, size: int, dtype: npt.DTypeLike) -> Array:
-    """A copy of `size` bytes at `data`, which C allocated."""
-    if not size or not data.value:
-        return np.zeros(0, dtype)
-    held: Array = np.frombuffer(ctypes.string_at(data.value, size), dtype=np.dtype(dtype))
-    return held
+class _Result:
+    """What a kernel allocated; freed when nothing points into it any more."""
+
+    def __init__(self, handle: int, free: Any) -> None:
+        self.handle, self.free = ctypes.c_void_p(handle), free
+
+    def __del__(self) -> None:
+        self.free(self.handle)
+
+
+class _Block:
+    """One array of a result, as numpy asks for it."""
+
+    def __init__(self, result: _Result, data: int, count: int, dtype: np.dtype[Any]) -> None:
+        self.result = result
+        self.__array_interface__ = {"data": (data, False), "shape": (count,), "typestr": dtype.str, "version": 3}
 
 
 def take_arrays(kernel: str, result: Any, arrays: Sequence[tuple[str, npt.DTypeLike]]) -> dict[str, Array]:
-    """The arrays of a result of `kernel`, in the order of its C structure; then the result is freed.
+    """The arrays of a result of `kernel`, in the order of its C structure. They lie where C put them, until all are gone.
 
     An array whose name begins with an underscore is left out. Raises MemoryError when there is no result.
     """
@@ -88,18 +98,16 @@ def take_arrays(kernel: str, result: Any, arrays: Sequence[tuple[str, npt.DTypeL
         raise MemoryError(f"no memory left in {kernel}")
     loaded = library()
     assert loaded is not None
-    handle = ctypes.c_void_p(result)
     size_of, free = loaded.winnow_array, loaded.winnow_free
     size_of.restype, free.restype = ctypes.c_int64, None
+    whole = _Result(result, free)
     found: dict[str, Array] = {}
-    try:
-        for number, (name, dtype) in enumerate(arrays):
-            if not name.startswith("_"):
-                data = ctypes.c_void_p()
-                size = size_of(handle, number, ctypes.byref(data))
-                found[name] = copy_array(data, size, dtype)
-    finally:
-        free(handle)
+    for number, (name, kind) in enumerate(arrays):
+        if not name.startswith("_"):
+            data, dtype = ctypes.c_void_p(), np.dtype(kind)
+            count = size_of(ctypes.c_void_p(result), number, ctypes.byref(data)) // dtype.itemsize
+            at = data.value if count else None
+            found[name] = np.asarray(_Block(whole, at, count, dtype)) if at else np.zeros(0, dtype)
     return found
 
 

@@ -85,6 +85,8 @@ FOUND: Final = pa.schema(
 DEDUP_TABLES: Final = fingerprint.TABLES
 """What `clean` leaves for barrier 2, a file a shard."""
 
+JUDGED_AT_ONCE: Final = 50_000  # pairs of sentences, with their texts
+
 NAMED_SITES: Final = 20  # of those whose template has changed, in the log
 
 REASONS: Final = {
@@ -719,19 +721,25 @@ def _judge_across(plan: Plan) -> int:
     lengths = pl.concat([pl.read_parquet(p, columns=["doc", "n_chars"]) for p in plan.shard_files("fingerprints")])
     mine = candidates.select("doc", "start_char", "end_char")
     theirs = candidates.select(doc="kept_doc", start_char="kept_start", end_char="kept_end")
-    texts = _texts_of(plan, pl.concat([mine, theirs]).unique())
-    candidates = (
-        candidates.join(lengths, on="doc", how="left", maintain_order="left")
-        .join(texts, on=["doc", "start_char", "end_char"], how="left", maintain_order="left")
-        .join(
-            texts.rename({"doc": "kept_doc", "start_char": "kept_start", "end_char": "kept_end", "text": "kept_text"}),
-            on=["kept_doc", "kept_start", "kept_end"],
-            how="left",
-            maintain_order="left",
-        )
+    spans = pl.concat([mine, theirs]).unique().sort("doc", "start_char", "end_char")
+    numbered = spans.with_row_index("place")
+    candidates = candidates.select(
+        "doc_id",
+        "start_char",
+        "end_char",
+        "kept_doc_id",
+        "kept_start",
+        mine.join(lengths, on="doc", how="left", maintain_order="left")["n_chars"],
+        mine.join(numbered, on=mine.columns, how="left", maintain_order="left")["place"],
+        theirs.join(numbered, on=theirs.columns, how="left", maintain_order="left")["place"].alias("kept_place"),
+    )
+    texts = _texts_of(plan, spans)
+    with_texts = (
+        some.with_columns(text=texts.gather(some["place"]), kept_text=texts.gather(some["kept_place"]))
+        for some in candidates.iter_slices(JUDGED_AT_ONCE)
     )
     near = near_across(
-        candidates, judged.drop("doc"), similarity_min=policy.near_similarity_min, max_share=policy.max_share
+        with_texts, judged.drop("doc"), similarity_min=policy.near_similarity_min, max_share=policy.max_share
     ).with_columns(action=pl.lit("annotate") if policy.mode == "annotate" else pl.col("action"))
     near = near.select(fingerprint.document_keys(near["doc_id"]).alias("doc"), pl.all())
     every = pl.concat([judged, near]).sort("doc_id", "start_char")
@@ -739,19 +747,27 @@ def _judge_across(plan: Plan) -> int:
     return near.height
 
 
-def _texts_of(plan: Plan, spans: pl.DataFrame) -> pl.DataFrame:
-    """`spans` (doc, start_char, end_char) with their text, read from the repaired documents a batch at a time."""
-    found = []
+def _texts_of(plan: Plan, spans: pl.DataFrame) -> pl.Series:
+    """The text of each of `spans` (doc, start_char, end_char; sorted), read from the repaired documents a batch at a time."""
+    wanted = spans["doc"].to_numpy()
+    places, texts = [np.zeros(0, np.int64)], [pa.nulls(0, pa.large_string())]
     for path in plan.shard_files("docs", "arrow"):
         for table in read_batch_file(path, columns=["doc_id", "text"]):
             docs = pl.from_arrow(table)
             assert isinstance(docs, pl.DataFrame)
-            named = docs.select("text", doc=fingerprint.document_keys(docs["doc_id"]))
+            keys = fingerprint.document_keys(docs["doc_id"]).to_numpy()
+            first, past = (np.searchsorted(wanted, keys, side=side) for side in ("left", "right"))
+            sizes = past - first
+            place = np.repeat(first - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
+            whole = docs["text"].gather(np.repeat(np.arange(len(keys)), sizes))
             length = pl.col("end_char") - pl.col("start_char")
-            found.append(
-                spans.join(named, on="doc").with_columns(pl.col("text").str.slice(pl.col("start_char"), length))
-            )
-    return pl.concat(found)
+            cut = spans[place].with_columns(whole.alias("text")).select(pl.col("text").str.slice("start_char", length))
+            places.append(place)
+            texts.append(
+                cut["text"].to_arrow(compat_level=pl.CompatLevel.oldest())
+            )  # without the documents around them
+    _, found = np.unique(np.concatenate(places), return_index=True)
+    return pl.Series("text", pa.concat_arrays(texts)).gather(found)
 
 
 def _hashes(plan: Plan, table: str, column: str) -> npt.NDArray[np.int64]:

@@ -9,6 +9,7 @@ Blank lines are not looked at: whether a scraper keeps them says more about the 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -187,6 +188,9 @@ FEATURE_NAMES: Final[tuple[str, ...]] = (
     "mean wording of the page",
 )
 
+OWN_NAMES: Final = FEATURE_NAMES[: FEATURE_NAMES.index("copies above") + 1]
+"""Those of a line by itself."""
+
 SECOND_NAMES: Final[tuple[str, ...]] = (
     "own score",
     "mean score of the page",
@@ -283,48 +287,16 @@ def measure(lines: pl.DataFrame) -> Measured:
     n = len(doc)
     starts = np.flatnonzero(np.concatenate(([True], doc[1:] != doc[:-1]))) if n else np.zeros(0, np.int64)
     lengths = np.diff(np.append(starts, n))
-    page = np.repeat(np.arange(len(starts)), lengths)
     first = np.repeat(starts, lengths)
     last = np.repeat(starts + lengths, lengths)
-    chars, counts, words, tail, same, above = (_read_natively if native.available() else _read)(lines, page, starts)
-    head = np.maximum(np.minimum(chars, HEAD_CHARS), 1)
-    scale = np.maximum(chars, 1) / head
-    size = np.floor(chars + counts["wide"] * scale)
-    n_words = np.maximum(counts["words"], 1)
-    letters = np.maximum(counts["letters"], 1)
-    own = {
-        "size": size,
-        "words": np.floor(counts["words"] * scale),
-        "word size": (head + counts["wide"]) / n_words,
-        "digits": counts["digits"] / head,
-        "numbers": counts["numbers"] / n_words,
-        "capitals": counts["capitals"] / letters,
-        "capitals a word": counts["capitals"] / n_words,
-        "letters": counts["letters"] / head,
-        "commas": counts["commas"],
-        "commas a word": counts["commas"] / n_words,
-        "sentence ends": counts["stops"],
-        "separators": counts["separators"],
-        "separators a word": counts["separators"] / n_words,
-        "quotes": counts["quotes"],
-        "colons": counts["colons"],
-        "times": counts["times"],
-        "brackets": counts["brackets"],
-        "links": counts["links"],
-        "symbols": counts["symbols"],
-        "short words": counts["short_words"] / n_words,
-        "first letter": counts["first"],
-        "last sign": tail,
-        "copies on the page": same,
-        "copies above": above,
-    }
+    own, start, words = (_read_natively if native.available() else _read)(lines, starts)
     seen, pages = _site(lines)
     return Measured(
         first=first,
         last=last,
-        size=size,
-        ends=tail >= 2,
-        start=counts.pop("start"),
+        size=own["size"],
+        ends=own["last sign"] >= 2,
+        start=start,
         own=own,
         words=words,
         site_near=seen,
@@ -720,26 +692,68 @@ def _distances(which: Bools, first: Ints, last: Ints) -> tuple[Doubles, Doubles]
     return since.astype(np.float64), to.astype(np.float64)
 
 
-_Read = tuple[Doubles, dict[str, Doubles], Words, Doubles, Doubles, Doubles]
-"""chars, counters, words, how each line ends, its copies on the page and above it."""
+_Read = tuple[dict[str, Doubles], Doubles, Words]
+"""The features of lines by themselves, how each begins, and the words."""
 
 
-def _read(lines: pl.DataFrame, page: Ints, starts: Ints) -> _Read:
+def _read(lines: pl.DataFrame, starts: Ints) -> _Read:
+    page = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, lines.height)))
     stripped = lines["text"].str.strip_chars()
     chars = stripped.str.len_chars().to_numpy().astype(np.float64)
     counts, words = _read_heads(stripped.str.head(HEAD_CHARS), page, starts)
-    return chars, counts, words, _tails(stripped.str.tail(2)), *_copies(lines)
+    same, above = _copies(lines)
+    head = np.maximum(np.minimum(chars, HEAD_CHARS), 1)
+    scale = np.maximum(chars, 1) / head
+    n_words = np.maximum(counts["words"], 1)
+    letters = np.maximum(counts["letters"], 1)
+    own = {
+        "size": np.floor(chars + counts["wide"] * scale),
+        "words": np.floor(counts["words"] * scale),
+        "word size": (head + counts["wide"]) / n_words,
+        "digits": counts["digits"] / head,
+        "numbers": counts["numbers"] / n_words,
+        "capitals": counts["capitals"] / letters,
+        "capitals a word": counts["capitals"] / n_words,
+        "letters": counts["letters"] / head,
+        "commas": counts["commas"],
+        "commas a word": counts["commas"] / n_words,
+        "sentence ends": counts["stops"],
+        "separators": counts["separators"],
+        "separators a word": counts["separators"] / n_words,
+        "quotes": counts["quotes"],
+        "colons": counts["colons"],
+        "times": counts["times"],
+        "brackets": counts["brackets"],
+        "links": counts["links"],
+        "symbols": counts["symbols"],
+        "short words": counts["short_words"] / n_words,
+        "first letter": counts["first"],
+        "last sign": _tails(stripped.str.tail(2)),
+        "copies on the page": same,
+        "copies above": above,
+    }
+    return own, counts["start"], words
 
 
-def _read_natively(lines: pl.DataFrame, page: Ints, starts: Ints) -> _Read:
-    signs = native.Signs(_PAIRS, _IN_WORD, CLOSERS, TERMINAL, COLONS, ELLIPSES, LEXICON_BITS, ROOM)
-    numbers, found = native.read_lines(lines["text"], np.append(starts, lines.height), signs)
-    counts = dict(zip((*_FIELDS[0], *_FIELDS[1]), numbers["fields"], strict=True))
-    counts |= {name: numbers[name] for name in ("short_words", "first", "start", "words")}
-    words = Words(
-        found["slot"], found["line"], found["entry"], found["entry_line"], slots=max(int(found["slots"][0]), 1)
+def _read_natively(lines: pl.DataFrame, starts: Ints) -> _Read:
+    numbers, start, found = native.read_lines(
+        lines["text"], np.append(starts, lines.height), _signs(), features=len(OWN_NAMES)
     )
-    return numbers["chars"], counts, words, numbers["tail"], numbers["same"], numbers["above"]
+    slots = max(int(found.pop("slots")[0]), 1)
+    return dict(zip(OWN_NAMES, numbers, strict=True)), start, Words(**found, slots=slots)
+
+
+@functools.cache
+def _signs() -> native.Signs:
+    return native.signs(
+        _PAIRS,
+        closing=CLOSERS,
+        terminal=TERMINAL,
+        colon=COLONS,
+        ellipsis=ELLIPSES,
+        entry_bits=LEXICON_BITS,
+        room=ROOM,
+    )
 
 
 _FIELDS: Final = (

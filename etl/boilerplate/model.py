@@ -124,7 +124,8 @@ def lexicon(raw: Mapping[str, Sequence[int]]) -> features.Lexicon:
 def score(lines: pl.DataFrame, *, model: LineModel | None = None) -> Floats:
     """P(boilerplate) of each line, in steps of 1/4096. `lines` is sorted by doc and line."""
     model = model or load()
-    return np.concatenate([np.zeros(0, np.float32), *(_scored(batch, model).score for batch in batches(lines))])
+    room = _Room()
+    return np.concatenate([np.zeros(0, np.float32), *(_scored(batch, model, room).score for batch in batches(lines))])
 
 
 def mark(
@@ -155,8 +156,9 @@ def score_and_mark(
     """What `score` and `mark` return, for the price of one of them."""
     model = model or load()
     scores, marks = [np.zeros(0, np.float32)], [MARKS.to_frame()]
+    room = _Room()
     for batch in batches(lines):
-        scored = _scored(batch, model)
+        scored = _scored(batch, model, room)
         page, size, score = scored.measured.first, scored.measured.size, scored.score
         revised = revise(batch, scored.measured, first=scored.second[:, _OWN_SCORE], second=score) if revise else None
         score = revised.score if revised else score
@@ -249,10 +251,23 @@ class _Scored:
     score: Floats
 
 
-def _scored(batch: pl.DataFrame, model: LineModel) -> _Scored:
+class _Room:
+    """Memory for the columns of one batch after the other: fresh memory would cost more than what is written to it."""
+
+    def __init__(self) -> None:
+        self._held = np.empty(0, np.float32)
+
+    def columns(self, rows: int, n: int) -> Floats:
+        """`rows` columns of n numbers, which the next call gives away again."""
+        if rows * n > len(self._held):
+            self._held = np.empty(rows * n, np.float32)
+        return self._held[: rows * n].reshape(rows, n)
+
+
+def _scored(batch: pl.DataFrame, model: LineModel, room: _Room) -> _Scored:
     measured = features.measure(batch)
     names, more = len(features.FEATURE_NAMES), len(features.SECOND_NAMES)
-    columns = np.empty((names + more, batch.height), np.float32)  # of both passes: the second reads all
+    columns = room.columns(names + more, batch.height)  # of both passes: the second reads all
     first = features.first_features(measured, model.lexicon, room=columns[:names])
     once = probability(log_odds(model.first, first))
     features.second_features(measured, once, room=columns[names:])
@@ -458,7 +473,8 @@ def phrase_of(feature: str) -> str:
     raise ValueError(f"no phrase for the feature {feature!r}")
 
 
-def _groups(names: Sequence[str]) -> Ints:
+@functools.cache
+def _groups(names: tuple[str, ...]) -> Ints:
     phrases = [phrase for phrase, _ in PHRASES]
     return np.array([phrases.index(phrase_of(name)) for name in names])
 

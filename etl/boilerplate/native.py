@@ -78,18 +78,23 @@ _WORDS: Final = (
 
 class _HeadTables(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("space", "in_word", "closing", "terminal", "colon", "ellipsis")),
-        *((name, ctypes.c_void_p) for name in ("pairs0", "pairs1")),
+        *((name, ctypes.c_void_p) for name in ("space", "closing", "terminal", "colon", "ellipsis")),
+        *((name, ctypes.c_void_p) for name in ("row", "column", "pairs")),
         *((name, ctypes.c_int64) for name in ("entry_bits", "room")),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What `read_lines` is told of bytes and characters. pairs: two tables of packed counters; in_word: of each byte."""
+    """What `read_lines` is told of bytes and characters.
 
-    pairs: tuple[Array, Array]
-    in_word: Array
+    row, column: of each byte, as the first and as the second one of a pair; their sum is the place of the pair's counters,
+    two numbers, in pairs.
+    """
+
+    row: Array
+    column: Array
+    pairs: Array
     closing: str
     terminal: str
     colon: str
@@ -98,27 +103,36 @@ class Signs:
     room: int
 
 
-def read_lines(texts: pl.Series, pages: Array, signs: Signs) -> tuple[dict[str, Array], dict[str, Array]]:
-    """(numbers of each line, words of all lines) for the pages that begin at the rows `pages` (and one more)."""
+def signs(pairs: tuple[Array, Array], **told: Any) -> Signs:
+    """The tables for `read_lines`. pairs: two packed counters of each pair of bytes, 256 * the first one + the second one.
+
+    Bytes that count alike share a row or a column: what is left of a megabyte fits into the nearest cache.
+    """
+    both = np.stack(pairs, axis=-1).reshape(256, 256, 2)
+    _, some, row = np.unique(both, axis=0, return_index=True, return_inverse=True)
+    _, others, column = np.unique(both[some], axis=1, return_index=True, return_inverse=True)
+    table = np.ascontiguousarray(both[np.ix_(some, others)])
+    rows = row.ravel() * len(others)
+    return Signs(row=rows.astype(np.uint16), column=column.ravel().astype(np.uint16), pairs=table, **told)
+
+
+def read_lines(texts: pl.Series, pages: Array, signs: Signs, *, features: int) -> tuple[Array, Array, dict[str, Array]]:
+    """(features of each line by itself, a row each; its first bytes; words of all lines), for pages that begin at `pages`.
+
+    pages: rows, and one more. features: how many there are.
+    """
     library = _library()
     text, offsets = kernels.text_buffers(texts)
     n = len(texts)
     members = {name: _members(getattr(signs, name)) for name in ("closing", "terminal", "colon", "ellipsis")}
-    held = {
-        "space": kernels.character_table(SPACE),
-        "in_word": np.ascontiguousarray(signs.in_word, np.uint8),
-        **members,
-    }
+    held = {"space": kernels.character_table(SPACE), **members}
+    held |= {"row": signs.row, "column": signs.column, "pairs": signs.pairs}
     tables = _HeadTables(
         **{name: kernels.pointer(table) for name, table in held.items()},
-        pairs0=kernels.pointer(signs.pairs[0]),
-        pairs1=kernels.pointer(signs.pairs[1]),
         entry_bits=signs.entry_bits,
         room=signs.room,
     )
-    fields = np.empty((15, n))
-    numbers = {name: np.empty(n) for name in ("short_words", "first", "start", "tail", "words", "same", "above")}
-    chars = np.empty(n)
+    own, start = np.empty((features, n)), np.empty(n)
     pages = np.ascontiguousarray(pages, np.int64)
     library.winnow_read_lines.restype = ctypes.c_void_p
     made = library.winnow_read_lines(
@@ -127,9 +141,9 @@ def read_lines(texts: pl.Series, pages: Array, signs: Signs) -> tuple[dict[str, 
         ctypes.c_int64(n),
         kernels.pointer(pages),
         ctypes.c_int64(len(pages) - 1),
-        *map(kernels.pointer, (chars, fields, *numbers.values())),
+        *map(kernels.pointer, (own, start)),
     )
-    return {"chars": chars, "fields": fields, **numbers}, kernels.take_arrays("winnow_read_lines", made, _WORDS)
+    return own, start, kernels.take_arrays("winnow_read_lines", made, _WORDS)
 
 
 @cache

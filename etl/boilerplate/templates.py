@@ -158,31 +158,27 @@ def add_evidence(
     site_seen: groups with this line. site_near: groups with it or one that differs in numbers alone. site_pages: groups.
     """
     keys, near = line_keys(lines["text"])
-    counts = site_lines.lazy().select("site", "line", seen=pl.col("pages") - 1)
-    return (
-        lines.lazy()
-        .with_columns(key=keys, near_key=near)
-        .join(docs.lazy().select("doc", "site"), on="doc", how="left", maintain_order="left")
-        .join(
-            counts.rename({"line": "key", "seen": "site_seen"}),
-            on=["site", "key"],
-            how="left",
-            maintain_order="left",
-        )
-        .join(
-            counts.rename({"line": "near_key", "seen": "site_near"}),
-            on=["site", "near_key"],
-            how="left",
-            maintain_order="left",
-        )
-        .join(site_pages.lazy().select("site", site_pages="pages"), on="site", how="left", maintain_order="left")
-        .with_columns(
-            pl.col("site_seen", "site_near").fill_null(0).cast(pl.UInt32),
-            pl.col("site_pages").fill_null(1).cast(pl.UInt32),
-        )
-        .drop("key", "near_key")
-        .collect()
+    known = docs.select("doc", "site").join(
+        site_pages.select("site", site_pages="pages"), on="site", how="left", maintain_order="left"
     )
+    told = lines.select("doc").join(known, on="doc", how="left", maintain_order="left")
+    numbered = (near != keys).arg_true()
+    seen = _seen(told["site"], keys, site_lines)
+    seen_near = seen.clone().scatter(numbered, _seen(told["site"].gather(numbered), near.gather(numbered), site_lines))
+    return lines.with_columns(
+        told["site"],
+        site_seen=seen,
+        site_near=seen_near,
+        site_pages=told["site_pages"].fill_null(1).cast(pl.UInt32),
+    )
+
+
+def _seen(site: pl.Series, keys: pl.Series, site_lines: pl.DataFrame) -> pl.Series:
+    """How many other groups of pages of its `site` have each line: looked up for those that any site has, which are few."""
+    rows = keys.is_in(site_lines["line"].implode()).arg_true()
+    asked = pl.DataFrame({"site": site.gather(rows), "line": keys.gather(rows)})
+    found = asked.join(site_lines, on=["site", "line"], how="left", maintain_order="left")["pages"] - 1
+    return pl.zeros(len(keys), pl.UInt32, eager=True).scatter(rows, found.fill_null(0).cast(pl.UInt32))
 
 
 def mark_templates(lines: pl.DataFrame, limits: Templates) -> pl.DataFrame:

@@ -111,8 +111,8 @@ WHERE
     AND c.bands * POWER(2, GREATEST(a.band_level, b.band_level))
     >= 0.4 * p.document_containment_min * (LEAST(a.n_tokens, b.n_tokens) - 3);
 
-CREATE TABLE pair_sketches AS
-SELECT d.number, s.kind, s.h
+CREATE TABLE pair_shingles AS
+SELECT d.number, s.h
 FROM sketches AS s
 INNER JOIN (
     SELECT n.doc, n.number
@@ -121,10 +121,12 @@ INNER JOIN (
         ON n.number = wanted.number
     WHERE n.number > 0
 ) AS d ON s.doc = d.doc
+WHERE s.kind = 0
 UNION ALL
-SELECT s.number, s.kind, s.h
+SELECT s.number, s.h
 FROM known_sketches AS s
-INNER JOIN (SELECT DISTINCT earlier FROM candidate_pairs) AS wanted ON s.number = wanted.earlier;
+INNER JOIN (SELECT DISTINCT earlier FROM candidate_pairs) AS wanted ON s.number = wanted.earlier
+WHERE s.kind = 0;
 
 -- Each join on a hash has the pair in its key, in a table made before: joined on the hash alone, a common run of words
 -- would meet itself in all pairs of its documents.
@@ -132,14 +134,13 @@ INNER JOIN (SELECT DISTINCT earlier FROM candidate_pairs) AS wanted ON s.number 
 CREATE TABLE candidate_hashes AS
 SELECT c.number, c.earlier, s.h
 FROM candidate_pairs AS c
-INNER JOIN pair_sketches AS s ON c.number = s.number
-WHERE s.kind = 0 AND s.h % c.shingle_step = 0;
+INNER JOIN pair_shingles AS s ON c.number = s.number
+WHERE s.h % c.shingle_step = 0;
 
 CREATE TABLE shared_shingles AS
 SELECT c.number, c.earlier, COUNT(*) AS shared
 FROM candidate_hashes AS c
-INNER JOIN pair_sketches AS s ON c.earlier = s.number AND c.h = s.h
-WHERE s.kind = 0
+INNER JOIN pair_shingles AS s ON c.earlier = s.number AND c.h = s.h
 GROUP BY c.number, c.earlier
 HAVING COUNT(*) >= 3;
 
@@ -149,6 +150,21 @@ FROM candidate_pairs AS c
 INNER JOIN shared_shingles AS s ON c.number = s.number AND c.earlier = s.earlier
 CROSS JOIN params AS p
 WHERE s.shared * c.shingle_step >= 0.6 * p.document_containment_min * (LEAST(c.my_tokens, c.their_tokens) - 3);
+
+CREATE TABLE pair_sketches AS
+SELECT d.number, s.kind, s.h
+FROM sketches AS s
+INNER JOIN (
+    SELECT n.doc, n.number
+    FROM near_eligible AS n
+    INNER JOIN (SELECT number FROM likely_pairs UNION SELECT earlier FROM likely_pairs) AS wanted
+        ON n.number = wanted.number
+    WHERE n.number > 0
+) AS d ON s.doc = d.doc
+UNION ALL
+SELECT s.number, s.kind, s.h
+FROM known_sketches AS s
+INNER JOIN (SELECT DISTINCT earlier FROM likely_pairs) AS wanted ON s.number = wanted.earlier;
 
 -- A pair is compared at the deeper of the two levels, where both samples are whole.
 

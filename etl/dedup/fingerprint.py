@@ -125,14 +125,22 @@ def document_keys(doc_ids: pl.Series) -> pl.Series:
 
 
 def _identified(known: pl.DataFrame, parts: list[pl.DataFrame], schema: pl.Schema) -> pl.DataFrame:
+    """The rows of `parts` with the schema `schema`: each document by its key in `known`, which may tell more of it."""
     if not parts:
         return pl.DataFrame(schema=schema)
-    return (
-        pl.concat(parts)
-        .join(known, on="doc", maintain_order="left")
-        .with_columns(doc="key")
-        .select(pl.col(name).cast(kind) for name, kind in schema.items())
-    )
+    rows = pl.concat(parts)
+    if known.width > 2:
+        rows = rows.join(known.drop("key"), on="doc", maintain_order="left")
+    key = _by_doc(known, "key")[rows["doc"].to_numpy()]
+    return rows.with_columns(doc=pl.Series(key)).select(pl.col(name).cast(kind) for name, kind in schema.items())
+
+
+def _by_doc(table: pl.DataFrame, column: str) -> npt.NDArray[np.int64]:
+    """The values of a column of whole numbers by the document's number in its batch: a look-up without a join."""
+    docs = table["doc"].to_numpy()
+    values = np.zeros(docs.max(initial=0) + 1, np.int64)
+    values[docs] = table[column].to_numpy()
+    return values
 
 
 def _meeting_points(batch: Batch, policy: SentencePolicy) -> list[pl.Series]:
@@ -151,11 +159,8 @@ def _meeting_points(batch: Batch, policy: SentencePolicy) -> list[pl.Series]:
 
 def _bands(whole: pl.DataFrame, sampled: pl.DataFrame) -> pl.DataFrame:
     """Each document's rows of BANDS, of its rows of SKETCHES."""
-    return (
-        sampled.filter(pl.col("kind") == SHINGLE)
-        .join(whole.select("doc", "band_level"), on="doc", maintain_order="left")
-        .filter(pl.col("depth") >= pl.col("band_level"))
-    )
+    level = _by_doc(whole, "band_level")[sampled["doc"].to_numpy()]
+    return sampled.filter(pl.Series((sampled["kind"].to_numpy() == SHINGLE) & (sampled["depth"].to_numpy() >= level)))
 
 
 def _read(segments: pl.DataFrame) -> tuple[Batch, pl.DataFrame, pl.DataFrame]:

@@ -117,11 +117,13 @@ def fold(text: str) -> str:
     bound = _bound()
     data = text.encode("utf-8", "replace")
     room = _MOST_PARTS * len(text) + 1
-    out = ctypes.create_string_buffer(4 * room)
-    size = bound.fold(ctypes.byref(bound.tables), data, ctypes.c_int64(len(data)), out, ctypes.c_int64(room))
+    out = np.empty(room, np.uint32)
+    size = bound.fold(
+        ctypes.byref(bound.tables), data, ctypes.c_int64(len(data)), kernels.pointer(out), ctypes.c_int64(room)
+    )
     if size < 0:
         raise MemoryError("no memory left to fold a text")
-    return out.raw[: 4 * size].decode("utf-32-le", "surrogatepass").strip()
+    return out[:size].tobytes().decode("utf-32-le", "surrogatepass").strip()
 
 
 @cache

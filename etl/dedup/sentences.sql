@@ -139,20 +139,21 @@ ORDER BY d.doc_id, j.start_char;
 -- gives a pair or two for each.
 
 CREATE TABLE meeting_sentences AS
-SELECT d.number, s.start_char, s.end_char, s.n_words, s.near_a, s.near_b, 1 AS is_alone
+SELECT
+    d.number, s.start_char, s.end_char, s.n_words, s.near_a, s.near_b, CASE WHEN r.key_hash IS NULL THEN 1 ELSE 0 END AS is_alone
 FROM sentences AS s
 CROSS JOIN params AS p
 INNER JOIN documents AS d ON s.doc = d.doc
 LEFT JOIN repeated_keys AS r ON s.key_hash = r.key_hash
 LEFT JOIN judged_documents AS j ON s.doc = j.doc AND j.action = 'remove'
-WHERE p.sentences_on AND s.near_a IS NOT NULL AND r.key_hash IS NULL AND j.doc IS NULL
-UNION ALL
-SELECT d.number, s.start_char, s.end_char, s.n_words, s.near_a, s.near_b, 0 AS is_alone
-FROM sentences AS s
-INNER JOIN documents AS d ON s.doc = d.doc
-INNER JOIN first_places AS f
-    ON s.key_hash = f.key_hash AND s.n_words = f.n_words AND d.number = f.first_number AND s.start_char = f.first_start
-WHERE s.near_a IS NOT NULL;
+LEFT JOIN first_places AS f ON s.key_hash = f.key_hash AND s.n_words = f.n_words
+WHERE
+    p.sentences_on
+    AND s.near_a IS NOT NULL
+    AND (
+        (r.key_hash IS NULL AND j.doc IS NULL)
+        OR (d.number = f.first_number AND s.start_char = f.first_start)
+    );
 
 CREATE TABLE meetings AS
 SELECT m.*, ROW_NUMBER() OVER (PARTITION BY m.side, m.point ORDER BY m.number, m.start_char) AS place

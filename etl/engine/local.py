@@ -10,6 +10,7 @@ import importlib
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,7 +35,7 @@ LARGE_MB: Final = 400
 """Input of a barrier from which on the worker processes are ended for its time, and DuckDB has their memory too. 100,000
 documents leave 200 MB for barrier 2."""
 
-LARGE_LIMIT_MB: Final = 1100
+LARGE_LIMIT_MB: Final = 900
 LAST_SHARE: Final = 0.6  # of the machine's memory, for a barrier that fits into nothing less
 
 
@@ -80,7 +81,8 @@ class LocalEngine:
         outputs: Mapping[str, Path],
         temp: Path,
     ) -> dict[str, int]:
-        """Run `script`, statements of the form `CREATE TABLE name AS SELECT …;`, and write tables to Parquet.
+        """Run `script`, statements of the form `CREATE TABLE name AS SELECT …;`, and write tables to Parquet. A table is
+        dropped when no later statement names it.
 
         views: name -> Parquet files (all with one schema, at least one) or a table. outputs: table -> file to write,
         rows in the order of the table's own ORDER BY. Returns the rows of each output.
@@ -178,8 +180,10 @@ def _run_sql(
                 else:
                     files = ", ".join(_quote(str(path)) for path in source)
                     connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])")
-            for statement in split_statements(script):
+            for statement, done_with in _until_last_named(split_statements(script)):
                 connection.execute(statement)
+                for table in done_with - outputs.keys():
+                    connection.execute(f"DROP TABLE {table}")  # what nobody asks for again needs no memory
             rows: dict[str, int] = {}
             for table, path in outputs.items():
                 part = path.with_name(f".{path.name}.part")
@@ -206,6 +210,17 @@ def split_statements(script: str) -> list[str]:
     """The statements of `script`: comment lines dropped, split where a line ends with a semicolon."""
     code = "\n".join(line for line in script.splitlines() if not line.lstrip().startswith("--"))
     return [statement.strip() for statement in code.split(";\n") if statement.strip().rstrip(";").strip()]
+
+
+def _until_last_named(statements: Sequence[str]) -> Iterator[tuple[str, set[str]]]:
+    """Each statement, with the tables made by it or before it that none after it names."""
+    names = [set(re.findall(r"\w+", statement)) for statement in statements]
+    open_tables: set[str] = set()
+    for number, statement in enumerate(statements):
+        open_tables.update(re.findall(r"^CREATE TABLE (\w+)", statement))
+        named_later = set().union(*names[number + 1 :])
+        yield statement, open_tables - named_later
+        open_tables &= named_later
 
 
 def default_workers() -> int:

@@ -21,9 +21,15 @@ typedef struct {
 /* What is worked out for one page: arrays for the lines of the longest. A running sum has one number more than lines. */
 enum { SUMS = 16, VALUES = 6, FLAGS = 4 };
 typedef struct {
+    u32 first, last; /* of the flagged lines with a word; NOWHERE */
+} Seen;
+
+static const u32 NOWHERE = 0xFFFFFFFF;
+
+typedef struct {
     double *sum[SUMS], *value[VALUES];
     u8 *flag[FLAGS];
-    i32 *earliest, *latest; /* of each slot of a page's vocabulary */
+    Seen *seen;             /* of each slot of a page's vocabulary */
     double held[SUMS];      /* where each running sum stands */
     void *memory;
 } Desk;
@@ -46,15 +52,14 @@ static int set_up(Desk *d, const Measured *m) {
         if (lines > longest) longest = lines;
         if (room > slots) slots = room;
     }
-    i64 doubles = (SUMS + VALUES) * (longest + 1), bytes = doubles * 8 + 2 * slots * 4 + FLAGS * longest;
+    i64 doubles = (SUMS + VALUES) * (longest + 1), bytes = doubles * 8 + slots * (i64)sizeof(Seen) + FLAGS * longest;
     d->memory = malloc((size_t)bytes);
     if (!d->memory) return 0;
     double *at = d->memory;
     for (int i = 0; i < SUMS; i++, at += longest + 1) d->sum[i] = at, d->held[i] = 0;
     for (int i = 0; i < VALUES; i++, at += longest + 1) d->value[i] = at;
-    d->earliest = (i32 *)at;
-    d->latest = d->earliest + slots;
-    u8 *flag = (u8 *)(d->latest + slots);
+    d->seen = (Seen *)at;
+    u8 *flag = (u8 *)(d->seen + slots);
     for (int i = 0; i < FLAGS; i++, flag += longest) d->flag[i] = flag;
     return 1;
 }
@@ -161,23 +166,31 @@ static Vocabulary vocabulary_after(const Measured *m, const Vocabulary *last, i6
 
 /* Of each line's words, how many also stand in another flagged line (shared), and how many there are (compared). */
 static inline void share_words(const Vocabulary *v, Desk *d, const u8 *flag, i64 low, i64 n, double *restrict shared, double *restrict compared) {
-    i32 *restrict earliest = d->earliest, *restrict latest = d->latest;
-    memset(latest, 0xFF, (size_t)v->slots * 4);
-    for (i64 w = 0; w < v->n; w++) {
-        i64 slot = v->slot[w] - v->base;
-        i32 line = v->line[w];
-        if (!flag[line - low]) continue;
-        if (latest[slot] < 0) earliest[slot] = line;
-        latest[slot] = line;
+    Seen *restrict seen = d->seen;
+    memset(seen, 0xFF, (size_t)v->slots * sizeof(Seen));
+    const i64 *slots = v->slot;
+    i64 w = 0;
+    EACH {
+        i32 line = (i32)(low + i);
+        if (!flag[i])
+            while (w < v->n && v->line[w] == line) w++;
+        for (; w < v->n && v->line[w] == line; w++) {
+            Seen *at = seen + (slots[w] - v->base);
+            at->first = (u32)line < at->first ? (u32)line : at->first;
+            at->last = (u32)line;
+        }
     }
-    EACH shared[i] = compared[i] = 0;
-    for (i64 w = 0; w < v->n; w++) {
-        i64 slot = v->slot[w] - v->base;
-        i32 line = v->line[w], last = latest[slot];
-        compared[line - low] += 1;
-        shared[line - low] += last >= 0 && (earliest[slot] != line || last != line);
+    w = 0;
+    EACH {
+        u32 line = (u32)(low + i);
+        i64 from = w, both = 0;
+        for (; w < v->n && (u32)v->line[w] == line; w++) {
+            Seen at = seen[slots[w] - v->base];
+            both += (at.last != NOWHERE) & ((at.first != line) | (at.last != line));
+        }
+        compared[i] = (double)(w - from);
+        shared[i] = (double)both / most(compared[i], 1);
     }
-    EACH shared[i] /= most(compared[i], 1);
 }
 
 static inline void blocks(Columns *c, const double *size, double *restrict text, i64 n) {
@@ -328,15 +341,21 @@ WIDE EXPORT i64 winnow_first_columns(const Measured *m, const signed char *lexic
         stretch(c, value, room, n);
 
         double *says = d->value[0], *highest = d->value[1], *lowest = d->value[2], *known = d->value[3], *count = d->value[4], *mean = d->value[5];
-        EACH says[i] = highest[i] = lowest[i] = known[i] = count[i] = 0;
-        for (; entries < m->n_entries && m->entry_line[entries] < low + n; entries++) {
-            double said = lexicon[m->entry[entries]];
-            i64 l = m->entry_line[entries] - low;
-            says[l] += said;
-            highest[l] = most(highest[l], said);
-            lowest[l] = least(lowest[l], said);
-            known[l] += said != 0;
-            count[l] += 1;
+        EACH {
+            i64 from = entries, sum = 0, some_known = 0;
+            int top = 0, bottom = 0;
+            for (; entries < m->n_entries && m->entry_line[entries] == low + i; entries++) {
+                int said = lexicon[m->entry[entries]];
+                sum += said;
+                top = said > top ? said : top;
+                bottom = said < bottom ? said : bottom;
+                some_known += said != 0;
+            }
+            says[i] = (double)sum;
+            highest[i] = top;
+            lowest[i] = bottom;
+            known[i] = (double)some_known;
+            count[i] = (double)(entries - from);
         }
         COLUMN(says[i]);
         EACH mean[i] = says[i] / most(count[i], 1);

@@ -2,7 +2,7 @@
    Twins of the numpy functions of etl/boilerplate/features.py, which say what each number means. */
 #include "common.h"
 
-enum { HEAD_CHARS = 240, HEAD_BYTES = 4 * HEAD_CHARS, FIELDS = 8, HAN_FIRST = 0xE3, HAN_LAST = 0xE9 };
+enum { HEAD_CHARS = 240, HEAD_BYTES = 4 * HEAD_CHARS, PADDING = 72, HAN_FIRST = 0xE3, HAN_LAST = 0xE9 };
 
 typedef struct {
     i64 buffers;
@@ -11,16 +11,21 @@ typedef struct {
     Buffer keys, table;                   /* work */
 } Words;
 
+typedef u64 Pair __attribute__((vector_size(16), aligned(8))); /* twice eight packed counters */
+
 typedef struct {
-    const u8 *space, *in_word;     /* of each code point; of each byte */
+    const u8 *space;                                 /* of each code point */
     const u8 *closing, *terminal, *colon, *ellipsis; /* of each code point */
-    const u64 *pairs0, *pairs1;    /* eight packed counters for each pair of bytes */
-    i64 entry_bits, room;          /* of a lexicon; slots for each word of a page */
+    const uint16_t *row, *column; /* of each byte, what it is as the first and as the second one of a pair: */
+    const Pair *pairs;            /* at row + column is what the pair counts */
+    i64 entry_bits, room;         /* of a lexicon; slots for each word of a page */
 } HeadTables;
 
 static const u64 KEY_FACTOR = 0xD6E8FEB86659FD93ULL, WIDE_FACTOR = 0x9E3779B97F4A7C15ULL;
 
 static inline u64 keep(u64 value, i64 bytes) { return bytes >= 8 ? value : value & ((1ULL << (8 * bytes)) - 1); }
+static inline i64 at_least_1(i64 x) { return x > 1 ? x : 1; }
+static inline int is_han(u8 b) { return b >= HAN_FIRST && b <= HAN_LAST; }
 
 static u32 char_before(const u8 *text, const u8 **end) {
     const u8 *p = *end - 1;
@@ -60,18 +65,161 @@ static int by_key(const u64 *keys, i64 n, Buffer *table, double *same, double *a
     return 1;
 }
 
-/* Reads n lines, of n_pages pages that begin at the lines `pages` (and one more: n). Each output has a number a line:
-   chars, fields (15 rows of n: the packed counters in their order), short_words, first, start, tail, words, same, above. */
-EXPORT Words *winnow_read_lines(const HeadTables *t, const u8 *text, const i64 *offsets, i64 n, const i64 *pages, i64 n_pages, double *chars, double *fields, double *short_words, double *first, double *start, double *tail, double *words, double *same, double *above) {
+/* Characters from p to end, and into `bytes` how many bytes the first HEAD_CHARS of them take. */
+static i64 count_chars(const u8 *p, const u8 *end, i64 *bytes) {
+    u8 any = 0;
+    for (const u8 *q = p; q < end; q++) any |= *q;
+    i64 size = end - p, count = size;
+    *bytes = size < HEAD_CHARS ? size : HEAD_CHARS;
+    if (any < 0x80) return count;
+    count = 0;
+    for (const u8 *q = p; q < end; q++) count += (*q & 0xC0) != 0x80;
+    *bytes = size;
+    if (count <= HEAD_CHARS) return count;
+    const u8 *q = p;
+    for (i64 chars = 0;; q++) {
+        if ((*q & 0xC0) == 0x80) continue;
+        if (chars++ == HEAD_CHARS) break;
+    }
+    *bytes = q - p;
+    return count;
+}
+
+/* A head, with PADDING newlines behind it, and what is counted in it. edge: where words begin and end, in turn. */
+typedef struct {
+    u8 text[HEAD_BYTES + PADDING];
+    i64 bytes, edges, han;
+    u64 sum[2];
+    uint16_t edge[HEAD_BYTES + 64];
+} Head;
+
+/* Which of 64 bytes are of words: ASCII letters and digits, and what lies beyond ASCII but for the first bytes of signs. */
+static inline u64 words_of(const u8 *text) {
+    u8 flag[64];
+    for (int i = 0; i < 64; i++) {
+        u8 b = text[i];
+        flag[i] = ((u8)((b | 0x20) - 'a') < 26) | ((u8)(b - '0') < 10) | ((b >= 0x80) & ((u8)(b - 0xC0) > 2));
+    }
+    u64 words = 0;
+    for (int i = 0; i < 8; i++) words |= (load64(flag + 8 * i) * 0x0102040810204080ULL >> 56) << (8 * i);
+    return words;
+}
+
+static void read_head(const HeadTables *t, Head *h, const u8 *p, i64 bytes) {
+    memcpy(h->text, p, (size_t)bytes);
+    memset(h->text + bytes, '\n', PADDING);
+    h->bytes = bytes;
+    const uint16_t *row = t->row, *column = t->column;
+    const Pair *pairs = t->pairs;
+    Pair sum = {0, 0};
+    u32 here = row[h->text[0]];
+    for (i64 i = 0; i < bytes; i++) {
+        u8 b = h->text[i + 1];
+        sum += pairs[here + column[b]];
+        here = row[b];
+    }
+    i64 edges = 0;
+    u64 inside = 0;
+    for (i64 low = 0; low <= bytes; low += 64) {
+        u64 words = words_of(h->text + low);
+        if (bytes - low < 64) words &= (1ULL << (bytes - low)) - 1;
+        u64 turns = words ^ (words << 1 | inside);
+        inside = words >> 63;
+        for (; turns; turns &= turns - 1) h->edge[edges++] = (uint16_t)(low + __builtin_ctzll(turns));
+    }
+    h->edges = edges;
+    h->sum[0] = sum[0];
+    h->sum[1] = sum[1];
+    u8 any = 0;
+    h->han = 0;
+    for (i64 i = 0; i < bytes; i++) any |= (u8)(h->text[i] - HAN_FIRST) <= HAN_LAST - HAN_FIRST;
+    for (i64 i = 0; any && i < bytes; i++) h->han += is_han(h->text[i]);
+}
+
+/* Room for as many more numbers in each array of words as a head can hold. */
+static int reserve_words(Words *r) {
+    return reserve(&r->slot, HEAD_BYTES * 8) && reserve(&r->line, HEAD_BYTES * 4) && reserve(&r->entry, HEAD_BYTES * 4) && reserve(&r->entry_line, HEAD_BYTES * 4);
+}
+
+/* Adds the words of a head; how many of them are short. */
+static i64 add_words(const HeadTables *t, const Head *h, i64 l, Words *r) {
+    const u8 *text = h->text;
+    i64 entries = COUNT(r->entry, i32), slots = COUNT(r->slot, u64), brief = 0;
+    i32 *entry = AT(r->entry, i32), *entry_line = AT(r->entry_line, i32), *line = AT(r->line, i32);
+    u64 *slot = AT(r->slot, u64);
+    for (i64 e = 0; e < h->edges; e += 2) {
+        i64 begin = h->edge[e], length = h->edge[e + 1] - begin, letters = text[begin] >= 0xC3 ? length >> 1 : length;
+        brief += letters <= 3;
+        if (is_han(text[begin])) continue;
+        u64 key = keep(load64(text + begin) | 0x2020202020202020ULL, length);
+        if (length > 8 && text[begin] >= 0xC3) key += keep(load64(text + begin + 8), length - 8 < 6 ? length - 8 : 6) * WIDE_FACTOR;
+        key *= KEY_FACTOR;
+        entry[entries] = (i32)(key >> (64 - t->entry_bits));
+        entry_line[entries++] = (i32)l;
+        slot[slots] = key;
+        line[slots] = (i32)l;
+        slots += letters >= 4;
+    }
+    for (i64 i = 0; h->han && i + 6 <= h->bytes; i++) {
+        if (!is_han(text[i])) continue;
+        u64 key = keep(load64(text + i) | 0x2020202020202020ULL, 6) * KEY_FACTOR;
+        entry[entries] = (i32)(key >> (64 - t->entry_bits));
+        entry_line[entries++] = (i32)l;
+        slot[slots] = key;
+        line[slots++] = (i32)l;
+    }
+    r->entry.size = r->entry_line.size = entries * 4;
+    r->slot.size = slots * 8;
+    r->line.size = slots * 4;
+    return brief;
+}
+
+/* The features of a line by itself, in their order, each a row of n numbers. */
+static void write_own(const Head *h, i64 chars, i64 brief, double tail, double *own, i64 n) {
+    double count[16];
+    for (int f = 0; f < 16; f++) count[f] = (double)(h->sum[f >> 3] >> (8 * (f & 7)) & 255);
+    enum { letters, digits, capitals, wide, words_, commas, stops, separators, quotes, colons, times, numbers, brackets, links, symbols };
+    double head = (double)at_least_1(chars < HEAD_CHARS ? chars : HEAD_CHARS), scale = (double)at_least_1(chars) / head;
+    i64 in_line = at_least_1(h->edges / 2) + h->han / 2;
+    double words = (double)in_line, some = count[letters] > 1 ? count[letters] : 1;
+    double values[] = {
+        (double)(i64)((double)chars + count[wide] * scale),
+        (double)(i64)(words * scale),
+        (head + count[wide]) / words,
+        count[digits] / head,
+        count[numbers] / words,
+        count[capitals] / some,
+        count[capitals] / words,
+        count[letters] / head,
+        count[commas],
+        count[commas] / words,
+        count[stops],
+        count[separators],
+        count[separators] / words,
+        count[quotes],
+        count[colons],
+        count[times],
+        count[brackets],
+        count[links],
+        count[symbols],
+        (double)brief / words,
+    };
+    for (i64 f = 0; f < 20; f++) own[f * n] = values[f];
+    own[21 * n] = tail;
+}
+
+/* Reads n lines, of n_pages pages that begin at the lines `pages` (and one more: n). own: 24 rows of n numbers, the
+   features of lines by themselves in their order. start: the first bytes of each line. */
+EXPORT Words *winnow_read_lines(const HeadTables *t, const u8 *text, const i64 *offsets, i64 n, const i64 *pages, i64 n_pages, double *own, double *start) {
     Words *r = NEW_RESULT(Words);
     if (!r) return NULL;
-    u8 buffer[HEAD_BYTES + 64];
+    Head head, *h = &head;
     i64 base = 0;
     int ok = 1;
     for (i64 page = 0; ok && page < n_pages; page++) {
         i64 first_word = COUNT(r->line, i32);
         r->keys.size = 0;
-        for (i64 l = pages[page]; l < pages[page + 1]; l++) {
+        for (i64 l = pages[page]; ok && l < pages[page + 1]; l++) {
             const u8 *p = text + offsets[l], *end = text + offsets[l + 1];
             PUSH(r->keys, u64, xxh64(p, end - p, 0));
             while (p < end) {
@@ -84,68 +232,18 @@ EXPORT Words *winnow_read_lines(const HeadTables *t, const u8 *text, const i64 *
                 if (!t->space[char_before(p, &last)]) break;
                 end = last;
             }
-            i64 count = 0, bytes = 0;
-            for (const u8 *q = p; q < end; q++) {
-                if ((*q & 0xC0) != 0x80) {
-                    if (count == HEAD_CHARS) bytes = q - p;
-                    count++;
-                }
-            }
-            if (count <= HEAD_CHARS) bytes = end - p;
-            chars[l] = (double)count;
-            tail[l] = tail_of(t, p, end);
-            memcpy(buffer, p, (size_t)bytes);
-            memset(buffer + bytes, '\n', 64);
-            u64 sum0 = 0, sum1 = 0;
-            for (i64 i = 0; i < bytes; i++) {
-                u32 pair = (u32)buffer[i] << 8 | buffer[i + 1];
-                sum0 += t->pairs0[pair];
-                sum1 += t->pairs1[pair];
-            }
-            for (i64 f = 0; f < FIELDS; f++) fields[f * n + l] = (double)(sum0 >> (8 * f) & 255);
-            for (i64 f = 0; f < FIELDS - 1; f++) fields[(FIELDS + f) * n + l] = (double)(sum1 >> (8 * f) & 255);
-            u64 opens = t->pairs0[(u32)buffer[0] << 8 | buffer[1]];
-            first[l] = opens >> 16 & 1 ? 3 : opens & 1 ? 2 : opens >> 8 & 1 ? 1 : 0;
-            start[l] = (double)((i64)buffer[0] << 16 | (i64)buffer[1] << 8 | (buffer[0] > 0xE0 ? buffer[2] : 0));
-            i64 in_line = 0, brief = 0, han = 0;
-            for (i64 i = 0; i < bytes;) {
-                if (!t->in_word[buffer[i]]) {
-                    i++;
-                    continue;
-                }
-                i64 begin = i;
-                while (t->in_word[buffer[i]]) {
-                    han += buffer[i] >= HAN_FIRST && buffer[i] <= HAN_LAST;
-                    i++;
-                }
-                i64 length = i - begin, letters = buffer[begin] >= 0xC3 ? length >> 1 : length;
-                in_line++;
-                brief += letters <= 3;
-                if (buffer[begin] >= HAN_FIRST && buffer[begin] <= HAN_LAST) continue;
-                u64 key = keep(load64(buffer + begin) | 0x2020202020202020ULL, length);
-                if (length > 8 && buffer[begin] >= 0xC3) key += keep(load64(buffer + begin + 8), length - 8 < 6 ? length - 8 : 6) * WIDE_FACTOR;
-                key *= KEY_FACTOR;
-                PUSH(r->entry, i32, (i32)(key >> (64 - t->entry_bits)));
-                PUSH(r->entry_line, i32, (i32)l);
-                if (letters >= 4) {
-                    PUSH(r->slot, u64, key);
-                    PUSH(r->line, i32, (i32)l);
-                }
-            }
-            for (i64 i = 0; han && i + 6 <= bytes; i++) {
-                if (buffer[i] < HAN_FIRST || buffer[i] > HAN_LAST) continue;
-                u64 key = keep(load64(buffer + i) | 0x2020202020202020ULL, 6) * KEY_FACTOR;
-                PUSH(r->entry, i32, (i32)(key >> (64 - t->entry_bits)));
-                PUSH(r->entry_line, i32, (i32)l);
-                PUSH(r->slot, u64, key);
-                PUSH(r->line, i32, (i32)l);
-            }
-            short_words[l] = (double)brief;
-            words[l] = (double)((in_line > 1 ? in_line : 1) + han / 2);
+            i64 bytes, chars = count_chars(p, end, &bytes);
+            read_head(t, h, p, bytes);
+            ok = reserve_words(r);
+            if (!ok) break;
+            write_own(h, chars, add_words(t, h, l, r), tail_of(t, p, end), own + l, n);
+            const u8 *b = h->text;
+            u64 opens = t->pairs[t->row[b[0]] + t->column[b[1]]][0];
+            own[20 * n + l] = opens >> 16 & 1 ? 3 : opens & 1 ? 2 : opens >> 8 & 1 ? 1 : 0;
+            start[l] = (double)((i64)b[0] << 16 | (i64)b[1] << 8 | (b[0] > 0xE0 ? b[2] : 0));
         }
-        ok = !(r->keys.failed || r->entry.failed || r->entry_line.failed || r->slot.failed || r->line.failed);
         i64 low = pages[page];
-        ok = ok && by_key(AT(r->keys, u64), pages[page + 1] - low, &r->table, same + low, above + low);
+        ok = ok && !r->keys.failed && by_key(AT(r->keys, u64), pages[page + 1] - low, &r->table, own + 22 * n + low, own + 23 * n + low);
         if (!ok) break;
         i64 some = COUNT(r->line, i32) - first_word, bits = slot_bits(some, t->room);
         u64 *slots = AT(r->slot, u64) + first_word;

@@ -57,6 +57,20 @@ def test_sql_reads_files_and_tables_and_writes_what_is_asked(tmp_path: Path, wor
     assert pq.read_table(tmp_path / "t.parquet")["b"].to_pylist() == [13, 12, 11]
 
 
+def test_a_table_is_kept_until_its_last_use(tmp_path: Path) -> None:
+    script = (
+        "CREATE TABLE a AS SELECT 1 AS n;\nCREATE TABLE b AS SELECT n + 1 AS n FROM a;\n"
+        "CREATE TABLE c AS SELECT a.n + b.n AS n FROM a CROSS JOIN b;\nCREATE TABLE d AS SELECT n FROM c;\n"
+    )
+    rows = LocalEngine(1).sql(
+        script, views={}, outputs={name: tmp_path / f"{name}.parquet" for name in ("b", "d")}, temp=tmp_path
+    )
+    assert rows == {"b": 1, "d": 1}
+    assert pq.read_table(tmp_path / "d.parquet")["n"].to_pylist() == [3]
+    kept = [done_with for _, done_with in local._until_last_named(split_statements(script))]
+    assert kept == [set(), set(), {"a", "b"}, {"c", "d"}]
+
+
 def test_bad_sql_is_a_stage_error(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="SQL failed"):
         LocalEngine(1).sql("CREATE TABLE t AS SELECT nothing;\n", views={}, outputs={}, temp=tmp_path)
