@@ -34,8 +34,7 @@ SAMPLE_DOCS, SAMPLE_FILES = 20_000, 2
 SHOWN = (
     ("prepare", "ingest/formats.py", "read_batches", "read, decompress, parse, map fields"),
     ("prepare", "repair/mojibake.py", "repair", "mojibake and entities"),
-    ("prepare", "boilerplate/lines.py", "split_lines", "lines"),
-    ("prepare", "boilerplate/templates.py", "page_evidence", "evidence of sites, given"),
+    ("prepare", "boilerplate/templates.py", "evidence", "evidence of sites, given"),
     ("clean", "boilerplate/lines.py", "split_lines", "lines"),
     ("clean", "boilerplate/templates.py", "add_evidence", "evidence of sites, looked up"),
     ("clean", "boilerplate/rules.py", "judge_lines", "rules"),

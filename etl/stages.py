@@ -357,8 +357,7 @@ def prepare(work: str, shard: int) -> StageReport:
                 docs = docs.with_columns(in_step.alias("markup"), text.alias("text"), repairs.alias("repairs"))
             docs = docs.with_columns(sites(docs).alias("site_key"))
             if "boilerplate" not in plan.skip and options.boilerplate.templates.enabled:
-                lines = split_lines(docs["text"])
-                seen, held = templates.page_evidence(lines, _pages_of(docs), run_key=plan.run_key)
+                seen, held = templates.evidence(docs["text"], _pages_of(docs), run_key=plan.run_key)
                 pages.append(seen.to_arrow())
                 page_lines.append(held.to_arrow())
             write_batch(writer, docs.to_arrow().select(DOCS.names).cast(DOCS))

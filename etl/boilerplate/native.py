@@ -176,26 +176,50 @@ def split_lines(texts: pl.Series, visible: str) -> pl.DataFrame:
     return pl.DataFrame({**numbers, "text": kernels.text_series(found["text"], found["offsets"])})
 
 
-_KINDS: Final = {SPACE: 1, DIGIT: 2, LETTER: 4, HAN: 8}
-"""What the kernel of line keys asks of a character, a bit each."""
+_KINDS: Final = (SPACE, DIGIT, LETTER, HAN)
 
 
 @cache
-def _kinds() -> npt.NDArray[np.uint8]:
+def _kinds(visible: str) -> npt.NDArray[np.uint8]:
+    """For each code point, a bit each, whether it is a space, a digit, a letter, Han, visible."""
     kinds = np.zeros(kernels.CODE_POINTS, np.uint8)
-    for pattern, bit in _KINDS.items():
-        kinds |= kernels.character_table(pattern) * np.uint8(bit)
+    for bit, pattern in enumerate((*_KINDS, visible)):
+        kinds |= kernels.character_table(pattern) << np.uint8(bit)
     return kinds
 
 
-def line_keys(texts: pl.Series) -> tuple[Array, Array]:
+_EVIDENCE: Final = (
+    ("line", np.int64),
+    ("weight", np.int32),
+    ("lines", np.int64),
+    ("mass", np.int64),
+    ("_work", np.uint8),
+)
+
+
+def evidence(texts: pl.Series, order: Array, visible: str, *, line_chars: int, page_chars: int) -> dict[str, Array]:
+    """Keys and weights of the lines of `texts` in the given order: `lines` up to the end of each, its `mass`, -1 where it has none."""
+    library = _library()
+    text, offsets = kernels.text_buffers(texts)
+    order = np.ascontiguousarray(order, np.int64)
+    library.winnow_evidence.restype = ctypes.c_void_p
+    made = library.winnow_evidence(
+        *(kernels.pointer(one) for one in (_kinds(visible), heads.fold_table(), text, offsets, order)),
+        ctypes.c_int64(len(order)),
+        ctypes.c_uint32(line_chars),
+        ctypes.c_int64(page_chars),
+    )
+    return kernels.take_arrays("winnow_evidence", made, _EVIDENCE)
+
+
+def line_keys(texts: pl.Series, visible: str) -> tuple[Array, Array]:
     """What `templates.line_keys` gives."""
     library = _library()
     text, offsets = kernels.text_buffers(texts)
     keys, near = np.empty(len(texts), np.uint64), np.empty(len(texts), np.uint64)
     library.winnow_line_keys.restype = ctypes.c_int
     done = library.winnow_line_keys(
-        *(kernels.pointer(one) for one in (_kinds(), heads.fold_table(), text, offsets)),
+        *(kernels.pointer(one) for one in (_kinds(visible), heads.fold_table(), text, offsets)),
         ctypes.c_int64(len(texts)),
         *map(kernels.pointer, (keys, near)),
     )

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import numpy as np
 import polars as pl
 import xxhash
 
 from etl.boilerplate import heads, native
-from etl.boilerplate.lines import MARKS
+from etl.boilerplate.lines import MARKS, VISIBLE, split_lines
 from etl.config import Templates
 
 PAGES: Final = pl.Schema({"site": pl.String, "doc": pl.Int64, "mass": pl.Int64, "run": pl.String})
@@ -61,7 +62,7 @@ def line_keys(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
     Lines with words that differ in numbers too (a date, a time, a count) have `near` in common; it is no line's own key.
     For a line without numbers, and for a line of numbers, both are the same: rows of a table say something.
     """
-    keys, near = native.line_keys(texts) if native.available() else _line_keys(texts)
+    keys, near = native.line_keys(texts, VISIBLE) if native.available() else _line_keys(texts)
     return pl.Series("line", keys, dtype=pl.Int64), pl.Series("near", near, dtype=pl.Int64)
 
 
@@ -75,6 +76,22 @@ def _line_keys(texts: pl.Series) -> tuple[list[int], list[int]]:
 def _key(text: str) -> int:
     plain = heads.folded(" ".join(_SPACES.split(text)).strip(" "))
     return int.from_bytes(xxhash.xxh64_digest(plain.encode("utf-32-le", "surrogatepass")), "big", signed=True)
+
+
+def evidence(texts: pl.Series, docs: pl.DataFrame, *, run_key: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What `page_evidence` gives for the lines of `texts`, the documents of `docs` in their order."""
+    if not native.available() or docs["key"].n_unique() < docs.height:
+        return page_evidence(split_lines(texts), docs, run_key=run_key)
+    order = docs.select(pl.arg_sort_by("site", "key"))["site"]
+    found = native.evidence(texts, order.to_numpy(), VISIBLE, line_chars=TEXT_LINE_CHARS, page_chars=TEXT_PAGE_CHARS)
+    pages = docs.select("site", doc="key")[order].with_columns(mass=pl.Series(found["mass"], dtype=pl.Int64))
+    owner = np.repeat(np.arange(docs.height), np.diff(found["lines"], prepend=0))
+    page_lines = (
+        pages.select("site", "doc")[owner]
+        .with_columns(line=pl.Series(found["line"], dtype=pl.Int64), weight=pl.Series(found["weight"], dtype=pl.Int32))
+        .select(PAGE_LINES.names())
+    )
+    return pages.filter(pl.col("mass") >= 0).with_columns(run=pl.lit(run_key)).select(PAGES.names()), page_lines
 
 
 def page_evidence(lines: pl.DataFrame, docs: pl.DataFrame, *, run_key: str) -> tuple[pl.DataFrame, pl.DataFrame]:

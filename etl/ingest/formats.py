@@ -16,13 +16,13 @@ from etl.ingest.csv import read_csv
 from etl.ingest.html import read_html
 from etl.ingest.jsonl import read_jsonl
 from etl.ingest.parquet import read_parquet
-from etl.ingest.records import Limits, Reject, Row, Unreadable, to_batches
+from etl.ingest.records import Limits, Reject, Row, Rows, Unreadable, to_batches
 from etl.ingest.text import read_text
 from etl.ingest.warc import read_warc
 
 __all__ = ["COMPRESSIONS", "EXTENSIONS", "READERS", "Limits", "Reject", "format_of", "read_batches"]
 
-READERS: Final[dict[str, Callable[..., Iterator[Row | Reject]]]] = {
+READERS: Final[dict[str, Callable[..., Iterator[Rows | Row | Reject] | Iterator[Row | Reject]]]] = {
     "text": read_text,
     "html": read_html,
     "jsonl": read_jsonl,
@@ -96,7 +96,7 @@ def extension_format(name: str) -> str | None:
     return EXTENSIONS.get(suffixes[-1]) if suffixes else None
 
 
-def _read(stream: BinaryIO, *, source: str, size: int, limits: Limits) -> Iterator[Row | Reject]:
+def _read(stream: BinaryIO, *, source: str, size: int, limits: Limits) -> Iterator[Rows | Row | Reject]:
     record = 0
     try:
         data, _ = open_source(stream, size=size, limits=limits)

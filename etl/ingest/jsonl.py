@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import orjson
+import polars as pl
+import pyarrow as pa
 
-from etl.ingest import charset
+from etl.ingest import charset, native
 from etl.ingest.compression import ByteSource
-from etl.ingest.fields import ALIASES, map_fields
+from etl.ingest.fields import ALIASES, columns_for, map_fields, parse_time, split_authors, to_lang, to_str
 from etl.ingest.html import html_to_document
-from etl.ingest.lines import read_lines, too_long
-from etl.ingest.records import Limits, Reject, Row, Unreadable, doc_id, is_empty
+from etl.ingest.lines import Chunk, Line, read_chunks, read_lines, too_long
+from etl.ingest.records import Limits, Reject, Row, Rows, Unreadable, doc_id, is_empty
+from etl.schema import RAW
+
+Array = npt.NDArray[Any]
 
 _REMEDY: Final = "write one JSON object a line, in UTF-8"
 _TEXT_NAMES: Final = ", ".join((*ALIASES["text"], *ALIASES["html"]))
 _EXCERPT_CHARS: Final = 40
+_MOST_SHAPES: Final = 8  # kinds of records that a few thousand lines are tried for
+_MOST_APART: Final = 20  # lines to be read one by one between others
 
 
-def read_jsonl(source: ByteSource, *, name: str, limits: Limits) -> Iterator[Row | Reject]:
+def read_jsonl(source: ByteSource, *, name: str, limits: Limits) -> Iterator[Rows | Row | Reject]:
     """The records of a JSON Lines file, numbered without the blank lines. name: the `source` of its documents."""
     if source.peek(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[":
         yield from _read_array(source, name=name, limits=limits)
@@ -28,29 +38,160 @@ def read_jsonl(source: ByteSource, *, name: str, limits: Limits) -> Iterator[Row
         yield from _read_records(source, name=name, limits=limits)
 
 
-def _read_records(source: ByteSource, *, name: str, limits: Limits) -> Iterator[Row | Reject]:
+def _read_records(source: ByteSource, *, name: str, limits: Limits) -> Iterator[Rows | Row | Reject]:
     record = 0
-    loads = orjson.loads
-    for line in read_lines(source, max_bytes=limits.max_record_bytes):
-        data = line.data
-        if data is not None and (not data or data.isspace()):
-            continue
-        record += 1
+    if not native.available():
+        for line in read_lines(source, max_bytes=limits.max_record_bytes):
+            if not _is_blank(line.data):
+                record += 1
+                yield _read_line(line, name=name, record=record, limits=limits)
+        return
+    for part in read_chunks(source, max_bytes=limits.max_record_bytes):
+        if isinstance(part, Chunk):
+            for item in _read_chunk(part, name=name, done=record, limits=limits):
+                record = item.record or record
+                yield item
+        elif not _is_blank(part.data):
+            record += 1
+            yield _read_line(part, name=name, record=record, limits=limits)
+
+
+def _read_line(line: Line, *, name: str, record: int, limits: Limits) -> Row | Reject:
+    data = line.data
+    try:
+        if data is None:
+            raise too_long(line, limits.max_record_bytes)
+        encoding = "utf-8"
         try:
-            if data is None:
-                raise too_long(line, limits.max_record_bytes)
-            encoding = "utf-8"
-            try:
-                value = loads(data)
-            except ValueError:
-                value, encoding = _parse_leniently(data)
-            yield to_row(value, raw=data, name=name, record=record, encoding=encoding)
-        except Unreadable as fault:
-            where = "" if fault.error == "TooLarge" else f"line {line.number} (byte {line.offset}): "
-            yield Reject(name, record, fault.error, where + fault.message)
+            value = orjson.loads(data)
+        except ValueError:
+            value, encoding = _parse_leniently(data)
+        return to_row(value, raw=data, name=name, record=record, encoding=encoding)
+    except Unreadable as fault:
+        where = "" if fault.error == "TooLarge" else f"line {line.number} (byte {line.offset}): "
+        return Reject(name, record, fault.error, where + fault.message)
 
 
-def _read_array(source: ByteSource, *, name: str, limits: Limits) -> Iterator[Row | Reject]:
+def _is_blank(data: bytes | None) -> bool:
+    return data is not None and (not data or data.isspace())
+
+
+def _read_chunk(chunk: Chunk, *, name: str, done: int, limits: Limits) -> Iterator[Rows | Row | Reject]:
+    """The records of many lines: those that look as most do as columns, the others one by one. done: records before them."""
+    data = np.frombuffer(chunk.data, np.uint8)
+    ends = np.flatnonzero(data == ord("\n"))
+    if chunk.data[-1:] != b"\n":
+        ends = np.append(ends, len(data))
+    starts = np.concatenate([np.zeros(1, ends.dtype), ends[:-1] + 1])
+    full = np.ones(len(ends), np.bool_)
+    for at in np.flatnonzero(data[starts] <= ord(" ")).tolist():
+        full[at] = not _is_blank(chunk.data[starts[at] : ends[at]])
+    numbers = np.flatnonzero(full)
+    starts, ends = starts[full], ends[full]
+    read, table = _read_alike(chunk.data, starts, ends, name=name, done=done, limits=limits)
+    after = 0
+    for at in np.flatnonzero(~read).tolist():
+        if at > after:
+            yield Rows(table.slice(int(read[:after].sum()), at - after), done + at)
+        after = at + 1
+        start, end = int(starts[at]), int(ends[at])
+        held = chunk.data[start:end] if end - start <= limits.max_record_bytes else None
+        line = Line(chunk.number + int(numbers[at]), chunk.offset + start, held)
+        yield _read_line(line, name=name, record=done + after, limits=limits)
+    if after < len(read):
+        yield Rows(table.slice(int(read[:after].sum())), done + len(read))
+
+
+def _read_alike(
+    data: bytes, starts: Array, ends: Array, *, name: str, done: int, limits: Limits
+) -> tuple[Array, pa.Table]:
+    """Which lines were read, and their rows. A shape is that of the first line not read yet; a few of them are tried."""
+    todo = ends - starts <= limits.max_record_bytes
+    read = np.zeros(len(starts), np.bool_)
+    places: list[Array] = []
+    tables: list[pa.Table] = []
+    text = np.frombuffer(data, np.uint8)
+    for _ in range(_MOST_SHAPES):
+        rows = np.flatnonzero(todo)
+        if not len(rows):
+            break
+        todo[rows[0]] = False
+        shape = _shape(_names_in(data[starts[rows[0]] : ends[rows[0]]]))
+        if shape is None:
+            continue
+        is_read, columns = native.read_records(text, starts[rows], ends[rows], shape)
+        rows = rows[is_read]
+        if not len(rows):
+            continue
+        todo[rows] = False
+        read[rows] = True
+        ids = [
+            doc_id(name, done + 1 + row, data[start:end])
+            for row, start, end in zip(rows.tolist(), starts[rows].tolist(), ends[rows].tolist(), strict=True)
+        ]
+        places.append(rows)
+        tables.append(_to_table(columns, ids, name=name, records=done + 1 + rows))
+    if (~read).sum() > _MOST_APART + len(read) // 4:
+        return np.zeros(len(starts), np.bool_), RAW.empty_table()
+    if len(tables) == 1:
+        return read, tables[0]
+    table = pa.concat_tables(tables) if tables else RAW.empty_table()
+    return read, table.take(np.argsort(np.concatenate(places), kind="stable")) if tables else table
+
+
+def _to_table(columns: dict[str, native.Values], ids: list[str], *, name: str, records: Array) -> pa.Table:
+    """The rows of the raw table that records with these fields stand for."""
+    n = len(ids)
+    held: dict[str, pa.Array] = {
+        "doc_id": pl.Series(ids, dtype=pl.String).to_arrow(),
+        "source": pa.repeat(name.encode("utf-8", "replace").decode(), n),
+        "record": pa.array(records),
+        "encoding": pa.repeat("utf-8", n),
+        "text": columns["text"].values,
+    }
+    for field, column in columns.items():
+        if native.FIELDS[field] == native.PLAIN:
+            values = column.values
+            if len(column.rough):
+                told = values.to_pylist()
+                for row in column.rough.tolist():
+                    told[row] = to_str(told[row])
+                values = pl.Series(told, dtype=pl.String).to_arrow()
+            held[field] = values
+        elif field != "text":
+            held[field] = _each(column.values, RAW.field(field))
+    arrays = [held[f.name].cast(f.type) if f.name in held else pa.nulls(n, f.type) for f in RAW]
+    return pa.Table.from_arrays(arrays, schema=RAW)
+
+
+def _each(values: pa.Array, field: pa.Field) -> pa.Array:
+    """What the field's values say. Python reads each distinct one once."""
+    read = {"authors": split_authors, "lang": to_lang}.get(field.name, parse_time)
+    given = pl.Series("value", values)
+    kind = pl.Series(RAW.empty_table()[field.name]).dtype
+    distinct = given.drop_nulls().unique(maintain_order=True)
+    told = pl.DataFrame({"value": distinct, "told": pl.Series([read(v) for v in distinct.to_list()], dtype=kind)})
+    return given.to_frame().join(told, on="value", how="left", maintain_order="left")["told"].to_arrow()
+
+
+def _names_in(line: bytes) -> tuple[str, ...]:
+    try:
+        value = orjson.loads(line)
+    except ValueError:
+        return ()
+    return tuple(value) if isinstance(value, dict) else ()
+
+
+@lru_cache(maxsize=256)
+def _shape(names: tuple[str, ...]) -> native.Shape | None:
+    """The shape of records with these names; None where it isn't simple: no text, or two names for one field."""
+    found = columns_for(names)
+    if "text" not in found or any(len(of) > 1 for of in found.values()):
+        return None
+    return native.shape_of(names, {field: of[0] for field, of in found.items() if field in native.FIELDS})
+
+
+def _read_array(source: ByteSource, *, name: str, limits: Limits) -> Iterator[Rows | Row | Reject]:
     """The records of a file that begins with `[`: one array, or else line by line."""
     head = source.peek(limits.max_record_bytes + 1)
     if len(head) > limits.max_record_bytes:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Final, NamedTuple
 
 from etl.ingest import charset
 from etl.ingest.compression import ByteSource
 from etl.ingest.records import Unreadable
+
+CHUNK_BYTES: Final = 4 << 20
 
 
 class Line(NamedTuple):
@@ -19,15 +22,61 @@ class Line(NamedTuple):
     data: bytes | None
 
 
+class Chunk(NamedTuple):
+    """Whole lines with their newlines, which the last may lack. number: of the first. offset: of its first byte."""
+
+    number: int
+    offset: int
+    data: bytes
+
+
 def read_lines(source: ByteSource, *, max_bytes: int) -> Iterator[Line]:
     """The lines of `source` up to its end or the damage in it; what damage leaves of a line is not given out.
 
     A byte order mark goes; UTF-16 and UTF-32 come out as UTF-8 (offsets then count those bytes).
     """
+    yield from _lines(to_utf8(source), 1, 0, max_bytes)
+
+
+def read_chunks(source: ByteSource, *, max_bytes: int) -> Iterator[Chunk | Line]:
+    """The lines that `read_lines` gives, many at a time; from the first one over the limit by more than a chunk on one by one."""
     number, offset = 1, 0
     held: list[bytes] = []
+    held_bytes, wanted_bytes = 0, CHUNK_BYTES
+    blocks = to_utf8(source)
+    while True:
+        fault = None
+        try:
+            block = next(blocks, None)
+        except Unreadable as damage:
+            block, fault = None, damage
+        if block is not None:
+            held.append(block)
+            held_bytes += len(block)
+            if held_bytes < wanted_bytes:
+                continue
+        data = b"".join(held)
+        end = len(data) if block is None and fault is None else data.rfind(b"\n") + 1
+        if end:
+            yield Chunk(number, offset, data[:end] if end < len(data) else data)
+            number += data.count(b"\n", 0, end)
+            offset += end
+        if fault:
+            raise fault
+        if block is None:
+            return
+        held = [data[end:]]
+        held_bytes = len(held[0])
+        if held_bytes > max_bytes:
+            yield from _lines(chain(held, blocks), number, offset, max_bytes)
+            return
+        wanted_bytes = max(CHUNK_BYTES, min(2 * held_bytes, max_bytes + CHUNK_BYTES))
+
+
+def _lines(blocks: Iterable[bytes], number: int, offset: int, max_bytes: int) -> Iterator[Line]:
+    held: list[bytes] = []
     held_bytes = 0
-    for block in to_utf8(source):
+    for block in blocks:
         pieces = block.split(b"\n")
         if len(pieces) > 1:
             first = pieces[0]

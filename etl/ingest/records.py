@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 import xxhash
 
@@ -68,6 +71,13 @@ class Row(NamedTuple):
     markup: bytes | None = None
 
 
+class Rows(NamedTuple):
+    """Raw documents as a table with the schema RAW. record: of the last."""
+
+    table: pa.Table
+    record: int
+
+
 def doc_id(source: str, record: int, content: bytes) -> str:
     """The document's stable name: 128-bit hash of source, record and raw content, 32 hex digits."""
     return xxhash.xxh3_128_hexdigest(b"%b\0%d\0%b" % (source.encode("utf-8", "replace"), record, content))
@@ -78,22 +88,53 @@ def is_empty(text: str) -> bool:
     return not any(c.isprintable() and c != " " for c in text)
 
 
-def to_batches(items: Iterable[Row | Reject], *, batch_chars: int) -> Iterator[tuple[pa.Table, list[Reject]]]:
+def to_batches(items: Iterable[Rows | Row | Reject], *, batch_chars: int) -> Iterator[tuple[pa.Table, list[Reject]]]:
     """Tables of about `batch_chars` characters of text each, with the rejects met on the way; the last may be rejects only."""
+    tables: list[pa.Table] = []
     rows: list[Row] = []
     rejects: list[Reject] = []
     chars = 0
     for item in items:
-        if isinstance(item, Row):
-            rows.append(item)
-            chars += len(item.text)
-        else:
-            rejects.append(item)
-        if chars >= batch_chars or len(rejects) >= MAX_REJECTS_A_BATCH:
-            yield to_table(rows), rejects
-            rows, rejects, chars = [], [], 0
-    if rows or rejects:
-        yield to_table(rows), rejects
+        for part in _cut(item, batch_chars=batch_chars, chars=chars) if isinstance(item, Rows) else (item,):
+            if isinstance(part, Row):
+                rows.append(part)
+                chars += len(part.text)
+            elif isinstance(part, Reject):
+                rejects.append(part)
+            else:
+                if rows:
+                    tables.append(to_table(rows))
+                    rows = []
+                tables.append(part.table)
+                chars += int(np.sum(_chars(part.table)))
+            if chars >= batch_chars or len(rejects) >= MAX_REJECTS_A_BATCH:
+                yield _together(tables, rows), rejects
+                tables, rows, rejects, chars = [], [], [], 0
+    if tables or rows or rejects:
+        yield _together(tables, rows), rejects
+
+
+def _cut(rows: Rows, *, batch_chars: int, chars: int) -> Iterator[Rows]:
+    """The rows in parts that end where a batch is full. chars: those of the batch so far."""
+    ends = np.cumsum(_chars(rows.table)) + chars
+    start = 0
+    while start < len(ends):
+        stop = min(int(np.searchsorted(ends, batch_chars)) + 1, len(ends))
+        yield Rows(rows.table.slice(start, stop - start), rows.record)
+        ends = ends - ends[stop - 1]
+        ends[:stop] = -1
+        start = stop
+
+
+def _chars(table: pa.Table) -> npt.NDArray[np.int64]:
+    lengths: npt.NDArray[np.int64] = pl.Series(table["text"]).str.len_chars().to_numpy().astype(np.int64)
+    return lengths
+
+
+def _together(tables: list[pa.Table], rows: Sequence[Row]) -> pa.Table:
+    if not tables:
+        return to_table(rows)
+    return pa.concat_tables([*tables, to_table(rows)] if rows else tables)
 
 
 def to_table(rows: Sequence[Row]) -> pa.Table:

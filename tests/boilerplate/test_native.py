@@ -107,3 +107,25 @@ def test_lines_are_split_and_named_alike(pages: list[str], lines: list[str]) -> 
         twin = templates.line_keys(named)
     assert keys[0].equals(twin[0])
     assert keys[1].equals(twin[1])
+
+
+@given(PAGES, st.lists(st.sampled_from(["a.example", "b.example", ""]), min_size=1, max_size=3))
+@settings(max_examples=200, deadline=None)
+def test_evidence_is_the_same_by_both_ways(pages: list[str], sites: list[str]) -> None:
+    texts = pl.Series(
+        "text", [*pages, *(page.upper() + "\nPage 7 of 8\npage 9 of 8\n \n7" for page in pages)], dtype=pl.String
+    )
+    numbers = range(len(texts))
+    docs = pl.DataFrame(
+        {
+            "doc": pl.Series(numbers, dtype=pl.UInt32),
+            "key": pl.Series([(7919 * number) % 1009 - 500 for number in numbers], dtype=pl.Int64),
+            "site": pl.Series([sites[number % len(sites)] for number in numbers], dtype=pl.String),
+        }
+    )
+    seen, held = templates.evidence(texts, docs, run_key="r")
+    with without_kernels():
+        twin_seen, twin_held = templates.evidence(texts, docs, run_key="r")
+    assert seen.equals(twin_seen)
+    assert held.equals(twin_held)
+    assert (seen.schema, held.schema) == (templates.PAGES, templates.PAGE_LINES)
