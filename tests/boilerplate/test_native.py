@@ -95,7 +95,14 @@ def test_real_pages_are_measured_and_scored_alike() -> None:
     assert_same([page.read_text(encoding="utf-8") for page in sorted(folder.glob("*.txt"))] * 3)
 
 
-@given(PAGES, st.lists(st.text(alphabet="aA1٣., :/éΣςİß東 \u00a0\t\x1c\u2028", max_size=25), max_size=6))
+@given(
+    PAGES,
+    st.lists(
+        st.text(alphabet="aA1٣., :/éΣςİß東 \u00a0\t\x1c\u2028", max_size=25)
+        | st.text(alphabet="aZ@[`{09/ .\t\x1f\x7f", max_size=40),
+        max_size=6,
+    ),
+)
 @settings(max_examples=300, deadline=None)
 def test_lines_are_split_and_named_alike(pages: list[str], lines: list[str]) -> None:
     texts = pl.Series("text", [*pages, *lines, "\n".join(lines)], dtype=pl.String)
