@@ -47,7 +47,7 @@ PIECES = st.sampled_from(
 @st.composite
 def texts(draw: st.DrawFn) -> str:
     """Words and signs, some of them UTF-8 read in another charset, once or more."""
-    text = "".join(draw(st.lists(PIECES | st.characters(), max_size=12)))
+    text = "".join(draw(st.lists(PIECES | st.characters(codec="utf-8"), max_size=12)))
     for codec in draw(st.lists(st.sampled_from((*CODECS, "cp1251", "cp1250")), max_size=2)):
         start = draw(st.integers(0, max(len(text) - 1, 0)))
         try:
