@@ -229,7 +229,7 @@ def decide(
     out, go only when they score PROSE_THRESHOLD.
 
     The best block of a page stays, unless the page is a short rest without an article: 2 to REST_LINES lines, each likelier
-    boilerplate than not, and REST_SCORE on average by length.
+    boilerplate than not, sentences PROSE_THRESHOLD, and REST_SCORE on average by length.
 
     doc: page of each line, in order. size: length of each line, as `features.measure` counts it. prose: lines that end as
     sentences, or are as long as paragraphs. settled: lines that other steps have decided on.
@@ -258,10 +258,13 @@ def decide(
         rows = slice(starts[page], starts[page] + lengths[page])
         gone[rows] = ~_best_block(score[rows], size[rows])
     lines = np.add.reduceat(free.astype(np.int64), starts)
-    least = np.minimum.reduceat(np.where(free, score, 1.0), starts)
+    needed = np.full(len(doc), max(threshold, 0.5))
+    if prose is not None:
+        needed[prose] = max(threshold, PROSE_THRESHOLD)
+    least = np.minimum.reduceat(np.where(free, score - needed, 1.0), starts)
     mean = np.add.reduceat(np.where(free, size * score, 0.0), starts) / text
-    rest = (lines >= 2) & (lengths <= REST_LINES) & (least >= max(threshold, 0.5)) & (mean >= REST_SCORE)
-    asked[np.repeat(rest, lengths)] = max(threshold, 0.5)
+    rest = (lines >= 2) & (lengths <= REST_LINES) & (least >= 0) & (mean >= REST_SCORE)
+    asked = np.where(np.repeat(rest, lengths), needed, asked)
     return Decision(gone | np.repeat(rest, lengths) & free, score.astype(np.float32), asked.astype(np.float32))
 
 

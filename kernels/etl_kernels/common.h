@@ -60,11 +60,24 @@ static inline void release(void *result) {
     free(r);
 }
 
-/* The result, or NULL when it could not all be held. */
+/* Gives back what a buffer holds beyond its content. */
+static inline void fit(Buffer *b) {
+    if (b->room == b->size) return;
+    char *data = b->size ? realloc(b->data, (size_t)b->size) : NULL;
+    if (!b->size) free(b->data);
+    else if (!data) return;
+    b->data = data;
+    b->room = b->size;
+}
+
+/* The result, without room to spare, or NULL when it could not all be held. */
 static inline void *complete(void *result, int ok) {
     Result *r = result;
     for (i64 i = 0; i < r->buffers; i++) ok = ok && !r->first[i].failed;
-    if (ok) return r;
+    if (ok) {
+        for (i64 i = 0; i < r->buffers; i++) fit(&r->first[i]);
+        return r;
+    }
     release(r);
     return NULL;
 }

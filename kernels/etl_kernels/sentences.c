@@ -613,6 +613,8 @@ EXPORT Sentences *winnow_sentences(const Tables *t, const u8 *text, const i64 *o
     if (ok) least_runs(r, 0, total);
     free(from);
     free(bounds);
+    Buffer *work[] = {&r->word_start, &r->word_hash, &r->word_flags, &r->codes, &r->kinds, &r->folds, &r->vcodes, &r->vkinds, &r->vfolds, &r->joined, &r->picked, &r->table};
+    for (size_t i = 0; i < sizeof work / sizeof *work; i++) work[i]->size = 0;
     return complete(r, ok);
 }
 

@@ -98,6 +98,14 @@ def test_a_short_rest_without_an_article_goes_whole_unless_it_is_one_line_or_hol
     assert left(*[0.75] * (model.REST_LINES + 1)) >= 1
 
 
+def test_a_short_rest_goes_whole_only_when_its_sentences_are_surely_boilerplate() -> None:
+    doc, size, prose = np.zeros(2, np.int64), np.full(2, 20.0), np.array([True, False])
+    for score, goes in ((0.9, False), (0.99, True)):
+        decided = model.decide(doc, size, np.full(2, score, np.float32), prose=prose)
+        assert decided.gone.all() == goes
+        assert (decided.score[decided.gone] >= decided.asked[decided.gone]).all()
+
+
 def test_neighbours_on_the_same_page_move_a_score() -> None:
     scores = np.array([0.5, 0.9, 0.5, 0.5, 0.5], np.float32)
     heard = model.with_neighbours(scores, np.array([0, 3, 4]), np.array([3, 1, 1]))
