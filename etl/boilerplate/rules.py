@@ -28,6 +28,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import xxhash
 import yaml
@@ -37,6 +38,9 @@ from etl.boilerplate.captions import repeated_captions
 from etl.boilerplate.heads import ANYTHING, HEAD, folded, known_heads
 from etl.boilerplate.lines import MARKS, split_lines
 from etl.errors import ConfigError
+
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 REACHES: Final = ("line", "match", "to_end", "block")
 PLACES: Final = ("anywhere", "top", "bottom", "ends", "between")
@@ -155,6 +159,19 @@ class Pass:
     heads: frozenset[str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the rules of a set say, one entry a rule; see Rule."""
+
+    keeps: Flags
+    reach: npt.NDArray[np.object_]
+    where: npt.NDArray[np.object_]
+    max_chars: Ints
+    max_after_chars: Ints
+    max_after_line: Ints
+    after_share: npt.NDArray[np.float64]
+
+
 @dataclass(frozen=True)  # no slots: the head table is made when it is first asked for
 class RuleSet:
     """Families made ready to run.
@@ -171,6 +188,21 @@ class RuleSet:
     needs: tuple[str, ...]
     members: Mapping[int, str]
     by_head: Mapping[str, int]
+
+    @cached_property
+    def told(self) -> Told:
+        """What the rules say, as arrays."""
+        guards = ((r.max_after_chars, r.max_after_line, r.after_share) for r in self.rules)
+        chars, line, share = zip(*guards, strict=True) if self.rules else ((), (), ())
+        return Told(
+            keeps=(self.table["action"] == "keep").to_numpy(),
+            reach=self.table["reach"].to_numpy(),
+            where=self.table["where"].to_numpy(),
+            max_chars=self.table["max_chars"].to_numpy(),
+            max_after_chars=np.array(chars, np.int64),
+            max_after_line=np.array(line, np.int64),
+            after_share=np.array(share, np.float64),
+        )
 
     @cached_property
     def head_table(self) -> native.HeadTable:
@@ -332,19 +364,27 @@ def _compile_patterns(ruleset: RuleSet) -> None:
 
 def _judge(lines: pl.DataFrame, ruleset: RuleSet) -> tuple[pl.DataFrame, pl.DataFrame]:
     table = _measured(lines)
-    hits = _line_hits(table, ruleset)
-    keeps = _first(hits.filter(pl.col("action") == "keep"))
-    kept = keeps.select("row")
-    hits = hits.filter(pl.col("action") == "remove").join(kept, on="row", how="anti")
-    cut = _first(hits.filter((pl.col("reach") == "line") & (pl.col("where") == "anywhere")))
-    cut = _with_blocks(table, hits, cut, kept, ruleset)
+    page = _Page.of(table)
+    row, rule_no = _line_hits(table, ruleset)
+    told = ruleset.told
+    keeps = np.flatnonzero(told.keeps[rule_no])
+    kept_by = _first(row[keeps], rule_no[keeps], table.height)
+    kept = kept_by >= 0
+    open_to_all = np.flatnonzero(~told.keeps[rule_no] & ~kept[row])
+    hits = _Hits(row[open_to_all], rule_no[open_to_all])
+    cut = _first(*hits.of((told.reach == "line") & (told.where == "anywhere")), table.height)
+    _with_blocks(table, page, hits, cut, kept, ruleset)
     known = -1
-    while known < len(cut):  # a tail that goes can bring a line to the end of its document: rarely a second round
-        known = len(cut)
-        cut = _with_placed(table, hits, cut)
-        cut = _with_ends(table, hits, cut, kept, ruleset)
-    whole = table.join(cut, on="row").select("doc", "line", "start", "end", "rule_no", unit=pl.lit("line"))
-    spans = _spans(table.join(cut, on="row", how="anti", maintain_order="left"), ruleset)
+    while known < (
+        known := int((cut >= 0).sum())
+    ):  # a tail that goes can bring a line to the end: rarely a second round
+        _with_placed(table, page, hits, cut, ruleset)
+        _with_ends(page, hits, cut, kept, ruleset)
+    gone = np.flatnonzero(cut >= 0)
+    whole = table[gone].select(
+        "doc", "line", "start", "end", pl.Series("rule_no", cut[gone], pl.UInt32), unit=pl.lit("line")
+    )
+    spans = _spans(table[np.flatnonzero(cut < 0)], ruleset)
     marks = (
         pl.concat([whole, spans])
         .join(ruleset.table, on="rule_no")
@@ -353,8 +393,8 @@ def _judge(lines: pl.DataFrame, ruleset: RuleSet) -> tuple[pl.DataFrame, pl.Data
         .select(pl.col(name).cast(kind) for name, kind in MARKS.items())
     )
     names = ruleset.table.select("rule_no", "rule")
-    shielded = table.join(keeps, on="row").join(names, on="rule_no").sort("doc", "line").select("doc", "line", "rule")
-    return marks, shielded
+    shielded = table[np.flatnonzero(kept)].select("doc", "line", pl.Series("rule_no", kept_by[kept], pl.UInt32))
+    return marks, shielded.join(names, on="rule_no").sort("doc", "line").select("doc", "line", "rule")
 
 
 def apply_code_rules(lines: pl.DataFrame) -> pl.DataFrame:
@@ -407,47 +447,96 @@ def _measured(lines: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _line_hits(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
-    """Which rules name which lines: row, rule_no, reach, action, where. A line may have several, one of a pass."""
-    keys = _with_heads(_keys(table, ruleset), ruleset)
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What rules ask of where a line stands. One entry a line: first, last: rows of its document's first and last line."""
+
+    first: Ints
+    last: Ints
+    chars: Ints
+    prose: Flags
+
+    @classmethod
+    def of(cls, table: pl.DataFrame) -> _Page:
+        """Of the lines of whole documents, in order."""
+        doc = table["doc"].to_numpy()
+        starts = np.flatnonzero(np.r_[True, doc[1:] != doc[:-1]]) if len(doc) else np.zeros(0, np.intp)
+        lengths = np.diff(np.r_[starts, len(doc)])
+        first = np.repeat(starts, lengths)
+        return cls(first, first + np.repeat(lengths, lengths) - 1, table["chars"].to_numpy(), table["prose"].to_numpy())
+
+    def above(self, values: Ints) -> Ints:
+        """For each line the sum of `values` from its document's first line down to it."""
+        sums = np.cumsum(values)
+        return sums - (sums - values)[self.first]
+
+    def longest_below(self, values: Ints) -> Ints:
+        """For each line the largest of `values` further down in its document, 0 for the last line."""
+        beyond = int(values.max(initial=0)) + 1
+        of_doc = (len(self.first) - self.first) * beyond  # more than any value of a later document
+        most = np.maximum.accumulate((values + of_doc)[::-1])[::-1] - of_doc
+        below = np.zeros_like(values)
+        below[:-1] = np.where(self.first[1:] == self.first[:-1], most[1:], 0)
+        return below
+
+
+@dataclass(frozen=True, slots=True)
+class _Hits:
+    """Rules that name lines and may cut them: row of the line, number of the rule. A line may have several."""
+
+    row: Ints
+    rule_no: Ints
+
+    def of(self, wanted: Flags) -> tuple[Ints, Ints]:
+        """Rows and rules of the hits of the rules that are `wanted`, one flag a rule."""
+        some = wanted[self.rule_no]
+        return self.row[some], self.rule_no[some]
+
+
+def _line_hits(table: pl.DataFrame, ruleset: RuleSet) -> tuple[Ints, Ints]:
+    """Which rules name which lines: rows, and the number of a rule for each. A line may have several, one of a pass."""
+    some = _short_enough(table, ruleset)
+    keys = _with_heads(_keys(some.filter(pl.col("row") == pl.col("like")), ruleset), ruleset)
+    phrases = keys.filter(pl.col("bare").is_not_null()).select("row", "size", "bare").join(ruleset.phrases, on="bare")
     found = [
-        keys.lazy()
-        .filter(pl.col("bare").is_not_null())
-        .join(ruleset.phrases.lazy(), on="bare")
-        .select("text", "size", "rule_no")
-        .collect(),
+        phrases.select("row", "size", "rule_no"),
         *(_pass_hits(keys, one, bit) for bit, one in enumerate(ruleset.passes) if not one.at),
     ]
-    hits = pl.concat(found).unique().join(ruleset.table, on="rule_no").filter(pl.col("size") <= pl.col("max_chars"))
-    return (
-        table.lazy()
-        .select("row", "text")
-        .join(hits.lazy(), on="text")
-        .select("row", "rule_no", "reach", "action", "where")
-        .collect()
+    like, size, rule_no = (
+        pl.concat([hits[name] for hits in found]).to_numpy().astype(np.int64) for name in found[0].columns
     )
+    fits = size <= ruleset.told.max_chars[rule_no]
+    one_each = np.unique(like[fits] << 32 | rule_no[fits])
+    like, rule_no = one_each >> 32, one_each & 0xFFFFFFFF
+    # From the first line of a text to all of the same text.
+    order = np.argsort(some["like"].to_numpy(), kind="stable")
+    likes, rows = some["like"].to_numpy()[order], some["row"].to_numpy()[order].astype(np.int64)
+    low, high = np.searchsorted(likes, like, "left"), np.searchsorted(likes, like, "right")
+    times = high - low
+    place = np.repeat(low - np.cumsum(times) + times, times) + np.arange(times.sum())
+    return rows[place], np.repeat(rule_no, times)
 
 
-def _keys(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
-    """The distinct texts that are short enough for a rule, with key (what patterns see) and bare (what phrases see)."""
+def _short_enough(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
+    """The lines that are short enough for a rule: row, text, chars, and like: the first row with the same text."""
     spare = 20  # ornaments and indents are dropped before the key is measured
-    some = table.filter(pl.col("chars") <= LONG_CHARS + spare).select("text", "chars")
+    some = table.filter(pl.col("chars") <= LONG_CHARS + spare).select("row", "text", "chars")
     if ruleset.needs:
         long = table.filter((pl.col("chars") > LONG_CHARS + spare) & (pl.col("chars") <= LENGTHS[-1] + spare)).select(
-            "text", "chars"
+            "row", "text", "chars"
         )
         needed = pl.col("text").str.head(NEEDS_CHARS).str.contains_any(list(ruleset.needs), ascii_case_insensitive=True)
         some = pl.concat([some, long.filter(needed)])
-    keys = (
-        some.lazy()
-        .unique()
-        .with_columns(
-            key=pl.col("text"),
-            ascii=pl.col("text").str.len_bytes() == pl.col("chars"),
-            framed=pl.col("text").str.contains(r"^[^\p{L}\p{N}]") | pl.col("text").str.contains(r"[^\p{L}\p{N}.]$"),
-        )
-        .collect()
-    )
+    return some.with_columns(like=pl.col("row").first().over("text"))
+
+
+def _keys(texts: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
+    """`texts` (row, text, chars; distinct) with key (what patterns see), its size, and bare (what phrases see)."""
+    keys = texts.with_columns(
+        key=pl.col("text"),
+        ascii=pl.col("text").str.len_bytes() == pl.col("chars"),
+        framed=pl.col("text").str.contains(r"^[^\p{L}\p{N}]") | pl.col("text").str.contains(r"[^\p{L}\p{N}.]$"),
+    ).drop("text")
     keys = _where(keys, ~pl.col("ascii"), key=_plain(pl.col("key")))
     keys = _where(keys, pl.col("key").str.contains("  ", literal=True), key=pl.col("key").str.replace_all("  +", " "))
     keys = _where(
@@ -494,7 +583,7 @@ def _by_head(passes: Sequence[Pass]) -> dict[str, int]:
 
 
 def _pass_hits(keys: pl.DataFrame, one: Pass, bit: int) -> pl.DataFrame:
-    """text, size and rule_no of the keys that a pass matches. Only hits meet the groups that tell the rule."""
+    """row, size and rule_no of the keys that a pass matches. Only hits meet the groups that tell the rule."""
     short = keys["size"].to_numpy() <= one.max_chars
     if one.other:
         short &= keys["other"].to_numpy()
@@ -502,10 +591,10 @@ def _pass_hits(keys: pl.DataFrame, one: Pass, bit: int) -> pl.DataFrame:
         short &= (keys["passes"].to_numpy() >> bit & 1).astype(np.bool_)
     asked = np.flatnonzero(short)
     met = keys["key"].gather(asked).str.contains(one.regex).to_numpy() if len(asked) else short[:0]
-    hits = keys[asked[met]]
+    hits = keys.select("row", "size", "key")[asked[met]]
     if hits.is_empty():
-        return hits.select("text", "size", rule_no=pl.lit(0, dtype=pl.UInt32))
-    return hits.select("text", "size", rule_no=_which(pl.col("key"), one))
+        return hits.select("row", "size", rule_no=pl.lit(0, dtype=pl.UInt32))
+    return hits.select("row", "size", rule_no=_which(pl.col("key"), one))
 
 
 def _which(text: pl.Expr, one: Pass) -> pl.Expr:
@@ -516,152 +605,130 @@ def _which(text: pl.Expr, one: Pass) -> pl.Expr:
     )
 
 
-def _first(hits: pl.DataFrame) -> pl.DataFrame:
-    """row and rule_no, one rule a line: the one that comes first in the rule set."""
-    return hits.group_by("row").agg(pl.col("rule_no").min())
+def _first(row: Ints, rule_no: Ints, n_lines: int) -> Ints:
+    """For each line the rule that comes first in the rule set of those that name it, -1 for none."""
+    first = np.full(n_lines, -1, np.int64)
+    order = np.argsort(-rule_no, kind="stable")
+    first[row[order]] = rule_no[order]  # of several for one place the last is left
+    return first
 
 
-def _with_blocks(
-    table: pl.DataFrame, hits: pl.DataFrame, cut: pl.DataFrame, kept: pl.DataFrame, ruleset: RuleSet
-) -> pl.DataFrame:
-    """`cut`, and the lines of blocks: from a line that opens one, down to the first line that doesn't belong."""
-    opening = hits.filter(pl.col("reach") == "block")
-    for number in opening["rule_no"].unique().sort():
+def _with_blocks(table: pl.DataFrame, page: _Page, hits: _Hits, cut: Ints, kept: Flags, ruleset: RuleSet) -> None:
+    """Cut the lines of blocks: from a line that opens one, down to the first line that doesn't belong."""
+    rows, numbers = hits.of(ruleset.told.reach == "block")
+    row = np.arange(len(cut))
+    for number in np.unique(numbers).tolist():
         rule = ruleset.rules[number]
-        opens = opening.filter(pl.col("rule_no") == number).select("row", opens=pl.lit(True))
-        docs = table.join(opens, on="row", how="semi").select("doc").unique()
-        key = _plain(pl.col("text")).str.strip_chars().str.replace(_LEADING, "").str.replace(_TRAILING, "")
-        member = key.str.contains(ruleset.members[number]) if number in ruleset.members else pl.lit(False)
-        block = (
-            table.join(docs, on="doc", how="semi")
-            .join(opens, on="row", how="left")
-            .join(cut.select("row", known=pl.lit(True)), on="row", how="left")
-            .join(kept.with_columns(kept=pl.lit(True)), on="row", how="left")
-            .sort("row")
-            .with_columns(pl.col("opens", "known", "kept").fill_null(False))
-            .with_columns(block=pl.col("opens").cum_sum().over("doc"))
-            .filter(pl.col("block") > 0)
-            .with_columns(nth=pl.int_range(pl.len()).over("doc", "block"))
-            .filter(pl.col("nth") <= rule.max_lines)
-            .with_columns(
-                belongs=pl.col("opens")
-                | (~pl.col("kept") & (pl.col("known") | (pl.col("chars") <= rule.short_chars) | member))
-            )
-            .filter(pl.col("belongs").cum_min().over("doc", "block"))
-            .filter(~pl.col("known"))
-        )
-        cut = pl.concat([cut, block.select("row", rule_no=pl.lit(number, dtype=pl.UInt32))])
-    return cut
+        opens = np.zeros(len(cut), bool)
+        opens[rows[numbers == number]] = True
+        opened = np.maximum.accumulate(np.where(opens, row, -1))
+        inside = (opened >= page.first) & (row - opened <= rule.max_lines)
+        belongs = opens | (~kept & ((cut >= 0) | (page.chars <= rule.short_chars)))
+        if number in ruleset.members:
+            asked = np.flatnonzero(inside & ~belongs & ~kept)
+            key = _plain(pl.col("text")).str.strip_chars().str.replace(_LEADING, "").str.replace(_TRAILING, "")
+            belongs[asked] = table[asked].select(key.str.contains(ruleset.members[number])).to_series().to_numpy()
+        ended = np.maximum.accumulate(np.where(belongs, -1, row))
+        cut[inside & (ended < opened) & (cut < 0)] = number
 
 
-def _with_placed(table: pl.DataFrame, hits: pl.DataFrame, cut: pl.DataFrame) -> pl.DataFrame:
-    """`cut`, and the lines named by rules for one end of a document. A line of prose is never taken by its place."""
-    hits = hits.filter((pl.col("reach") == "line") & (pl.col("where") != "anywhere")).join(cut, on="row", how="anti")
-    docs = table.join(hits, on="row", how="semi").select("doc").unique()
-    above = pl.col("prose").cum_sum().over("doc")
-    placed = (
-        table.join(docs, on="doc", how="semi")
-        .join(cut, on="row", how="anti")
-        .sort("row")
-        .select(
-            "row", "prose", top=above < PROSE_LINES, bottom=(pl.col("prose").sum().over("doc") - above) < PROSE_LINES
-        )
-        .filter(~pl.col("prose"))
-    )
-    stands = pl.col("top") & pl.col("where").is_in(["top", "ends"]) | pl.col("bottom") & pl.col("where").is_in(
-        ["bottom", "ends"]
-    )
-    cut = pl.concat([cut, _first(hits.join(placed, on="row").filter(stands))])
-    loose = _first(hits.filter(pl.col("where") == "between").join(cut, on="row", how="anti"))
-    return pl.concat([cut, _between(table.join(docs, on="doc", how="semi"), loose, cut)])
+def _with_placed(table: pl.DataFrame, page: _Page, hits: _Hits, cut: Ints, ruleset: RuleSet) -> None:
+    """Cut the lines named by rules for one end of a document. A line of prose is never taken by its place."""
+    told = ruleset.told
+    row, rule_no = hits.of((told.reach == "line") & (told.where != "anywhere"))
+    left = cut[row] < 0
+    row, rule_no = row[left], rule_no[left]
+    if not len(row):
+        return
+    above = page.above((page.prose & (cut < 0)).astype(np.int64))
+    top = above < PROSE_LINES
+    bottom = above[page.last] - above < PROSE_LINES
+    at_top, at_bottom = np.isin(told.where, ("top", "ends")), np.isin(told.where, ("bottom", "ends"))
+    stands = ~page.prose[row] & ((top[row] & at_top[rule_no]) | (bottom[row] & at_bottom[rule_no]))
+    _add(cut, _first(row[stands], rule_no[stands], len(cut)))
+    loose = (told.where == "between")[rule_no] & (cut[row] < 0)
+    _add(cut, _between(table, page, _first(row[loose], rule_no[loose], len(cut)), cut))
 
 
-def _between(table: pl.DataFrame, loose: pl.DataFrame, cut: pl.DataFrame) -> pl.DataFrame:
+def _add(cut: Ints, more: Ints) -> None:
+    """Cut the lines of `more` too, each by the rule it names."""
+    np.copyto(cut, more, where=more >= 0)
+
+
+def _between(table: pl.DataFrame, page: _Page, loose: Ints, cut: Ints) -> Ints:
     """The `loose` lines whose run, lines already cut included, has a sentence or the document's edge at both sides.
 
     So a button's one word goes between paragraphs, and stays as a line of verse or the entry of a list.
     """
-    sentence = (pl.col("chars") >= SENTENCE_CHARS) | pl.col("text").str.contains(SENTENCE_END)
-    edge = pl.col("doc") != pl.col("doc").shift(1)
-    runs = (
-        table.sort("row")
-        .join(pl.concat([loose, cut]), on="row", how="left", maintain_order="left")
-        .with_columns(run_line=pl.col("rule_no").is_not_null(), sentence=sentence)
-        .with_columns(
-            run=(edge | (pl.col("run_line") != pl.col("run_line").shift(1))).fill_null(True).cum_sum(),
-            above=(edge | pl.col("sentence").shift(1)).fill_null(True),
-            below=(edge.shift(-1) | pl.col("sentence").shift(-1)).fill_null(True),
-        )
-        .filter("run_line")
-        .filter(pl.col("above").first().over("run") & pl.col("below").last().over("run"))
+    run_line = (loose >= 0) | (cut >= 0)
+    row = np.arange(len(cut))
+    begins, ends = row == page.first, row == page.last
+    new_run, run_ends = begins.copy(), ends.copy()
+    new_run[1:] |= run_line[1:] != run_line[:-1]
+    run_ends[:-1] |= run_line[1:] != run_line[:-1]
+    found = np.flatnonzero(loose >= 0)
+    first = np.maximum.accumulate(np.where(new_run, row, 0))[found]
+    last = np.minimum.accumulate(np.where(run_ends, row, len(row))[::-1])[::-1][found]
+    above, below = first[~begins[first]] - 1, last[~ends[last]] + 1
+    asked = np.union1d(above, below)
+    sentence = begins.copy()  # whether a line is one; asked of the few around such runs
+    sentence[asked] = (
+        table[asked]
+        .select((pl.col("chars") >= SENTENCE_CHARS) | pl.col("text").str.contains(SENTENCE_END))
+        .to_series()
+        .to_numpy()
     )
-    return loose.join(runs, on="row", how="semi")
+    stands = (begins[first] | sentence[np.maximum(first - 1, 0)]) & (
+        ends[last] | sentence[np.minimum(last + 1, len(row) - 1)]
+    )
+    standing = np.full_like(loose, -1)
+    standing[found[stands]] = loose[found[stands]]
+    return standing
 
 
-def _with_ends(
-    table: pl.DataFrame, hits: pl.DataFrame, cut: pl.DataFrame, kept: pl.DataFrame, ruleset: RuleSet
-) -> pl.DataFrame:
-    """`cut`, and the tails of documents: from the first line whose rule says so, if what follows is no article.
+def _with_ends(page: _Page, hits: _Hits, cut: Ints, kept: Flags, ruleset: RuleSet) -> None:
+    """Cut the tails of documents: from the first line whose rule says so, if what follows is no article.
 
     That line may be cut already, by a rule for the line alone; lines that are cut don't count for how much follows.
     """
-    hits = _first(hits.filter(pl.col("reach") == "to_end")).join(cut, on=["row", "rule_no"], how="anti")
-    guards = pl.DataFrame(
-        [
-            (number, rule.max_after_chars, rule.max_after_line, rule.after_share)
-            for number, rule in enumerate(ruleset.rules)
-            if rule.reach == "to_end"
-        ],
-        schema={
-            "rule_no": pl.UInt32,
-            "max_after_chars": pl.Int64,
-            "max_after_line": pl.Int64,
-            "after_share": pl.Float64,
-        },
-        orient="row",
-    )
-    total = pl.col("chars").sum().over("doc")
-    through = pl.col("chars").cum_sum().over("doc")
-    left = (
-        table.join(table.join(hits, on="row", how="semi").select("doc").unique(), on="doc", how="semi")
-        .join(cut.join(hits, on="row", how="anti"), on="row", how="anti")
-        .join(cut.select("row", gone=pl.lit(True)), on="row", how="left")
-        .sort("row")
-        .with_columns(chars=pl.when(pl.col("gone").is_null()).then("chars").otherwise(0))
-        .with_columns(
-            after=total - through,
-            before=(through - pl.col("chars")) / total,
-            longest=pl.col("chars").shift(-1, fill_value=0).cum_max(reverse=True).over("doc"),
-        )
-    )
+    told = ruleset.told
+    first = _first(*hits.of(told.reach == "to_end"), len(cut))
+    first[first == cut] = -1
+    row = np.flatnonzero(first >= 0)
+    if not len(row):
+        return
+    rule_no = first[row]
+    chars = np.where(cut < 0, page.chars, 0)
+    through = page.above(chars)
+    total = through[page.last[row]]
+    after = total - through[row]
+    before = np.divide(through[row] - chars[row], total, out=np.full(len(row), np.inf), where=total > 0)
+    longest = page.longest_below(chars)[row]
     starts = (
-        left.join(hits, on="row")
-        .join(guards, on="rule_no")
-        .filter(
-            (pl.col("after") <= pl.col("max_after_chars"))
-            & (pl.col("longest") <= pl.col("max_after_line"))
-            & (pl.col("before") >= pl.col("after_share"))
-        )
-        .sort("row")
-        .group_by("doc")
-        .agg(pl.col("row", "rule_no").first().name.suffix("_start"))
+        (after <= told.max_after_chars[rule_no])
+        & (longest <= told.max_after_line[rule_no])
+        & (before >= told.after_share[rule_no])
     )
-    tail = left.join(starts, on="doc").filter(pl.col("row") >= pl.col("row_start"))
-    tail = tail.join(kept, on="row", how="anti").join(cut, on="row", how="anti")
-    return pl.concat([cut, tail.select("row", rule_no="rule_no_start")])
+    _, opening = np.unique(page.first[row[starts]], return_index=True)  # of each document the first
+    begun = np.full(len(cut), -1, np.int64)
+    begun[row[starts][opening]] = row[starts][opening]
+    begun = np.maximum.accumulate(begun)
+    tail = (begun >= page.first) & ~kept & (cut < 0)
+    cut[tail] = first[begun[tail]]
 
 
 def _spans(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
     """The parts of lines that `match` rules cut: doc, line, start, end, rule_no, unit; one at each end of a line."""
     found = []
+    bare = table.select(pl.col("text").str.strip_chars()).to_series()
     for one in ruleset.passes:
         if not one.at:
             continue
-        text = pl.col("text").str.strip_chars()
-        window = text.str.head(one.max_chars) if one.at == "start" else text.str.tail(one.max_chars)
-        windows = table.select("row", window=window).filter(pl.col("window").str.contains(one.regex))
+        window = (bare.str.head(one.max_chars) if one.at == "start" else bare.str.tail(one.max_chars)).alias("window")
+        met = np.flatnonzero(window.str.contains(one.regex).to_numpy())
         hits = (
-            table.join(windows, on="row")
+            table[met]
+            .with_columns(window[met])
             .with_columns(
                 size=pl.col("window").str.extract(one.regex, 0).str.len_chars(), rule_no=_which(pl.col("window"), one)
             )
