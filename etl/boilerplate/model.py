@@ -228,8 +228,8 @@ def decide(
     `clean_threshold` where there is none. Sentences on a page that shows no chrome of its own, once `settled` lines are
     out, go only when they score PROSE_THRESHOLD.
 
-    The best block of a page stays, unless the page is a short rest without an article: 2 to REST_LINES lines, each likelier
-    boilerplate than not, sentences PROSE_THRESHOLD, and REST_SCORE on average by length.
+    The best block of what `settled` leaves of a page stays, unless that is a short rest without an article: 2 lines or more
+    on a page of up to REST_LINES, no sentence among them, each likelier boilerplate than not, REST_SCORE on average by length.
 
     doc: page of each line, in order. size: length of each line, as `features.measure` counts it. prose: lines that end as
     sentences, or are as long as paragraphs. settled: lines that other steps have decided on.
@@ -250,21 +250,21 @@ def decide(
     if prose is not None:
         mass = np.add.reduceat(np.where(sure & ~prose, size, 0.0), starts) / text
         bare = np.repeat(np.clip(1.0 - mass / CHROME_MASS, 0.0, 1.0), lengths)
-        sentences = threshold + max(PROSE_THRESHOLD - threshold, 0.0) * bare
-        asked = np.where(prose, np.maximum(asked, sentences), asked)
+        of_sentences = threshold + max(PROSE_THRESHOLD - threshold, 0.0) * bare
+        asked = np.where(prose, np.maximum(asked, of_sentences), asked)
     gone = score >= asked
-    kept = np.add.reduceat((~gone).astype(np.int64), starts)
+    kept = np.add.reduceat((~gone & free).astype(np.int64), starts)
     for page in np.flatnonzero(kept == 0):  # pages with nothing left: few
-        rows = slice(starts[page], starts[page] + lengths[page])
-        gone[rows] = ~_best_block(score[rows], size[rows])
+        rows = np.arange(starts[page], starts[page] + lengths[page])
+        rows = rows[free[rows]]
+        if len(rows):
+            gone[rows] = ~_best_block(score[rows], size[rows])
     lines = np.add.reduceat(free.astype(np.int64), starts)
-    needed = np.full(len(doc), max(threshold, 0.5))
-    if prose is not None:
-        needed[prose] = max(threshold, PROSE_THRESHOLD)
-    least = np.minimum.reduceat(np.where(free, score - needed, 1.0), starts)
+    least = np.minimum.reduceat(np.where(free, score, 1.0), starts)
+    sentences = np.zeros(len(starts), bool) if prose is None else np.logical_or.reduceat(prose & free, starts)
     mean = np.add.reduceat(np.where(free, size * score, 0.0), starts) / text
-    rest = (lines >= 2) & (lengths <= REST_LINES) & (least >= 0) & (mean >= REST_SCORE)
-    asked = np.where(np.repeat(rest, lengths), needed, asked)
+    rest = (lines >= 2) & (lengths <= REST_LINES) & ~sentences & (least >= max(threshold, 0.5)) & (mean >= REST_SCORE)
+    asked[np.repeat(rest, lengths)] = max(threshold, 0.5)
     return Decision(gone | np.repeat(rest, lengths) & free, score.astype(np.float32), asked.astype(np.float32))
 
 

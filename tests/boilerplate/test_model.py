@@ -98,12 +98,17 @@ def test_a_short_rest_without_an_article_goes_whole_unless_it_is_one_line_or_hol
     assert left(*[0.75] * (model.REST_LINES + 1)) >= 1
 
 
-def test_a_short_rest_goes_whole_only_when_its_sentences_are_surely_boilerplate() -> None:
-    doc, size, prose = np.zeros(2, np.int64), np.full(2, 20.0), np.array([True, False])
-    for score, goes in ((0.9, False), (0.99, True)):
-        decided = model.decide(doc, size, np.full(2, score, np.float32), prose=prose)
-        assert decided.gone.all() == goes
-        assert (decided.score[decided.gone] >= decided.asked[decided.gone]).all()
+def test_a_page_with_a_sentence_never_goes_whole() -> None:
+    doc, size, scores = np.zeros(2, np.int64), np.full(2, 20.0), np.full(2, 0.99, np.float32)
+    assert model.decide(doc, size, scores).gone.all()
+    assert not model.decide(doc, size, scores, prose=np.array([True, False])).gone.all()
+
+
+def test_what_rules_leave_of_a_page_does_not_go_because_a_line_of_theirs_looks_like_text() -> None:
+    doc, size = np.zeros(3, np.int64), np.array([80.0, 20.0, 20.0])
+    scores = np.array([0.99, 0.99, 0.1], np.float32)
+    told = model.decide(doc, size, scores, prose=np.array([True, False, False]), settled=np.array([False, False, True]))
+    assert not told.gone[0]
 
 
 def test_neighbours_on_the_same_page_move_a_score() -> None:
