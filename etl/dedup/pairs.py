@@ -324,7 +324,7 @@ def _candidates(batch: Batch, min_words: int) -> list[tuple[int, int]]:
         found.update(zip(sentence[one[alike]].tolist(), sentence[two[alike]].tolist(), strict=True))
     if not found:
         return []
-    text = batch.folded.astype("<u4", copy=False).tobytes().decode("utf-32-le", "replace")
+    text = batch.comparable()
     first, past = batch.first.tolist(), batch.past.tolist()
     return [
         (i, j)

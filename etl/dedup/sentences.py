@@ -122,10 +122,9 @@ class Batch:
         line: str = self.texts[int(self.segment[sentence])]
         return line[self.from_char[sentence] : self.to_char[sentence]]
 
-    def comparable(self, sentence: int) -> str:
-        """One sentence as sentences are compared."""
-        codes = self.folded[self.first[sentence] : self.past[sentence]]
-        return codes.astype("<u4").tobytes().decode("utf-32-le", "replace")
+    def comparable(self) -> str:
+        """All sentences as they are compared, each from its place in `first` to that in `past`."""
+        return self.folded.astype("<u4", copy=False).tobytes().decode("utf-32-le", "replace")
 
     def table(self) -> pl.DataFrame:
         """The batch's part of the table of sentences."""

@@ -61,7 +61,10 @@ def both(texts: list[str]) -> tuple[list[pl.DataFrame], list[pl.DataFrame]]:
         order = ["doc", "kind", "h", "depth"]
         mine += [whole.select(sorted(whole.columns)), sampled.select(order).sort(order)]
         twin += [prints.select(sorted(prints.columns)), sketches.select(order).sort(order)]
-    texts_of = [[b.text(i) + "|" + b.comparable(i) for i in range(len(b.doc))] for b in (batch, reading.batch)]
+    texts_of = [
+        [b.text(i) + "|" + b.comparable()[b.first[i] : b.past[i]] for i in range(len(b.doc))]
+        for b in (batch, reading.batch)
+    ]
     mine.append(pl.DataFrame({"t": texts_of[0]}, schema={"t": pl.String}))
     twin.append(pl.DataFrame({"t": texts_of[1]}, schema={"t": pl.String}))
     return mine, twin
