@@ -303,13 +303,12 @@ def _matching(path: Path, column: str, wanted: Wanted, *, is_sorted: bool) -> It
             high = np.searchsorted(wanted, bounds.max, side="right")
             if low == high:
                 continue
-            values = file.read_row_group(group, columns=[column])[column].to_numpy()
+            values = pl.Series(file.read_row_group(group, columns=[column])[column]).to_numpy()
             rows = _rows_of(values, wanted[low:high], is_sorted=is_sorted)
             if len(rows):
-                rest = file.read_row_group(group, columns=others).take(rows)
-                found = pl.from_arrow(rest)
-                assert isinstance(found, pl.DataFrame)
-                yield found.with_columns(pl.Series(column, values[rows]))
+                rest = pl.from_arrow(file.read_row_group(group, columns=others))
+                assert isinstance(rest, pl.DataFrame)
+                yield rest[rows].with_columns(pl.Series(column, values[rows]))
 
 
 def _rows_of(values: Wanted, wanted: Wanted, *, is_sorted: bool) -> npt.NDArray[np.intp]:

@@ -94,8 +94,14 @@ def _fold(char: str) -> str:
 def fold_table() -> npt.NDArray[np.uint32]:
     """What `folded` makes of each code point."""
     table = np.arange(0x110000, dtype=np.uint32)
-    for first, last in _CASED + _CASED_BEYOND:
-        table[first:last] = [ord(_fold(chr(code))) for code in range(first, last)]
+    codes = np.concatenate([np.arange(first, last, dtype=np.uint32) for first, last in _CASED + _CASED_BEYOND])
+    apart = "\0".join(map(chr, codes.tolist()))  # all in one call, none beside another
+    for fold in (str.lower, str.casefold):
+        found = np.frombuffer(f"{fold(apart)}\0".encode("utf-32-le"), np.uint32)
+        ends = np.flatnonzero(found == 0)
+        starts = np.append(0, ends[:-1] + 1)
+        to_one = ends - starts == 1
+        table[codes[to_one]] = found[starts[to_one]]
     table.flags.writeable = False
     return table
 

@@ -12,16 +12,21 @@ import multiprocessing
 import os
 import re
 import signal
+import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 
+from etl.engine import nursery
 from etl.errors import StageError
 
 log = logging.getLogger(__name__)
@@ -38,6 +43,10 @@ documents leave 200 MB for barrier 2."""
 LARGE_LIMIT_MB: Final = 900
 LAST_SHARE: Final = 0.6  # of the machine's memory, for a barrier that fits into nothing less
 
+_CAN_FORK = sys.platform == "linux"
+"""Whether workers are forked from a server, which nursery.py explains; elsewhere, and where it failed once, they are spawned:
+this process has threads of Polars' and Arrow's, and a fork of those can hang."""
+
 
 @dataclass(slots=True)
 class LocalEngine:
@@ -48,6 +57,7 @@ class LocalEngine:
 
     workers: int = 1
     _pool: ProcessPoolExecutor | None = field(default=None, repr=False)
+    _served: bool = field(default=False, repr=False)
 
     def map_shards(
         self, function: Callable[..., R], tasks: Sequence[tuple[Any, ...]]
@@ -66,7 +76,7 @@ class LocalEngine:
         while True:
             while len(waiting) < 2 * self.workers and (following := next(ahead, None)):
                 number, task = following
-                waiting[self._processes().submit(_attempt, function, task)] = number
+                waiting[self._processes(function.__module__).submit(_attempt, function, task)] = number
             if not waiting:
                 return
             done, _ = wait(waiting, return_when=FIRST_COMPLETED)
@@ -115,6 +125,9 @@ class LocalEngine:
                 process.terminate()
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
+        if self._served:
+            _end_server()
+            self._served = False
 
     def __enter__(self) -> LocalEngine:
         return self
@@ -123,20 +136,55 @@ class LocalEngine:
         self.close()
 
     def start(self, preload: str) -> None:
-        """Start the worker processes already, and let them import the module `preload`: a second that need not be waited for."""
-        if self.workers > 1:
-            for _ in range(self.workers):
-                self._processes().submit(_import, preload)
+        """Let what the worker processes need of the module `preload` be made already: a second that need not be waited for."""
+        if self.workers > 1 and self._pool is None:
+            if _CAN_FORK:
+                self._serve(preload)
+            else:
+                self._pool = self._spawn()
+                for _ in range(self.workers):
+                    self._pool.submit(_import, preload)
 
-    def _processes(self) -> ProcessPoolExecutor:
+    def _processes(self, preload: str) -> ProcessPoolExecutor:
+        """The pool of worker processes, started when there is none."""
+        if self._pool is None and _CAN_FORK:
+            self._serve(preload)
+            self._pool = self._fork()
         if self._pool is None:
-            # Spawned, not forked: Polars and Arrow have threads, and a fork of those can hang.
-            context = multiprocessing.get_context("spawn")
-            with _one_thread_each():
-                self._pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_warm)
-                for _ in range(self.workers):  # each starts a process, with this environment
-                    self._pool.submit(_warm)
+            self._pool = self._spawn()
         return self._pool
+
+    def _serve(self, preload: str) -> None:
+        """Start the process that worker processes are forked from, unless it is there."""
+        if not self._served:
+            from multiprocessing import forkserver
+
+            forkserver.set_forkserver_preload([nursery.__name__])
+            with _environment({**nursery.ENVIRONMENT, nursery.PRELOAD: preload}):
+                forkserver.ensure_running()
+            self._served = True
+
+    def _fork(self) -> ProcessPoolExecutor | None:
+        """A pool of processes forked from the server; None when it has ended because that isn't safe."""
+        global _CAN_FORK
+        pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context("forkserver"), initializer=_warm)
+        try:
+            for _ in range(self.workers):  # each starts a process
+                pool.submit(os.getpid)
+        except (OSError, EOFError):
+            log.warning("workers can't be forked here and are spawned, which takes a second more for each")
+            _CAN_FORK = False
+            pool.shutdown(wait=False)
+            return None
+        return pool
+
+    def _spawn(self) -> ProcessPoolExecutor:
+        """A pool of processes that each begin anew."""
+        pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), initializer=_warm)
+        with _environment(nursery.ENVIRONMENT):
+            for _ in range(self.workers):
+                pool.submit(os.getpid)
+        return pool
 
     def _result(self, future: Future[R | Exception]) -> R | Exception:
         try:
@@ -241,28 +289,43 @@ def _attempt(function: Callable[..., R], task: tuple[Any, ...]) -> R | Exception
         return StageError(f"{type(error).__name__}: {error}")
 
 
-class _one_thread_each:
-    """Environment for worker processes: each uses one core, or N workers would use N times N."""
-
-    NAMES: Final = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS")
-
-    def __enter__(self) -> None:
-        self.before = {name: os.environ.get(name) for name in self.NAMES}
-        os.environ.update(dict.fromkeys(self.NAMES, "1"))
-
-    def __exit__(self, *_: object) -> None:
-        for name, value in self.before.items():
+@contextmanager
+def _environment(told: Mapping[str, str]) -> Iterator[None]:
+    """Environment of the processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 
 
+def _end_server() -> None:
+    """End the server, and give its memory back. (It would go with this process; multiprocessing has no public call.)"""
+    from multiprocessing import forkserver
+
+    stop = getattr(forkserver._forkserver, "_stop", None)  # type: ignore[attr-defined]
+    if stop is not None:
+        stop()
+
+
 def _warm() -> None:
-    """Started once in each worker: one core for Arrow too, and Ctrl-C is the parent's to answer."""
+    """Started once in each worker: one core for Arrow too, Ctrl-C is the parent's to answer, and none outlives it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pa.set_cpu_count(1)
     pa.set_io_thread_count(2)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)
 
 
 def _import(module: str) -> None:

@@ -132,11 +132,13 @@ def _read_alike(
         places.append(rows)
         tables.append(_to_table(columns, ids, name=name, records=done + 1 + rows))
     if (~read).sum() > _MOST_APART + len(read) // 4:
-        return np.zeros(len(starts), np.bool_), RAW.empty_table()
+        return np.zeros(len(starts), np.bool_), pa.Table.from_batches([], RAW)
     if len(tables) == 1:
         return read, tables[0]
-    table = pa.concat_tables(tables) if tables else RAW.empty_table()
-    return read, table.take(np.argsort(np.concatenate(places), kind="stable")) if tables else table
+    if not tables:
+        return read, pa.Table.from_batches([], RAW)
+    order = pl.Series(np.argsort(np.concatenate(places), kind="stable"))
+    return read, pa.concat_tables(tables).take(order.to_arrow())
 
 
 def _to_table(columns: dict[str, native.Values], ids: list[str], *, name: str, records: Array) -> pa.Table:
@@ -144,9 +146,9 @@ def _to_table(columns: dict[str, native.Values], ids: list[str], *, name: str, r
     n = len(ids)
     held: dict[str, pa.Array] = {
         "doc_id": pl.Series(ids, dtype=pl.String).to_arrow(),
-        "source": pa.repeat(name.encode("utf-8", "replace").decode(), n),
-        "record": pa.array(records),
-        "encoding": pa.repeat("utf-8", n),
+        "source": pl.repeat(name.encode("utf-8", "replace").decode(), n, dtype=pl.String, eager=True).to_arrow(),
+        "record": pl.Series(records).to_arrow(),
+        "encoding": pl.repeat("utf-8", n, dtype=pl.String, eager=True).to_arrow(),
         "text": columns["text"].values,
     }
     for field, column in columns.items():
@@ -168,7 +170,7 @@ def _each(values: pa.Array, field: pa.Field) -> pa.Array:
     """What the field's values say. Python reads each distinct one once."""
     read = {"authors": split_authors, "lang": to_lang}.get(field.name, parse_time)
     given = pl.Series("value", values)
-    kind = pl.Series(RAW.empty_table()[field.name]).dtype
+    kind = pl.Series(pa.Table.from_batches([], RAW)[field.name]).dtype
     distinct = given.drop_nulls().unique(maintain_order=True)
     told = pl.DataFrame({"value": distinct, "told": pl.Series([read(v) for v in distinct.to_list()], dtype=kind)})
     return given.to_frame().join(told, on="value", how="left", maintain_order="left")["told"].to_arrow()
