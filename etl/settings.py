@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -99,7 +100,7 @@ def parse(
                 left_out.discard(stem)
                 continue
             try:
-                families.append(rules.parse_family(name, text, proven=name in proven))
+                families.append(_family(name, text, name in proven))
             except ConfigError as error:
                 faults += error.faults
     faults += [
@@ -113,6 +114,19 @@ def parse(
     if faults or policy is None or ruleset is None:
         raise ConfigError(faults)
     return Settings(pipeline, policy, ruleset)
+
+
+def preload() -> None:
+    """Read the product's own families, before processes are forked from this one. Polars computes nothing."""
+    for name, text in read_files(None).items():
+        if name.startswith(FAMILIES + "/"):
+            _family(name, text, True)
+
+
+@lru_cache(maxsize=64)
+def _family(name: str, text: str, proven: bool) -> rules.Family:
+    """The family in a file. Read once a process: a run's frozen files are those that it was planned with."""
+    return rules.parse_family(name, text, proven=proven)
 
 
 def freeze(target: Path, files: Mapping[str, str], overrides: Mapping[str, str], told: Settings) -> None:

@@ -15,6 +15,7 @@ engine, an Airflow task, a retry. Stages write by renames and may be repeated at
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import logging
 import resource
@@ -34,10 +35,10 @@ import polars as pl
 import pyarrow as pa
 
 from etl import schema, settings
-from etl.boilerplate import language, markup, rules, strip, templates
+from etl.boilerplate import heads, language, markup, model, rules, strip, templates
 from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
-from etl.dedup import fingerprint, sentences
+from etl.dedup import fingerprint, sentences, vocabulary
 from etl.dedup.pairs import near_across
 from etl.dedup.state import STATE, state_tables
 from etl.engine.local import LocalEngine
@@ -45,7 +46,7 @@ from etl.errors import ConfigError, HeldError, OutdatedError, StageError
 from etl.history import FILES, RECIPE, History, write_state
 from etl.ingest import formats
 from etl.ingest.discover import is_input, plan_sources
-from etl.ingest.site import sites
+from etl.ingest.site import registered_domain, sites
 from etl.publish import dataset
 from etl.publish.assemble import DROPPED, MARKS, NOTED, assemble
 from etl.repair.mojibake import repair
@@ -170,6 +171,22 @@ def _load_plan(path: Path, changed_ns: int) -> Plan:
         settled=raw["settled"],
         skipped=raw["skipped"],
     )
+
+
+def preload() -> None:
+    """Make what every process needs, before workers are forked from this one.
+
+    Polars computes nothing here: its threads would be lost in the fork.
+    """
+    settings.preload()
+    language.load()
+    model.load()
+    heads.fold_table()
+    heads.kept()
+    vocabulary.character_marks()
+    vocabulary.word_sets()
+    registered_domain("example.com")
+    importlib.import_module("pyarrow.compute")  # as the first cast does
 
 
 def load_plan(work: str | Path) -> Plan:

