@@ -31,7 +31,8 @@ _MACROLANGUAGES: Final = {"arz": "ar", "azb": "az", "dty": "ne", "wuu": "zh", "y
 class Model(Protocol):
     """The part of fastText's own binding that is used here."""
 
-    def predict(self, text: str, k: int, threshold: float, on_unicode_error: str) -> list[tuple[float, str]]: ...
+    def predict(self, text: str, k: int, threshold: float, on_unicode_error: str) -> list[tuple[float, str]]:
+        """The k likeliest labels of a line, with how sure they are."""
 
 
 def detect(texts: pl.Series) -> pl.DataFrame:

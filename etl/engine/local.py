@@ -308,7 +308,7 @@ def _end_server() -> None:
     """End the server, and give its memory back. (It would go with this process; multiprocessing has no public call.)"""
     from multiprocessing import forkserver
 
-    stop = getattr(forkserver._forkserver, "_stop", None)  # type: ignore[attr-defined]
+    stop = getattr(forkserver._forkserver, "_stop", None)
     if stop is not None:
         stop()
 

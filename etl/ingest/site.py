@@ -80,6 +80,6 @@ def _read_suffixes() -> None:
             suffix = line.strip()
         if suffix:
             suffixes.setdefault(suffix.rpartition(".")[2], []).append((suffix, private))
-    tree = Trie()
+    tree: Any = Trie()  # type: ignore[no-untyped-call]
     tree.root.children = _TopLevel(tree, suffixes)
     update_tld_names_container(name, tree)

@@ -103,6 +103,13 @@ def test_a_lines_head_is_its_first_letter_and_what_follows() -> None:
     assert heads.folded("É Tſ") == "é ts"
 
 
+def test_the_table_folds_as_each_character_is_folded() -> None:
+    asked = [code for first, last in heads._CASED + heads._CASED_BEYOND for code in range(first, last)]
+    table = heads.fold_table()
+    assert [chr(code) for code in table[asked].tolist()] == [heads._fold(chr(code)) for code in asked]
+    assert (table[0x4E00:0xA000] == range(0x4E00, 0xA000)).all()
+
+
 def test_what_the_package_keeps_of_its_own_rules_is_up_to_date() -> None:
     kept = heads.kept()
     patterns = {

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 import pytest
+import tld
+from tld.utils import reset_tld_names
 
+from etl.ingest import site
 from etl.ingest.site import registered_domain, sites
 
 
@@ -34,3 +39,19 @@ def test_each_way_to_know_a_site(site: str | None, url: str | None, source: str,
 )
 def test_registered_domains(host: str, domain: str) -> None:
     assert registered_domain(host) == domain
+
+
+def test_suffixes_are_read_as_the_library_reads_them() -> None:
+    rules = [
+        line.strip()
+        for line in Path(tld.__file__).with_name("res").joinpath("effective_tld_names.dat.txt").read_text().splitlines()
+        if line.strip() and not line.startswith("//")
+    ]
+    names = [rule.replace("!", "").replace("*", "any") for rule in rules[:: len(rules) // 500]]
+    names += ["www.ck", "any.ck", "city.kobe.jp", "a.kobe.jp", "xn--p1ai", "github.io", "nowhere", "1.2.3.4", "[::1"]
+    hosts = [before + name for name in names for before in ("", "a.", "b.a.")]
+    site._read_suffixes.cache_clear()
+    reset_tld_names()
+    mine = [registered_domain(host) for host in hosts]
+    reset_tld_names()
+    assert mine == [registered_domain(host) for host in hosts]  # by the library's own tree: ours is made once

@@ -3,13 +3,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import sys
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import Environment
 
+from etl.report import page
 from etl.report.gates import Verdict
 from etl.report.page import Approve, notice, policy, render
 from etl.report.visible import one_line
@@ -165,6 +169,28 @@ def test_a_page_tells_loudly_that_a_character_was_lost() -> None:
     metrics["totals"] |= {"check_kept_plus_removed": False, "chars_kept": 599}
     assert "kept + removed is not the repaired text: 999 of 1,000 characters" in render(metrics)
     assert "✓" not in render(metrics)
+
+
+def test_the_template_is_compiled_once_for_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawn() -> str:
+        page._template.cache_clear()
+        return render(made())
+
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path / "read-only"))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    plain = drawn()
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path))
+    kept = page._Compiled._path()
+    assert drawn() == plain
+    written = kept.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(Environment, "compile", None)  # what is kept needs none
+        assert drawn() == plain
+    kept.write_bytes(written[:100])
+    assert drawn() == plain
+    assert kept.read_bytes() == written
 
 
 def test_the_same_metrics_make_the_same_page() -> None:

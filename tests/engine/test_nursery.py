@@ -1,0 +1,120 @@
+"""Worker processes: forked where that is safe, spawned elsewhere, and none outlives its parent."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from etl.engine import local, nursery
+from etl.engine.local import LocalEngine
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+
+SCRIPT = """
+import os, sys, time
+from pathlib import Path
+from etl.engine.local import LocalEngine
+
+def wait(folder):
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(300)
+
+if __name__ == "__main__":
+    with LocalEngine(2) as engine:
+        engine.start("etl.errors")
+        for done in engine.map_shards(wait, [(sys.argv[1],)] * 2):
+            print(done)
+"""
+
+
+def look(_: int) -> tuple[int, str, int, int]:
+    parent = Path(f"/proc/{os.getppid()}/task")
+    words = pl.DataFrame({"word": ["a", "b", "a"]}).group_by("word").len()
+    return len(list(parent.iterdir())), os.environ["POLARS_MAX_THREADS"], pl.thread_pool_size(), words.height
+
+
+@pytest.fixture(autouse=True)
+def fork_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_CAN_FORK", True)
+
+
+def test_workers_are_forked_from_a_process_with_one_thread() -> None:
+    before = dict(os.environ)
+    with LocalEngine(2) as engine:
+        engine.start("etl.stages")  # all that stages make beforehand is made without a thread
+        seen = dict(engine.map_shards(look, [(number,) for number in range(4)]))
+    assert local._CAN_FORK
+    assert list(seen.values()) == [(1, "1", 1, 2)] * 4
+    assert dict(os.environ) == before
+
+
+def test_where_the_server_has_threads_workers_are_spawned(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(
+        nursery, "ENVIRONMENT", {**nursery.ENVIRONMENT, "JE_ARROW_MALLOC_CONF": "background_thread:true"}
+    )
+    with caplog.at_level(logging.WARNING), LocalEngine(2) as engine:
+        engine.start("etl.stages")
+        seen = dict(engine.map_shards(look, [(number,) for number in range(2)]))
+    assert not local._CAN_FORK
+    assert "can't be forked" in caplog.text
+    assert [told[1:] for told in seen.values()] == [("1", 1, 2)] * 2  # type: ignore[index]
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A process with two workers in the middle of a shard, and their ids."""
+    script, folder = tmp_path / "wait.py", tmp_path / "ids"
+    script.write_text(SCRIPT)
+    folder.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, script, folder], start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        _until(lambda: len(list(folder.iterdir())) == 2)
+        yield process, [int(path.name) for path in folder.iterdir()]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_workers_end_with_a_parent_that_is_killed(waiting: tuple[subprocess.Popen[str], list[int]]) -> None:
+    process, workers = waiting
+    server = int(Path(f"/proc/{workers[0]}/stat").read_text().rpartition(")")[2].split()[1])
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _until(lambda: not any(_runs(one) for one in [*workers, server]))
+
+
+def test_an_interrupt_ends_all_without_a_word_of_the_workers(waiting: tuple[subprocess.Popen[str], list[int]]) -> None:
+    process, workers = waiting
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGINT
+    assert told.count("Traceback") == 1
+    _until(lambda: not any(_runs(one) for one in workers))
+
+
+def _runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _until(holds: object, *, seconds: float = 60.0) -> None:
+    assert callable(holds)
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
