@@ -23,6 +23,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from importlib import resources
@@ -505,9 +506,11 @@ def report(work: str, engine: LocalEngine) -> StageReport:
     """Leave the run's state for later runs, count what was written, draw the report, and list what `release` will place."""
     plan, started = load_plan(work), _clock()
     _write_state(plan)
-    told = metrics.collect(_facts(plan, engine))
+    with ThreadPoolExecutor(1) as aside:  # to hash them takes long, and neither needs the interpreter
+        listing = aside.submit(dataset.list_parts, plan.work / "release")
+        told = metrics.collect(_facts(plan, engine))
+        listed = listing.result()
     write_json(plan.work / "report" / METRICS, told)
-    listed = dataset.list_parts(plan.work / "release")
     entry = {
         "datasets": listed,
         "history": plan.history,

@@ -305,11 +305,13 @@ def _environment(told: Mapping[str, str]) -> Iterator[None]:
 
 
 def _end_server() -> None:
-    """End the server, and give its memory back. (It would go with this process; multiprocessing has no public call.)"""
+    """End the server at once, and give its memory back. (It would go with this process; there is no public call.)"""
     from multiprocessing import forkserver
 
-    stop = getattr(forkserver._forkserver, "_stop", None)
-    if stop is not None:
+    server = forkserver._forkserver
+    pid, stop = getattr(server, "_forkserver_pid", None), getattr(server, "_stop", None)
+    if pid is not None and stop is not None:
+        os.kill(pid, signal.SIGTERM)  # it may be in the middle of its imports
         stop()
 
 
