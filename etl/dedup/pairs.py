@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -20,17 +20,20 @@ from rapidfuzz.distance import OSA, Levenshtein
 from rapidfuzz.process import cpdist
 
 from etl.dedup.native import fold
-from etl.dedup.sentences import Batch
+from etl.dedup.normalize import Indices
+from etl.dedup.sentences import Batch, Reading
 
 NEAR_SENTENCES: Final = pl.Schema(
     {"doc": pl.UInt32, "start_char": pl.UInt32, "end_char": pl.UInt32, "kept_start": pl.UInt32, "score": pl.Float64}
 )
 """Sentences that nearly repeat the one at kept_start of the same document. score: 0 to 1."""
 
-_MAX_CHARS: Final = 1500
+MAX_CHARS: Final = 1500  # of a sentence that is compared
+MIN_WORDS: Final = 3
 _ALIKE_MIN: Final = 70  # of 100, labels and credits included: below it no alignment is tried
 _ALIKE_ACROSS_MIN: Final = 80  # the same between documents, where a sentence cut short isn't asked
 _TRUNCATED_MIN: Final = 0.6  # of the words
+_ROUNDING: Final = 1e-6
 
 _PREFIX: Final = re.compile(r"\W{0,3}(?:\d{1,2}[.)] |[^:—–\n]{2,30}(?::|—|–| -) ?|[•▪●*·–—-] ?)(?=\S)")
 _SUFFIX: Final = re.compile(r"\s{0,3}(?:\[[^\]\n]{1,20}\]|\([^)\n]{2,30}\)|[|—–-] ?[^|.\n]{2,40})\s{0,3}$")
@@ -76,6 +79,19 @@ _MISREAD_MORE: Final = str.maketrans({"e": "c", "h": "b"})
 
 
 @dataclass(frozen=True, slots=True)
+class Candidates:
+    """Pairs of sentences of one document that may say the same.
+
+    first, second: their numbers in the batch, in order. first_text, second_text: what is compared of them.
+    """
+
+    first: Indices
+    second: Indices
+    first_text: list[str]
+    second_text: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Likeness:
     """Two sentences that say the same. score: 0 to 1. poorer: 0 or 1, the one that can go without loss."""
 
@@ -83,13 +99,16 @@ class Likeness:
     poorer: int
 
 
-def near_pairs(batch: Batch, *, similarity_min: float, min_words: int) -> pl.DataFrame:
+def near_pairs(batch: Batch, candidates: Candidates, *, similarity_min: float) -> pl.DataFrame:
     """The near-duplicate sentences of a batch's documents, with the schema NEAR_SENTENCES."""
+    texts = candidates.first_text, candidates.second_text
+    near = np.flatnonzero(cpdist(*texts, scorer=fuzz.ratio, score_cutoff=_ALIKE_MIN))
+    first, second = candidates.first[near], candidates.second[near]
     found: list[tuple[int, int, float]] = []  # dropped, kept, score
-    for first, second in _candidates(batch, min_words):  # a few in a thousand sentences
-        alike = likeness(batch.text(first), batch.text(second))
-        if alike and alike.score >= similarity_min:
-            found.append((first, second, alike.score) if alike.poorer == 0 else (second, first, alike.score))
+    judged = likenesses(batch.text_of(first), batch.text_of(second), score_min=similarity_min)
+    for one, two, alike in zip(first.tolist(), second.tolist(), judged, strict=True):  # a few in a thousand sentences
+        if alike:
+            found.append((one, two, alike.score) if alike.poorer == 0 else (two, one, alike.score))
     found = list(_settled(found))
     gone, kept = np.array([f[0] for f in found], dtype=np.intp), np.array([f[1] for f in found], dtype=np.intp)
     return pl.DataFrame(
@@ -102,6 +121,34 @@ def near_pairs(batch: Batch, *, similarity_min: float, min_words: int) -> pl.Dat
         },
         schema=NEAR_SENTENCES,
     ).sort("doc", "start_char")
+
+
+def candidates_of(reading: Reading, *, min_words: int) -> Candidates:
+    """Pairs of sentences of one document that have a run of two words in common, the least by one of a few orders.
+
+    Two sentences alike in two thirds of their runs meet with a chance of 99 %. Each meets the one before it with the
+    same least run, so that pairs never outnumber sentences by much.
+    """
+    batch = reading.batch
+    sentence = np.flatnonzero((batch.n_words >= min_words) & (batch.end - batch.start <= MAX_CHARS))
+    doc = batch.doc[sentence].astype(np.uint64) << np.uint64(32)
+    size = (reading.past - reading.first)[sentence]
+    same = batch.key_hash[sentence]
+    found: set[tuple[int, int]] = set()
+    for least in batch.least[sentence].T:
+        key = doc | least
+        order = np.argsort(key, kind="stable")
+        meet = np.flatnonzero(key[order[1:]] == key[order[:-1]])
+        one, two = order[meet], order[meet + 1]
+        alike = (np.minimum(size[one], size[two]) >= 0.5 * np.maximum(size[one], size[two])) & (same[one] != same[two])
+        found.update(zip(sentence[one[alike]].tolist(), sentence[two[alike]].tolist(), strict=True))
+    pairs = np.array(sorted(found), dtype=np.intp).reshape(-1, 2)
+    text = reading.folded.codes.astype("<u4", copy=False).tobytes().decode("utf-32-le", "replace")
+    texts = (
+        [text[a:b] for a, b in zip(reading.first[side].tolist(), reading.past[side].tolist(), strict=True)]
+        for side in pairs.T
+    )
+    return Candidates(pairs[:, 0], pairs[:, 1], *texts)
 
 
 def near_across(
@@ -148,11 +195,36 @@ def _alike(candidates: pl.DataFrame) -> pl.DataFrame:
 
 def likeness(first: str, second: str) -> Likeness | None:
     """How alike two sentences are that say the same; None if they may not."""
-    if max(len(first), len(second)) > _MAX_CHARS:
-        return None
-    first_core, second_core = _cores(first, second)
-    a, b = fold(first_core).split(), fold(second_core).split()
-    if not a or not b:
+    return likenesses([first], [second], score_min=0.0)[0]
+
+
+def likenesses(first: Sequence[str], second: Sequence[str], *, score_min: float) -> list[Likeness | None]:
+    """`likeness` of each two sentences of two lists, or None if they are less than score_min alike."""
+    pairs = [_Pair(*sentences, *_cores(*sentences)) for sentences in zip(first, second, strict=True)]
+    folded = fold([core for pair in pairs for core in (pair.first_core, pair.second_core)])
+    least = max(100 * score_min - _ROUNDING, 0.0)
+    scores = cpdist(folded[::2], folded[1::2], scorer=fuzz.ratio, score_cutoff=least, dtype=np.float64)
+    likely = np.flatnonzero(scores >= least).tolist()
+    judged: list[Likeness | None] = [None] * len(pairs)
+    for place in likely:
+        alike = _judged(pairs[place], folded[2 * place].split(), folded[2 * place + 1].split())
+        judged[place] = alike if alike and alike.score >= score_min else None
+    return judged
+
+
+class _Pair(NamedTuple):
+    """Two sentences, and both without what only one of them has around it."""
+
+    first: str
+    second: str
+    first_core: str
+    second_core: str
+
+
+def _judged(pair: _Pair, a: Sequence[str], b: Sequence[str]) -> Likeness | None:
+    """How alike two sentences are that say the same, of their cores' words."""
+    first, second, first_core, second_core = pair
+    if not a or not b or max(len(first), len(second)) > MAX_CHARS:
         return None
     poorer = 1 if len(second) <= len(first) or len(a) == len(b) else 0
     if (first_core != first) != (second_core != second):
@@ -192,7 +264,7 @@ def _without(text: str, match: re.Match[str] | None) -> str:
 
 def _meets(one: str, two: str, *, at_start: bool) -> bool:
     """Whether two texts begin, or end, with the same word."""
-    a, b = fold(one).split(), fold(two).split()
+    a, b = map(str.split, fold([one, two]))
     place = 0 if at_start else -1
     return bool(a) and bool(b) and (a[place] == b[place] or _slip(a[place], b[place], name=False))
 
@@ -230,7 +302,7 @@ def _numbers(words: Sequence[str]) -> list[str]:
 def _names(text: str) -> frozenset[str]:
     """The words with a capital letter, the first one aside, as comparison sees them."""
     capital = [word for word in re.findall(r"\w+", text)[1:] if word[0].isupper() and not word.isupper()]
-    return frozenset(fold(" ".join(capital)).split())
+    return frozenset(fold([" ".join(capital)])[0].split())
 
 
 def _same_words(a: Sequence[str], b: Sequence[str], names: frozenset[str]) -> bool:
@@ -300,37 +372,6 @@ def _misread(word: str) -> str:
     for pattern, letter in _MISREAD:
         word = pattern.sub(letter, word)
     return word.translate(_MISREAD_MORE) if len(word) >= 5 else word
-
-
-def _candidates(batch: Batch, min_words: int) -> list[tuple[int, int]]:
-    """Pairs of sentences of one document that have a run of two words in common, the least by one of a few orders.
-
-    Two sentences alike in two thirds of their runs meet with a chance of 99 %. Each meets the one before it with the
-    same least run, so that pairs never outnumber sentences.
-    """
-    sentence = np.flatnonzero(batch.n_words >= max(min_words, 3))
-    if len(sentence) < 2:
-        return []
-    doc = batch.doc[sentence].astype(np.uint64) << np.uint64(32)
-    size = batch.past[sentence] - batch.first[sentence]
-    same = batch.key_hash[sentence]
-    found: set[tuple[int, int]] = set()
-    for least in batch.least[sentence].T:
-        key = doc | least
-        order = np.argsort(key, kind="stable")
-        meet = np.flatnonzero(key[order[1:]] == key[order[:-1]])
-        one, two = order[meet], order[meet + 1]
-        alike = (np.minimum(size[one], size[two]) >= 0.5 * np.maximum(size[one], size[two])) & (same[one] != same[two])
-        found.update(zip(sentence[one[alike]].tolist(), sentence[two[alike]].tolist(), strict=True))
-    if not found:
-        return []
-    text = batch.comparable()
-    first, past = batch.first.tolist(), batch.past.tolist()
-    return [
-        (i, j)
-        for i, j in sorted(found)
-        if fuzz.ratio(text[first[i] : past[i]], text[first[j] : past[j]], score_cutoff=_ALIKE_MIN)
-    ]
 
 
 def _settled(found: Sequence[tuple[int, int, float]]) -> Iterator[tuple[int, int, float]]:
