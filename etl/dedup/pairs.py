@@ -200,7 +200,8 @@ def likeness(first: str, second: str) -> Likeness | None:
 
 def likenesses(first: Sequence[str], second: Sequence[str], *, score_min: float) -> list[Likeness | None]:
     """`likeness` of each two sentences of two lists, or None if they are less than score_min alike."""
-    pairs = [_Pair(*sentences, *_cores(*sentences)) for sentences in zip(first, second, strict=True)]
+    both = zip(first, second, strict=True)
+    pairs = _cores([pair if max(map(len, pair)) <= MAX_CHARS else ("", "") for pair in both])
     folded = fold([core for pair in pairs for core in (pair.first_core, pair.second_core)])
     least = max(100 * score_min - _ROUNDING, 0.0)
     scores = cpdist(folded[::2], folded[1::2], scorer=fuzz.ratio, score_cutoff=least, dtype=np.float64)
@@ -224,7 +225,7 @@ class _Pair(NamedTuple):
 def _judged(pair: _Pair, a: Sequence[str], b: Sequence[str]) -> Likeness | None:
     """How alike two sentences are that say the same, of their cores' words."""
     first, second, first_core, second_core = pair
-    if not a or not b or max(len(first), len(second)) > MAX_CHARS:
+    if not a or not b:
         return None
     poorer = 1 if len(second) <= len(first) or len(a) == len(b) else 0
     if (first_core != first) != (second_core != second):
@@ -242,29 +243,31 @@ def _score(a: Sequence[str], b: Sequence[str]) -> float:
     return fuzz.ratio(" ".join(a), " ".join(b)) / 100
 
 
-def _cores(first: str, second: str) -> tuple[str, str]:
-    """Both without the label in front or the credit behind that only one of them has."""
+def _cores(pairs: Sequence[tuple[str, str]]) -> list[_Pair]:
+    """Each pair, and both without the label in front or the credit behind that only one of them has."""
+    cores = list(pairs)
     for pattern in (_PREFIX, _SUFFIX):
-        one, two = (pattern.match(text) if pattern is _PREFIX else pattern.search(text) for text in (first, second))
-        if bool(one) != bool(two):
+        find = pattern.match if pattern is _PREFIX else pattern.search
+        shortened: list[tuple[int, str, str, bool]] = []  # place, bare, other, whether the first is bare
+        for place, (first, second) in enumerate(cores):
+            one, two = find(first), find(second)
             match = one or two
-            bare = _without(first, one) if one else _without(second, two)
-            other = second if one else first
-            is_label = match is not None and len(match.group().split()) <= _LABEL_WORDS
-            if is_label and _meets(bare, other, at_start=pattern is _PREFIX):
-                first, second = (bare, second) if one else (first, bare)
-    return first, second
+            if match and (one is None or two is None) and len(match.group().split()) <= _LABEL_WORDS:
+                long, other = (first, second) if one else (second, first)
+                shortened.append((place, _without(long, match), other, one is not None))
+        words = [text.split() for text in fold([text for _, *both, _ in shortened for text in both])]
+        for n, (place, bare, other, is_first) in enumerate(shortened):
+            if _meets(words[2 * n], words[2 * n + 1], at_start=pattern is _PREFIX):
+                cores[place] = (bare, other) if is_first else (other, bare)
+    return [_Pair(*sentences, *both) for sentences, both in zip(pairs, cores, strict=True)]
 
 
-def _without(text: str, match: re.Match[str] | None) -> str:
-    if match is None:
-        return text
+def _without(text: str, match: re.Match[str]) -> str:
     return text[match.end() :] if match.start() == 0 else text[: match.start()]
 
 
-def _meets(one: str, two: str, *, at_start: bool) -> bool:
+def _meets(a: Sequence[str], b: Sequence[str], *, at_start: bool) -> bool:
     """Whether two texts begin, or end, with the same word."""
-    a, b = map(str.split, fold([one, two]))
     place = 0 if at_start else -1
     return bool(a) and bool(b) and (a[place] == b[place] or _slip(a[place], b[place], name=False))
 

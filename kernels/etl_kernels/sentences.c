@@ -10,9 +10,10 @@ enum { UNSEEN = 1, ACCENTS = 2, UNUSUAL = 4 }; /* what a line holds: characters 
 enum { WHOLE = 1, ENDS_PROPERLY = 2, QUOTED = 4 };
 
 static const u64 FACTOR = 0x9E3779B97F4A7C15ULL;
-static const u32 WORD_FACTOR = 0x01000193;
+static const u32 WORD_FACTOR = 0x01000193; /* of a word's hash, a polynomial */
 static const u64 MIX[4] = {0x9E3779B97F4A7C15ULL, 0xC2B2AE3D27D4EB4FULL, 0x165667B19E3779F9ULL, 0xD6E8FEB86659FD93ULL};
-static const u32 ORDER[ORDERS] = {0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1};
+/* The products of the first one, two, three and four factors of ORDERS. */
+static const u32 ORDER[ORDERS] = {0x85EBCA77U, 0x85EBCA77U * 0xC2B2AE3DU, 0x85EBCA77U * 0xC2B2AE3DU * 0x27D4EB2FU, 0x85EBCA77U * 0xC2B2AE3DU * 0x27D4EB2FU * 0x165667B1U};
 static const u64 CHECK_SEED = 0x9E3779B97F4A7C15ULL;
 
 typedef struct {
@@ -45,7 +46,7 @@ typedef struct {
     Buffer folded, word_start, word_hash, word_flags, first, past;
     /* one line: its characters; where its sentences begin and end, in it and in the folded text */
     Buffer codes, kinds, folds, bounds, from;
-    Buffer vcodes, vkinds, vfolds, joined, picked, table;
+    Buffer vcodes, vkinds, vfolds, joined, picked, marked, table;
 } Sentences;
 
 /* The place of the first of n sorted values that is not below x. */
@@ -122,12 +123,14 @@ static inline void weigh(const Tables *t, Balance *b, u32 code) {
     b->brackets += ((m & OPENING) != 0) - ((m & CLOSING) != 0);
 }
 
-/* Whether any of eight kinds is from OPEN to WIDE_STOP. */
-static inline int has_punctuation(u64 kinds) {
-    const u64 each = 0x0101010101010101ULL;
-    u64 from_open = kinds + each * (0x80 - OPEN), beyond = kinds + each * (0x80 - SYMBOL);
-    return (from_open & ~beyond & each * 0x80) != 0;
+/* How many of eight kinds, as load64 reads them, come before the first that `marks` has the highest bit of its byte of. */
+static inline int before_mark(u64 marks) {
+    marks &= 0x8080808080808080ULL;
+    return marks ? __builtin_ctzll(marks) >> 3 : 8;
 }
+
+/* Marks, for before_mark, the kinds from `low` on. */
+static inline u64 from_kind(u64 kinds, int low) { return kinds + 0x0101010101010101ULL * (u64)(0x80 - low); }
 
 /* The sentences of a line: where each begins and ends, in code points of the line, and its flags. */
 static void boundaries(const Tables *t, Sentences *r, const u32 *c, const u8 *k, i64 n) {
@@ -139,7 +142,8 @@ static void boundaries(const Tables *t, Sentences *r, const u32 *c, const u8 *k,
     Balance b = {0, 0, 0};
     for (i64 i = left; i < right; i++) {
         if (k[i] < OPEN || k[i] > WIDE_STOP) {
-            while (i + 8 < right && !has_punctuation(load64(k + i + 1))) i += 8;
+            u64 kinds = load64(k + i + 1); /* on to the next from OPEN to WIDE_STOP; behind the line stand newlines */
+            i += before_mark(from_kind(kinds, OPEN) & ~from_kind(kinds, SYMBOL));
             continue;
         }
         if (k[i] <= QUOTE) {
@@ -194,6 +198,23 @@ static inline int is_number_sign(const u8 *k, const u32 *f, i64 i, i64 m) {
     return between || (minus && open && follows) || (point && (open || before == DASH) && after == DIGIT);
 }
 
+/* Powers of WORD_FACTOR; in FIRST_POWERS[n] the first n, the rest 0. */
+#define F1 0x01000193U
+#define F2 (F1 * F1)
+#define F3 (F2 * F1)
+#define F4 (F2 * F2)
+#define F5 (F4 * F1)
+#define F6 (F4 * F2)
+#define F7 (F4 * F3)
+#define F8 (F4 * F4)
+static const u32 POWER[9] = {1, F1, F2, F3, F4, F5, F6, F7, F8};
+static const u32 FIRST_POWERS[9][8] = {
+    {0}, {1}, {1, F1}, {1, F1, F2}, {1, F1, F2, F3}, {1, F1, F2, F3, F4}, {1, F1, F2, F3, F4, F5}, {1, F1, F2, F3, F4, F5, F6}, {1, F1, F2, F3, F4, F5, F6, F7},
+};
+
+typedef u32 Eight __attribute__((vector_size(32)));
+typedef u32 Four __attribute__((vector_size(16)));
+
 typedef struct {
     u32 *folded, *hash;
     i64 *start;
@@ -202,7 +223,7 @@ typedef struct {
 } Words;
 
 /* What fold_line does, for a line of m characters, its newline among them, that holds nothing special: most lines. */
-static Words fold_plain(Words w, const u8 *k, const u32 *f, i64 m, const i64 *bounds, i64 n_bounds, i64 *from) {
+WIDE static Words fold_plain(Words w, const u8 *k, const u32 *f, i64 m, const i64 *bounds, i64 n_bounds, i64 *from) {
     u32 *folded = w.folded + w.out;
     i64 bound = 0, next = n_bounds ? bounds[0] : INT64_MAX, i = 0;
     while (i < m) {
@@ -218,13 +239,22 @@ static Words fold_plain(Words w, const u8 *k, const u32 *f, i64 m, const i64 *bo
         u8 flags = k[i] == UPPER ? CAPITAL : 0;
         u32 hash = 0, power = 1;
         for (;;) {
-            u8 kind;
-            while ((kind = k[i]) > DIGIT) { /* letters: a newline, which is none, stands at the end; no boundary is inside */
-                u32 code = f[i++];
-                hash += code * power;
-                power *= WORD_FACTOR;
-                *folded++ = code;
-            }
+            int letters;
+            do { /* eight at a time; newlines stand behind the line; no boundary is inside */
+                letters = before_mark(~from_kind(load64(k + i), LOWER));
+                Eight codes, powers;
+                memcpy(&codes, f + i, sizeof codes);
+                memcpy(folded, &codes, sizeof codes);
+                memcpy(&powers, FIRST_POWERS[letters], sizeof powers);
+                codes *= powers;
+                Four half = __builtin_shufflevector(codes, codes, 0, 1, 2, 3) + __builtin_shufflevector(codes, codes, 4, 5, 6, 7);
+                u32 part = half[0] + half[1] + half[2] + half[3];
+                hash += part * power;
+                power *= POWER[letters];
+                folded += letters;
+                i += letters;
+            } while (letters == 8);
+            u8 kind = k[i];
             if (kind < SYMBOL && !(i < m && kind >= QUOTE && kind <= DOT && is_number_sign(k, f, i, m))) break;
             while (next <= i) {
                 from[bound++] = folded - w.folded;
@@ -298,7 +328,7 @@ static int fold_line(const Tables *t, Sentences *r, i64 n, int special) {
         joined = gone;
     }
     /* Each character gives one folded one at most, but for MANY, which ask for more room when they come. */
-    if (!reserve(&r->folded, m * 4) || !reserve(&r->word_start, m * 8) || !reserve(&r->word_hash, m * 4) || !reserve(&r->word_flags, m)) return 0;
+    if (!reserve(&r->folded, (m + 8) * 4) || !reserve(&r->word_start, m * 8) || !reserve(&r->word_hash, m * 4) || !reserve(&r->word_flags, m)) return 0;
     u32 *folded = AT(r->folded, u32), *word_hash = AT(r->word_hash, u32);
     i64 *word_start = AT(r->word_start, i64);
     u8 *word_flags = AT(r->word_flags, u8);
@@ -386,12 +416,11 @@ static i64 read_line(const Tables *t, Sentences *r, const u8 *p, const u8 *end, 
     u8 *k = AT(r->kinds, u8);
     while (p < end) {
         while (end - p >= 8 && !(load64(p) & 0x8080808080808080ULL)) { /* ASCII holds nothing special */
-            for (int i = 0; i < 8; i++) {
-                u32 entry = t->chars[p[i]];
-                c[n + i] = p[i];
-                f[n + i] = entry & 0xFFFFFF;
-                k[n + i] = (u8)(entry >> 24);
-            }
+            u64 eight = load64(p), kinds = 0;
+            for (int i = 0; i < 8; i++) kinds |= (u64)kind_of(t, eight >> 8 * i & 0x7F) << 8 * i;
+            memcpy(k + n, &kinds, 8);
+            for (int i = 0; i < 8; i++) c[n + i] = p[i];
+            for (int i = 0; i < 8; i++) f[n + i] = c[n + i] | (u32)(c[n + i] - 'A' < 26) << 5; /* small letters */
             p += 8;
             n += 8;
         }
@@ -425,7 +454,7 @@ static int distinct(Sentences *r) {
     for (i64 i = 0; i < room; i++) slot[i] = -1;
     i64 kept = 0;
     for (i64 i = 0; i < n; i++) {
-        i64 s = (i64)(mix64(h[i]) & (u64)(room - 1));
+        i64 s = (i64)(h[i] >> 32 & (u64)(room - 1)); /* the low bits are zero in many */
         while (slot[s] >= 0 && h[slot[s]] != h[i]) s = (s + 1) & (room - 1);
         if (slot[s] >= 0) continue;
         slot[s] = kept;
@@ -470,12 +499,17 @@ static int fingerprint(const Tables *t, Sentences *r, i64 low, const int *sizes,
     PUSH(r->f_shingle_level, i32, shingle_level);
     PUSH(r->f_band_level, i32, band_level);
     u64 mask = (1ULL << shingle_level) - 1;
-    r->picked.size = 0;
-    for (i64 w = 0; w + SHINGLE_WORDS <= words; w++) {
+    r->picked.size = r->marked.size = 0;
+    if (!reserve(&r->picked, words * 8) || !reserve(&r->marked, words * 16)) return 0;
+    u64 *picked = AT(r->picked, u64);
+    i64 count = 0;
+    for (i64 w = 0; w + SHINGLE_WORDS <= words; w++) { /* by chance: without a branch */
         u64 h = mix64(hashes[w] * MIX[0] + hashes[w + 1] * MIX[1] + hashes[w + 2] * MIX[2] + hashes[w + 3] * MIX[3]);
-        if (!(h & mask)) PUSH(r->picked, u64, h);
+        picked[count] = h;
+        count += !(h & mask);
     }
-    if (r->picked.failed || !distinct(r)) return 0;
+    r->picked.size = count * 8;
+    if (!distinct(r)) return 0;
     sample(r, doc, 0, shingle_level);
     mask = (1ULL << band_level) - 1;
     for (i64 i = 0; i < COUNT(r->picked, u64); i++) {
@@ -484,13 +518,17 @@ static int fingerprint(const Tables *t, Sentences *r, i64 low, const int *sizes,
         PUSH(r->b_doc, u32, doc);
         PUSH(r->b_hash, u64, h);
     }
+    i64 *marked[3] = {NULL, AT(r->marked, i64), AT(r->marked, i64) + words}, n_marked[3] = {0};
+    for (i64 w = 0; w < words; w++) {
+        marked[1][n_marked[1]] = marked[2][n_marked[2]] = w;
+        n_marked[1] += (word_flags[w] & HAS_DIGIT) != 0;
+        n_marked[2] += (word_flags[w] & CAPITAL) != 0;
+    }
     for (int kind = 1; kind <= 2; kind++) {
         r->picked.size = 0;
         i64 s = 0;
-        u8 wanted = kind == 1 ? HAS_DIGIT : CAPITAL;
-        for (i64 w = 0; w < words; w++) {
-            if (!(word_flags[w] & wanted)) continue;
-            i64 begin = starts[w], end = w + 1 < words ? starts[w + 1] : text_end;
+        for (i64 m = 0; m < n_marked[kind]; m++) {
+            i64 w = marked[kind][m], begin = starts[w], end = w + 1 < words ? starts[w + 1] : text_end;
             if (kind == 1) {
                 if (kind_of(t, folded[begin]) > DIGIT) continue;
                 int digits = 0, letters = 0;
@@ -515,7 +553,7 @@ static int fingerprint(const Tables *t, Sentences *r, i64 low, const int *sizes,
 }
 
 /* For each order, the least run of two words of each sentence from `low` on: what near-duplicate sentences meet by. */
-static int least_runs(Sentences *r, i64 low) {
+WIDE static int least_runs(Sentences *r, i64 low) {
     const i64 *starts = AT(r->word_start, i64), *firsts = AT(r->first, i64);
     const u32 *hashes = AT(r->word_hash, u32);
     i64 sentences = COUNT(r->first, i64), w = 0;
@@ -527,9 +565,9 @@ static int least_runs(Sentences *r, i64 low) {
         for (u32 i = 0; i + 1 < words; i++) {
             u32 run = (hashes[w + i] * 0x9E3779B1U) ^ hashes[w + i + 1];
             for (int o = 0; o < ORDERS; o++) {
-                run *= ORDER[o];
-                u32 value = run ^ run >> 15;
-                if (value < least[o]) least[o] = value;
+                u32 value = run * ORDER[o];
+                value ^= value >> 15;
+                least[o] = value < least[o] ? value : least[o];
             }
         }
         w += words;
