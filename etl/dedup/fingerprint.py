@@ -20,7 +20,7 @@ import polars as pl
 
 from etl.dedup import native
 from etl.dedup.normalize import DIGIT, UPPER, Indices, slice_hashes, tables
-from etl.dedup.pairs import NEAR_SENTENCES, near_pairs
+from etl.dedup.pairs import MAX_CHARS, MIN_WORDS, NEAR_SENTENCES, Candidates, candidates_of, near_pairs
 from etl.dedup.policy import SentencePolicy
 from etl.dedup.sentences import ORDERS, SENTENCES, Batch, Reading, chunks, read
 
@@ -95,18 +95,17 @@ class ShardTables:
 def shard_tables(docs: pl.DataFrame, segments: pl.DataFrame, policy: SentencePolicy = DEFAULT) -> ShardTables:
     """The tables of one shard. docs: doc u32, doc_id, published_at, fetched_at; segments: what boilerplate left of them."""
     prints, sentences, sketches, bands, near = [], [], [], [], []
-    for chunk in chunks(segments):
-        batch, whole, sampled = _read(chunk)
-        if not len(batch.doc):
+    min_words = max(policy.min_words_in_document, MIN_WORDS)
+    for some in [segments] if native.available() else chunks(segments):
+        found = _read(some, near_words=min_words)
+        if not len(found.batch.doc):
             continue
-        sentences.append(batch.table().with_columns(_meeting_points(batch, policy)))
-        prints.append(whole)
-        sketches.append(sampled)
-        bands.append(_bands(whole, sampled))
+        sentences.append(found.batch.table().with_columns(_meeting_points(found.batch, policy)))
+        prints.append(found.fingerprints)
+        sketches.append(found.sketches)
+        bands.append(found.bands)
         if policy.near:
-            near.append(
-                near_pairs(batch, similarity_min=policy.near_similarity_min, min_words=policy.min_words_in_document)
-            )
+            near.append(near_pairs(found.batch, found.candidates, similarity_min=policy.near_similarity_min))
     seen = pl.coalesce(pl.col("published_at"), pl.col("fetched_at")).dt.epoch("us").fill_null(NEVER)
     number = docs.select("doc", key=document_keys(docs["doc_id"]))
     about = docs.select("doc", "doc_id", seen_at=seen)
@@ -157,24 +156,32 @@ def _meeting_points(batch: Batch, policy: SentencePolicy) -> list[pl.Series]:
     return [pl.Series(name, values).set(pl.Series(~meets), None) for name, values in points.items()]
 
 
-def _bands(whole: pl.DataFrame, sampled: pl.DataFrame) -> pl.DataFrame:
-    """Each document's rows of BANDS, of its rows of SKETCHES."""
-    level = _by_doc(whole, "band_level")[sampled["doc"].to_numpy()]
-    return sampled.filter(pl.Series((sampled["kind"].to_numpy() == SHINGLE) & (sampled["depth"].to_numpy() >= level)))
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What is read from some whole documents: their sentences, which may say the same, and with the documents' numbers in
+    the batch their rows of FINGERPRINTS, SKETCHES and BANDS."""
+
+    batch: Batch
+    candidates: Candidates
+    fingerprints: pl.DataFrame
+    sketches: pl.DataFrame
+    bands: pl.DataFrame
 
 
-def _read(segments: pl.DataFrame) -> tuple[Batch, pl.DataFrame, pl.DataFrame]:
-    """The sentences of some whole documents, and per document its row of FINGERPRINTS and its rows of SKETCHES, with `doc`."""
+def _read(segments: pl.DataFrame, *, near_words: int) -> _Read:
+    """All that a shard's tables tell of some whole documents. near_words: how many a near-duplicate sentence has at least."""
     if native.available():
-        return _read_native(segments)
+        return _read_native(segments, near_words=near_words)
     reading = read(segments)
+    candidates = candidates_of(reading, min_words=near_words)
     if not len(reading.batch.doc):
-        return reading.batch, pl.DataFrame(), pl.DataFrame()
-    return reading.batch, *_fingerprints(reading)
+        return _Read(reading.batch, candidates, pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
+    return _Read(reading.batch, candidates, *_fingerprints(reading))
 
 
-def _read_native(segments: pl.DataFrame) -> tuple[Batch, pl.DataFrame, pl.DataFrame]:
-    found = native.analyse(segments, (_SAMPLE[SHINGLE], _SAMPLE[NUMBER], _SAMPLE[NAME]), _BANDS)
+def _read_native(segments: pl.DataFrame, *, near_words: int) -> _Read:
+    sizes = _SAMPLE[SHINGLE], _SAMPLE[NUMBER], _SAMPLE[NAME]
+    found = native.analyse(segments, sizes, _BANDS, near_words=near_words, near_chars=MAX_CHARS)
     flags = found["flags"]
     whole, ends_properly, quoted = ((flags & bit) != 0 for bit in native.FLAGS)
     batch = Batch(
@@ -187,30 +194,28 @@ def _read_native(segments: pl.DataFrame) -> tuple[Batch, pl.DataFrame, pl.DataFr
         whole=whole,
         ends_properly=ends_properly,
         quoted=quoted,
-        first=found["first"],
-        past=found["past"],
         segment=found["segment"],
-        from_char=found["seg_start"],
-        to_char=found["seg_end"],
         least=found["least"].reshape(-1, len(ORDERS)),
-        folded=found["folded"],
         texts=segments["text"],
+        from_char=segments["start"].to_numpy(),
     )
+    texts = native.cut(found["near_text"], np.stack([found["near_one_size"], found["near_two_size"]], axis=1).ravel())
     printed = {"doc": found["print_doc"], "key_hash": found["print_key"], "key_check": found["print_check"]}
     levels = ("n_chars", "n_tokens", "shingle_level", "number_level", "name_level", "band_level")
-    sampled = {"doc": "sketch_doc", "h": "sketch_hash", "depth": "sketch_depth", "kind": "sketch_kind"}
-    return (
+    return _Read(
         batch,
+        Candidates(found["near_one"], found["near_two"], texts[::2], texts[1::2]),
         pl.DataFrame(printed | {name: found[name] for name in levels}),
-        pl.DataFrame({name: found[held] for name, held in sampled.items()}),
+        pl.DataFrame({"doc": found["sketch_doc"], "kind": found["sketch_kind"], "h": found["sketch_hash"]}),
+        pl.DataFrame({"doc": found["band_doc"], "h": found["band_hash"]}),
     )
 
 
-def _fingerprints(reading: Reading) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _fingerprints(reading: Reading) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     batch = reading.batch
     sentence = np.flatnonzero(np.r_[True, batch.doc[1:] != batch.doc[:-1]])
-    first, past = batch.first[sentence], batch.past[np.r_[sentence[1:], len(batch.doc)] - 1]
-    key_hash, key_check = (slice_hashes(batch.folded, first, past, seed=seed) for seed in (0, CHECK_SEED))
+    first, past = reading.first[sentence], reading.past[np.r_[sentence[1:], len(batch.doc)] - 1]
+    key_hash, key_check = (slice_hashes(reading.folded.codes, first, past, seed=seed) for seed in (0, CHECK_SEED))
     words, hashes = reading.word_starts, reading.word_hashes
     begin = np.searchsorted(words, first)  # of each document, in words
     n_tokens = np.searchsorted(words, past) - begin
@@ -233,13 +238,15 @@ def _fingerprints(reading: Reading) -> tuple[pl.DataFrame, pl.DataFrame]:
             "band_level": _level(n_tokens, _BANDS),
         }
     )
+    doc = batch.doc[sentence]
     sampled = pl.concat(
-        pl.DataFrame(
-            {"doc": batch.doc[sentence][s.owner], "h": s.hashes.view(np.int64), "depth": s.depth}
-        ).with_columns(kind=pl.lit(kind, pl.Int8))
+        pl.DataFrame({"doc": doc[s.owner], "h": s.hashes.view(np.int64)}).with_columns(kind=pl.lit(kind, pl.Int8))
         for kind, s in samples.items()
     )
-    return whole, sampled
+    shingles = samples[SHINGLE]
+    deep = np.flatnonzero(shingles.depth >= _level(n_tokens, _BANDS)[shingles.owner])
+    bands = pl.DataFrame({"doc": doc[shingles.owner[deep]], "h": shingles.hashes[deep].view(np.int64)})
+    return whole, sampled, bands
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +332,5 @@ def _names(reading: Reading) -> Indices:
     words = reading.word_starts
     kinds = reading.kinds[reading.folded.source[words]]
     capital = kinds == UPPER
-    opening = np.searchsorted(words, reading.batch.first)
-    capital[opening[opening < len(words)]] = False
+    capital[np.isin(words, reading.first)] = False  # a sentence can begin within a word: 3.\u200b5
     return np.flatnonzero(capital)

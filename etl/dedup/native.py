@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -17,25 +18,17 @@ from etl.dedup.normalize import tables
 
 Array = npt.NDArray[Any]
 
-# The arrays of a result, in the order of the C structure.
+# The arrays of a result that are asked for, in the order of the C structure.
 _ARRAYS: Final[tuple[tuple[str, type], ...]] = (
     ("doc", np.uint32),
     ("line", np.uint32),
     ("start", np.uint32),
     ("end", np.uint32),
-    ("first", np.int64),
-    ("past", np.int64),
     ("n_words", np.uint32),
     ("flags", np.uint8),
     ("key_hash", np.int64),
-    ("seg_start", np.int64),
-    ("seg_end", np.int64),
-    ("segment", np.int64),
+    ("segment", np.uint32),
     ("least", np.uint32),
-    ("folded", np.uint32),
-    ("_word_start", np.int64),
-    ("_word_hash", np.uint32),
-    ("_word_flags", np.uint8),
     ("print_doc", np.uint32),
     ("n_chars", np.int64),
     ("n_tokens", np.int64),
@@ -46,11 +39,17 @@ _ARRAYS: Final[tuple[tuple[str, type], ...]] = (
     ("name_level", np.int32),
     ("band_level", np.int32),
     ("sketch_doc", np.uint32),
-    ("sketch_kind", np.uint8),
+    ("sketch_kind", np.int8),
     ("sketch_hash", np.int64),
-    ("sketch_depth", np.int32),
+    ("band_doc", np.uint32),
+    ("band_hash", np.int64),
+    ("near_one", np.int64),
+    ("near_two", np.int64),
+    ("near_one_size", np.int64),
+    ("near_two_size", np.int64),
+    ("near_text", np.uint32),
 )
-_MOST_PARTS: Final = 18  # that one character folds to: an Arabic ligature
+_FOLDS: Final = (("text", np.uint32), ("size", np.int64))
 
 FLAGS: Final = (1, 2, 4)
 """Bits of `flags`: whole, ends_properly, quoted."""
@@ -80,7 +79,7 @@ class _Bound:
     """The kernel's functions and its tables. keep: what the tables point into."""
 
     run: Any
-    fold: Any
+    folds: Any
     tables: _Tables
     keep: tuple[Array, ...]
 
@@ -90,9 +89,12 @@ def available() -> bool:
     return kernels.library() is not None
 
 
-def analyse(segments: pl.DataFrame, sizes: tuple[int, int, int], bands: int) -> dict[str, Array]:
+def analyse(
+    segments: pl.DataFrame, sizes: tuple[int, int, int], bands: int, *, near_words: int, near_chars: int
+) -> dict[str, Array]:
     """The arrays of _ARRAYS for the lines in `segments` (doc, line, start, text), whole documents in order.
 
+    near_words, near_chars: how many words a sentence has at least, and characters at most, to be paired with another.
     Raises MemoryError when there is none left.
     """
     bound = _bound()
@@ -106,24 +108,32 @@ def analyse(segments: pl.DataFrame, sizes: tuple[int, int, int], bands: int) -> 
         ctypes.c_int64(segments.height),
         (ctypes.c_int * 3)(*sizes),
         ctypes.c_int(bands),
+        ctypes.c_uint32(near_words),
+        ctypes.c_uint32(near_chars),
     )
     return kernels.take_arrays("winnow_sentences", result, _ARRAYS)
 
 
-def fold(text: str) -> str:
-    """What `normalize.fold` gives, by the kernel where it can be used: a hundredth of the time."""
+def fold(texts: Sequence[str]) -> list[str]:
+    """What `normalize.fold` gives for each text, by the kernel where it can be used: a hundredth of the time."""
     if not available():
-        return normalize.fold(text)
+        return list(map(normalize.fold, texts))
     bound = _bound()
-    data = text.encode("utf-8", "replace")
-    room = _MOST_PARTS * len(text) + 1
-    out = np.empty(room, np.uint32)
-    size = bound.fold(
-        ctypes.byref(bound.tables), data, ctypes.c_int64(len(data)), kernels.pointer(out), ctypes.c_int64(room)
+    held = [text.encode("utf-8", "replace") for text in texts]
+    data = np.frombuffer(b"".join(held) or b"\n", np.uint8)
+    offsets = np.cumsum([0, *map(len, held)], dtype=np.int64)
+    result = bound.folds(
+        ctypes.byref(bound.tables), kernels.pointer(data), kernels.pointer(offsets), ctypes.c_int64(len(held))
     )
-    if size < 0:
-        raise MemoryError("no memory left to fold a text")
-    return out[:size].tobytes().decode("utf-32-le", "surrogatepass").strip()
+    found = kernels.take_arrays("winnow_folds", result, _FOLDS)
+    return [text.strip() for text in cut(found["text"], found["size"])]
+
+
+def cut(codes: Array, sizes: Array) -> list[str]:
+    """The texts that stand one behind the other in an array of code points (u4), each of so many."""
+    whole = codes.tobytes().decode("utf-32-le", "surrogatepass")
+    past = np.cumsum(sizes)
+    return [whole[a:b] for a, b in zip((past - sizes).tolist(), past.tolist(), strict=True)]
 
 
 @cache
@@ -131,7 +141,7 @@ def _bound() -> _Bound:
     library = kernels.library()
     assert library is not None
     library.winnow_sentences.restype = ctypes.c_void_p
-    library.winnow_fold.restype = ctypes.c_int64
+    library.winnow_folds.restype = ctypes.c_void_p
     characters = tables()
     codes = sorted(characters.many)
     lengths = [len(characters.many[code]) for code in codes]
@@ -154,7 +164,7 @@ def _bound() -> _Bound:
     )
     return _Bound(
         library.winnow_sentences,
-        library.winnow_fold,
+        library.winnow_folds,
         made,
         (*held.values(), *sets.values()),
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -20,17 +20,20 @@ from rapidfuzz.distance import OSA, Levenshtein
 from rapidfuzz.process import cpdist
 
 from etl.dedup.native import fold
-from etl.dedup.sentences import Batch
+from etl.dedup.normalize import Indices
+from etl.dedup.sentences import Batch, Reading
 
 NEAR_SENTENCES: Final = pl.Schema(
     {"doc": pl.UInt32, "start_char": pl.UInt32, "end_char": pl.UInt32, "kept_start": pl.UInt32, "score": pl.Float64}
 )
 """Sentences that nearly repeat the one at kept_start of the same document. score: 0 to 1."""
 
-_MAX_CHARS: Final = 1500
+MAX_CHARS: Final = 1500  # of a sentence that is compared
+MIN_WORDS: Final = 3
 _ALIKE_MIN: Final = 70  # of 100, labels and credits included: below it no alignment is tried
 _ALIKE_ACROSS_MIN: Final = 80  # the same between documents, where a sentence cut short isn't asked
 _TRUNCATED_MIN: Final = 0.6  # of the words
+_ROUNDING: Final = 1e-6
 
 _PREFIX: Final = re.compile(r"\W{0,3}(?:\d{1,2}[.)] |[^:—–\n]{2,30}(?::|—|–| -) ?|[•▪●*·–—-] ?)(?=\S)")
 _SUFFIX: Final = re.compile(r"\s{0,3}(?:\[[^\]\n]{1,20}\]|\([^)\n]{2,30}\)|[|—–-] ?[^|.\n]{2,40})\s{0,3}$")
@@ -76,6 +79,19 @@ _MISREAD_MORE: Final = str.maketrans({"e": "c", "h": "b"})
 
 
 @dataclass(frozen=True, slots=True)
+class Candidates:
+    """Pairs of sentences of one document that may say the same.
+
+    first, second: their numbers in the batch, in order. first_text, second_text: what is compared of them.
+    """
+
+    first: Indices
+    second: Indices
+    first_text: list[str]
+    second_text: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Likeness:
     """Two sentences that say the same. score: 0 to 1. poorer: 0 or 1, the one that can go without loss."""
 
@@ -83,13 +99,16 @@ class Likeness:
     poorer: int
 
 
-def near_pairs(batch: Batch, *, similarity_min: float, min_words: int) -> pl.DataFrame:
+def near_pairs(batch: Batch, candidates: Candidates, *, similarity_min: float) -> pl.DataFrame:
     """The near-duplicate sentences of a batch's documents, with the schema NEAR_SENTENCES."""
+    texts = candidates.first_text, candidates.second_text
+    near = np.flatnonzero(cpdist(*texts, scorer=fuzz.ratio, score_cutoff=_ALIKE_MIN))
+    first, second = candidates.first[near], candidates.second[near]
     found: list[tuple[int, int, float]] = []  # dropped, kept, score
-    for first, second in _candidates(batch, min_words):  # a few in a thousand sentences
-        alike = likeness(batch.text(first), batch.text(second))
-        if alike and alike.score >= similarity_min:
-            found.append((first, second, alike.score) if alike.poorer == 0 else (second, first, alike.score))
+    judged = likenesses(batch.text_of(first), batch.text_of(second), score_min=similarity_min)
+    for one, two, alike in zip(first.tolist(), second.tolist(), judged, strict=True):  # a few in a thousand sentences
+        if alike:
+            found.append((one, two, alike.score) if alike.poorer == 0 else (two, one, alike.score))
     found = list(_settled(found))
     gone, kept = np.array([f[0] for f in found], dtype=np.intp), np.array([f[1] for f in found], dtype=np.intp)
     return pl.DataFrame(
@@ -102,6 +121,34 @@ def near_pairs(batch: Batch, *, similarity_min: float, min_words: int) -> pl.Dat
         },
         schema=NEAR_SENTENCES,
     ).sort("doc", "start_char")
+
+
+def candidates_of(reading: Reading, *, min_words: int) -> Candidates:
+    """Pairs of sentences of one document that have a run of two words in common, the least by one of a few orders.
+
+    Two sentences alike in two thirds of their runs meet with a chance of 99 %. Each meets the one before it with the
+    same least run, so that pairs never outnumber sentences by much.
+    """
+    batch = reading.batch
+    sentence = np.flatnonzero((batch.n_words >= min_words) & (batch.end - batch.start <= MAX_CHARS))
+    doc = batch.doc[sentence].astype(np.uint64) << np.uint64(32)
+    size = (reading.past - reading.first)[sentence]
+    same = batch.key_hash[sentence]
+    found: set[tuple[int, int]] = set()
+    for least in batch.least[sentence].T:
+        key = doc | least
+        order = np.argsort(key, kind="stable")
+        meet = np.flatnonzero(key[order[1:]] == key[order[:-1]])
+        one, two = order[meet], order[meet + 1]
+        alike = (np.minimum(size[one], size[two]) >= 0.5 * np.maximum(size[one], size[two])) & (same[one] != same[two])
+        found.update(zip(sentence[one[alike]].tolist(), sentence[two[alike]].tolist(), strict=True))
+    pairs = np.array(sorted(found), dtype=np.intp).reshape(-1, 2)
+    text = reading.folded.codes.astype("<u4", copy=False).tobytes().decode("utf-32-le", "replace")
+    texts = (
+        [text[a:b] for a, b in zip(reading.first[side].tolist(), reading.past[side].tolist(), strict=True)]
+        for side in pairs.T
+    )
+    return Candidates(pairs[:, 0], pairs[:, 1], *texts)
 
 
 def near_across(
@@ -148,10 +195,36 @@ def _alike(candidates: pl.DataFrame) -> pl.DataFrame:
 
 def likeness(first: str, second: str) -> Likeness | None:
     """How alike two sentences are that say the same; None if they may not."""
-    if max(len(first), len(second)) > _MAX_CHARS:
-        return None
-    first_core, second_core = _cores(first, second)
-    a, b = fold(first_core).split(), fold(second_core).split()
+    return likenesses([first], [second], score_min=0.0)[0]
+
+
+def likenesses(first: Sequence[str], second: Sequence[str], *, score_min: float) -> list[Likeness | None]:
+    """`likeness` of each two sentences of two lists, or None if they are less than score_min alike."""
+    both = zip(first, second, strict=True)
+    pairs = _cores([pair if max(map(len, pair)) <= MAX_CHARS else ("", "") for pair in both])
+    folded = fold([core for pair in pairs for core in (pair.first_core, pair.second_core)])
+    least = max(100 * score_min - _ROUNDING, 0.0)
+    scores = cpdist(folded[::2], folded[1::2], scorer=fuzz.ratio, score_cutoff=least, dtype=np.float64)
+    likely = np.flatnonzero(scores >= least).tolist()
+    judged: list[Likeness | None] = [None] * len(pairs)
+    for place in likely:
+        alike = _judged(pairs[place], folded[2 * place].split(), folded[2 * place + 1].split())
+        judged[place] = alike if alike and alike.score >= score_min else None
+    return judged
+
+
+class _Pair(NamedTuple):
+    """Two sentences, and both without what only one of them has around it."""
+
+    first: str
+    second: str
+    first_core: str
+    second_core: str
+
+
+def _judged(pair: _Pair, a: Sequence[str], b: Sequence[str]) -> Likeness | None:
+    """How alike two sentences are that say the same, of their cores' words."""
+    first, second, first_core, second_core = pair
     if not a or not b:
         return None
     poorer = 1 if len(second) <= len(first) or len(a) == len(b) else 0
@@ -170,29 +243,31 @@ def _score(a: Sequence[str], b: Sequence[str]) -> float:
     return fuzz.ratio(" ".join(a), " ".join(b)) / 100
 
 
-def _cores(first: str, second: str) -> tuple[str, str]:
-    """Both without the label in front or the credit behind that only one of them has."""
+def _cores(pairs: Sequence[tuple[str, str]]) -> list[_Pair]:
+    """Each pair, and both without the label in front or the credit behind that only one of them has."""
+    cores = list(pairs)
     for pattern in (_PREFIX, _SUFFIX):
-        one, two = (pattern.match(text) if pattern is _PREFIX else pattern.search(text) for text in (first, second))
-        if bool(one) != bool(two):
+        find = pattern.match if pattern is _PREFIX else pattern.search
+        shortened: list[tuple[int, str, str, bool]] = []  # place, bare, other, whether the first is bare
+        for place, (first, second) in enumerate(cores):
+            one, two = find(first), find(second)
             match = one or two
-            bare = _without(first, one) if one else _without(second, two)
-            other = second if one else first
-            is_label = match is not None and len(match.group().split()) <= _LABEL_WORDS
-            if is_label and _meets(bare, other, at_start=pattern is _PREFIX):
-                first, second = (bare, second) if one else (first, bare)
-    return first, second
+            if match and (one is None or two is None) and len(match.group().split()) <= _LABEL_WORDS:
+                long, other = (first, second) if one else (second, first)
+                shortened.append((place, _without(long, match), other, one is not None))
+        words = [text.split() for text in fold([text for _, *both, _ in shortened for text in both])]
+        for n, (place, bare, other, is_first) in enumerate(shortened):
+            if _meets(words[2 * n], words[2 * n + 1], at_start=pattern is _PREFIX):
+                cores[place] = (bare, other) if is_first else (other, bare)
+    return [_Pair(*sentences, *both) for sentences, both in zip(pairs, cores, strict=True)]
 
 
-def _without(text: str, match: re.Match[str] | None) -> str:
-    if match is None:
-        return text
+def _without(text: str, match: re.Match[str]) -> str:
     return text[match.end() :] if match.start() == 0 else text[: match.start()]
 
 
-def _meets(one: str, two: str, *, at_start: bool) -> bool:
+def _meets(a: Sequence[str], b: Sequence[str], *, at_start: bool) -> bool:
     """Whether two texts begin, or end, with the same word."""
-    a, b = fold(one).split(), fold(two).split()
     place = 0 if at_start else -1
     return bool(a) and bool(b) and (a[place] == b[place] or _slip(a[place], b[place], name=False))
 
@@ -230,7 +305,7 @@ def _numbers(words: Sequence[str]) -> list[str]:
 def _names(text: str) -> frozenset[str]:
     """The words with a capital letter, the first one aside, as comparison sees them."""
     capital = [word for word in re.findall(r"\w+", text)[1:] if word[0].isupper() and not word.isupper()]
-    return frozenset(fold(" ".join(capital)).split())
+    return frozenset(fold([" ".join(capital)])[0].split())
 
 
 def _same_words(a: Sequence[str], b: Sequence[str], names: frozenset[str]) -> bool:
@@ -300,37 +375,6 @@ def _misread(word: str) -> str:
     for pattern, letter in _MISREAD:
         word = pattern.sub(letter, word)
     return word.translate(_MISREAD_MORE) if len(word) >= 5 else word
-
-
-def _candidates(batch: Batch, min_words: int) -> list[tuple[int, int]]:
-    """Pairs of sentences of one document that have a run of two words in common, the least by one of a few orders.
-
-    Two sentences alike in two thirds of their runs meet with a chance of 99 %. Each meets the one before it with the
-    same least run, so that pairs never outnumber sentences.
-    """
-    sentence = np.flatnonzero(batch.n_words >= max(min_words, 3))
-    if len(sentence) < 2:
-        return []
-    doc = batch.doc[sentence].astype(np.uint64) << np.uint64(32)
-    size = batch.past[sentence] - batch.first[sentence]
-    same = batch.key_hash[sentence]
-    found: set[tuple[int, int]] = set()
-    for least in batch.least[sentence].T:
-        key = doc | least
-        order = np.argsort(key, kind="stable")
-        meet = np.flatnonzero(key[order[1:]] == key[order[:-1]])
-        one, two = order[meet], order[meet + 1]
-        alike = (np.minimum(size[one], size[two]) >= 0.5 * np.maximum(size[one], size[two])) & (same[one] != same[two])
-        found.update(zip(sentence[one[alike]].tolist(), sentence[two[alike]].tolist(), strict=True))
-    if not found:
-        return []
-    text = batch.comparable()
-    first, past = batch.first.tolist(), batch.past.tolist()
-    return [
-        (i, j)
-        for i, j in sorted(found)
-        if fuzz.ratio(text[first[i] : past[i]], text[first[j] : past[j]], score_cutoff=_ALIKE_MIN)
-    ]
 
 
 def _settled(found: Sequence[tuple[int, int, float]]) -> Iterator[tuple[int, int, float]]:

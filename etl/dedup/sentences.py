@@ -94,9 +94,9 @@ ORDERS: Final = tuple(np.uint32(factor) for factor in (0x85EBCA77, 0xC2B2AE3D, 0
 class Batch:
     """The sentences of some whole documents.
 
-    One entry a sentence: doc, line, start, end, n_words, key_hash, whole, ends_properly, quoted as in SENTENCES; first,
-    past: its slice of `folded`, the comparable form of all the text; segment, from_char, to_char: where in `texts` it is.
-    least: shape (sentences, len(ORDERS)), the least run of two words by each order, for near-duplicates to meet by.
+    One entry a sentence: doc, line, start, end, n_words, key_hash, whole, ends_properly, quoted as in SENTENCES; segment: in
+    which of `texts` it is. least: shape (sentences, len(ORDERS)), the least run of two words by each order, for
+    near-duplicates to meet by. One entry a segment: texts, and from_char, where each begins in its document.
     """
 
     doc: npt.NDArray[np.uint32]
@@ -108,23 +108,18 @@ class Batch:
     whole: Flags
     ends_properly: Flags
     quoted: Flags
-    first: Indices
-    past: Indices
-    segment: Indices
-    from_char: Indices
-    to_char: Indices
+    segment: npt.NDArray[np.uint32]
     least: npt.NDArray[np.uint32]
-    folded: Codes
     texts: pl.Series
+    from_char: npt.NDArray[np.uint32]
 
-    def text(self, sentence: int) -> str:
-        """One sentence as it is."""
-        line: str = self.texts[int(self.segment[sentence])]
-        return line[self.from_char[sentence] : self.to_char[sentence]]
-
-    def comparable(self) -> str:
-        """All sentences as they are compared, each from its place in `first` to that in `past`."""
-        return self.folded.astype("<u4", copy=False).tobytes().decode("utf-32-le", "replace")
+    def text_of(self, sentences: Indices) -> list[str]:
+        """Some sentences as they are."""
+        segment = self.segment[sentences]
+        shift = self.from_char[segment]
+        edges = (self.start[sentences] - shift).tolist(), (self.end[sentences] - shift).tolist()
+        lines = self.texts.gather(segment).to_list()
+        return [line[start:end] for line, start, end in zip(lines, *edges, strict=True)]
 
     def table(self) -> pl.DataFrame:
         """The batch's part of the table of sentences."""
@@ -137,7 +132,8 @@ class Batch:
 class Reading:
     """What numpy makes of a batch on the way, all documents as one array of code points, lines apart by one newline.
 
-    starts, ends: of each sentence in codes. word_starts: where each word begins in folded.codes; word_hashes: of each.
+    starts, ends: of each sentence in codes; first, past: in folded.codes. word_starts: where each word begins in
+    folded.codes; word_hashes: of each.
     """
 
     batch: Batch
@@ -146,6 +142,8 @@ class Reading:
     folded: Folded
     starts: Indices
     ends: Indices
+    first: Indices
+    past: Indices
     word_starts: Indices
     word_hashes: npt.NDArray[np.uint32]
 
@@ -247,16 +245,12 @@ def read(segments: pl.DataFrame) -> Reading:
         whole=whole,
         ends_properly=(kinds[last] >= DOT) & (kinds[last] <= WIDE_STOP),
         quoted=quoted,
-        first=first,
-        past=past,
-        segment=segment,
-        from_char=starts - line_first[segment],
-        to_char=ends - line_first[segment],
+        segment=segment.astype(np.uint32),
         least=_least_runs(hashes, begin, n_words),
-        folded=folded.codes,
         texts=segments["text"],
+        from_char=segments["start"].to_numpy(),
     )
-    return Reading(batch, codes, kinds, folded, starts, ends, words, hashes)
+    return Reading(batch, codes, kinds, folded, starts, ends, first, past, words, hashes)
 
 
 def _word_hashes(codes: Codes, words: Indices) -> npt.NDArray[np.uint32]:

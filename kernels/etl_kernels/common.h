@@ -54,10 +54,13 @@ typedef struct {
     Buffer first[1];
 } Result;
 
+/* They are buffers of another structure, so the compiler must not see them as members of this one. */
+static inline Buffer *buffers_of(void *result) { return (Buffer *)((char *)result + offsetof(Result, first)); }
+
 static inline void release(void *result) {
-    Result *r = result;
-    for (i64 i = 0; i < r->buffers; i++) free(r->first[i].data);
-    free(r);
+    i64 n = *(i64 *)result;
+    for (i64 i = 0; i < n; i++) free(buffers_of(result)[i].data);
+    free(result);
 }
 
 /* Gives back what a buffer holds beyond its content. */
@@ -72,13 +75,14 @@ static inline void fit(Buffer *b) {
 
 /* The result, without room to spare, or NULL when it could not all be held. */
 static inline void *complete(void *result, int ok) {
-    Result *r = result;
-    for (i64 i = 0; i < r->buffers; i++) ok = ok && !r->first[i].failed;
+    i64 n = *(i64 *)result;
+    Buffer *buffers = buffers_of(result);
+    for (i64 i = 0; i < n; i++) ok = ok && !buffers[i].failed;
     if (ok) {
-        for (i64 i = 0; i < r->buffers; i++) fit(&r->first[i]);
-        return r;
+        for (i64 i = 0; i < n; i++) fit(&buffers[i]);
+        return result;
     }
-    release(r);
+    release(result);
     return NULL;
 }
 

@@ -10,9 +10,10 @@ enum { UNSEEN = 1, ACCENTS = 2, UNUSUAL = 4 }; /* what a line holds: characters 
 enum { WHOLE = 1, ENDS_PROPERLY = 2, QUOTED = 4 };
 
 static const u64 FACTOR = 0x9E3779B97F4A7C15ULL;
-static const u32 WORD_FACTOR = 0x01000193;
+static const u32 WORD_FACTOR = 0x01000193; /* of a word's hash, a polynomial */
 static const u64 MIX[4] = {0x9E3779B97F4A7C15ULL, 0xC2B2AE3D27D4EB4FULL, 0x165667B19E3779F9ULL, 0xD6E8FEB86659FD93ULL};
-static const u32 ORDER[ORDERS] = {0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1};
+/* The products of the first one, two, three and four factors of ORDERS. */
+static const u32 ORDER[ORDERS] = {0x85EBCA77U, 0x85EBCA77U * 0xC2B2AE3DU, 0x85EBCA77U * 0xC2B2AE3DU * 0x27D4EB2FU, 0x85EBCA77U * 0xC2B2AE3DU * 0x27D4EB2FU * 0x165667B1U};
 static const u64 CHECK_SEED = 0x9E3779B97F4A7C15ULL;
 
 typedef struct {
@@ -34,15 +35,18 @@ typedef struct {
 typedef struct {
     i64 buffers;
     /* one entry a sentence */
-    Buffer doc, line, start, end, first, past, n_words, flags, key, seg_start, seg_end, segment, least;
-    /* the folded text of all, and the words in it */
-    Buffer folded, word_start, word_hash, word_flags;
+    Buffer doc, line, start, end, n_words, flags, key, segment, least;
     /* one entry a document */
     Buffer f_doc, f_chars, f_tokens, f_key, f_check, f_shingle_level, f_number_level, f_name_level, f_band_level;
-    /* one entry a sampled hash */
-    Buffer s_doc, s_kind, s_hash, s_depth;
-    /* work */
-    Buffer codes, kinds, folds, vcodes, vkinds, vfolds, joined, picked, table;
+    /* one entry a sampled hash; the bands among them */
+    Buffer s_doc, s_kind, s_hash, b_doc, b_hash;
+    /* one entry a pair of sentences that may say the same: their numbers, the sizes of their folded texts; those texts */
+    Buffer n_one, n_two, n_one_size, n_two_size, n_text;
+    /* one document: its folded text, the words in that, where each of its sentences begins and ends in it */
+    Buffer folded, word_start, word_hash, word_flags, first, past;
+    /* one line: its characters; where its sentences begin and end, in it and in the folded text */
+    Buffer codes, kinds, folds, bounds, from;
+    Buffer vcodes, vkinds, vfolds, joined, picked, marked, table;
 } Sentences;
 
 /* The place of the first of n sorted values that is not below x. */
@@ -108,8 +112,8 @@ static void sentence(Sentences *r, const u8 *k, i64 start, i64 end, Balance b) {
         if ((k[last] == CLOSE || k[last] == QUOTE) && last > start) last--;
     int whole = b.brackets == 0 && b.quotes % 2 == 0 && b.straight % 2 == 0;
     PUSH(r->flags, u8, (u8)((whole ? WHOLE : 0) | (is_stop(k[last]) ? ENDS_PROPERLY : 0) | (b.quotes ? QUOTED : 0)));
-    PUSH(r->seg_start, i64, start);
-    PUSH(r->seg_end, i64, end);
+    PUSH(r->bounds, i64, start);
+    PUSH(r->bounds, i64, end);
 }
 
 static inline void weigh(const Tables *t, Balance *b, u32 code) {
@@ -119,14 +123,16 @@ static inline void weigh(const Tables *t, Balance *b, u32 code) {
     b->brackets += ((m & OPENING) != 0) - ((m & CLOSING) != 0);
 }
 
-/* Whether any of eight kinds is from OPEN to WIDE_STOP. */
-static inline int has_punctuation(u64 kinds) {
-    const u64 each = 0x0101010101010101ULL;
-    u64 from_open = kinds + each * (0x80 - OPEN), beyond = kinds + each * (0x80 - SYMBOL);
-    return (from_open & ~beyond & each * 0x80) != 0;
+/* How many of eight kinds, as load64 reads them, come before the first that `marks` has the highest bit of its byte of. */
+static inline int before_mark(u64 marks) {
+    marks &= 0x8080808080808080ULL;
+    return marks ? __builtin_ctzll(marks) >> 3 : 8;
 }
 
-/* The sentences of a line: seg_start and seg_end of each, in code points of the line, and its flags. */
+/* Marks, for before_mark, the kinds from `low` on. */
+static inline u64 from_kind(u64 kinds, int low) { return kinds + 0x0101010101010101ULL * (u64)(0x80 - low); }
+
+/* The sentences of a line: where each begins and ends, in code points of the line, and its flags. */
 static void boundaries(const Tables *t, Sentences *r, const u32 *c, const u8 *k, i64 n) {
     i64 left = 0, right = n;
     while (left < n && k[left] < OTHER) left++;
@@ -136,7 +142,8 @@ static void boundaries(const Tables *t, Sentences *r, const u32 *c, const u8 *k,
     Balance b = {0, 0, 0};
     for (i64 i = left; i < right; i++) {
         if (k[i] < OPEN || k[i] > WIDE_STOP) {
-            while (i + 8 < right && !has_punctuation(load64(k + i + 1))) i += 8;
+            u64 kinds = load64(k + i + 1); /* on to the next from OPEN to WIDE_STOP; behind the line stand newlines */
+            i += before_mark(from_kind(kinds, OPEN) & ~from_kind(kinds, SYMBOL));
             continue;
         }
         if (k[i] <= QUOTE) {
@@ -191,6 +198,23 @@ static inline int is_number_sign(const u8 *k, const u32 *f, i64 i, i64 m) {
     return between || (minus && open && follows) || (point && (open || before == DASH) && after == DIGIT);
 }
 
+/* Powers of WORD_FACTOR; in FIRST_POWERS[n] the first n, the rest 0. */
+#define F1 0x01000193U
+#define F2 (F1 * F1)
+#define F3 (F2 * F1)
+#define F4 (F2 * F2)
+#define F5 (F4 * F1)
+#define F6 (F4 * F2)
+#define F7 (F4 * F3)
+#define F8 (F4 * F4)
+static const u32 POWER[9] = {1, F1, F2, F3, F4, F5, F6, F7, F8};
+static const u32 FIRST_POWERS[9][8] = {
+    {0}, {1}, {1, F1}, {1, F1, F2}, {1, F1, F2, F3}, {1, F1, F2, F3, F4}, {1, F1, F2, F3, F4, F5}, {1, F1, F2, F3, F4, F5, F6}, {1, F1, F2, F3, F4, F5, F6, F7},
+};
+
+typedef u32 Eight __attribute__((vector_size(32)));
+typedef u32 Four __attribute__((vector_size(16)));
+
 typedef struct {
     u32 *folded, *hash;
     i64 *start;
@@ -199,7 +223,7 @@ typedef struct {
 } Words;
 
 /* What fold_line does, for a line of m characters, its newline among them, that holds nothing special: most lines. */
-static Words fold_plain(Words w, const u8 *k, const u32 *f, i64 m, const i64 *bounds, i64 n_bounds, i64 *from) {
+WIDE static Words fold_plain(Words w, const u8 *k, const u32 *f, i64 m, const i64 *bounds, i64 n_bounds, i64 *from) {
     u32 *folded = w.folded + w.out;
     i64 bound = 0, next = n_bounds ? bounds[0] : INT64_MAX, i = 0;
     while (i < m) {
@@ -215,13 +239,22 @@ static Words fold_plain(Words w, const u8 *k, const u32 *f, i64 m, const i64 *bo
         u8 flags = k[i] == UPPER ? CAPITAL : 0;
         u32 hash = 0, power = 1;
         for (;;) {
-            u8 kind;
-            while ((kind = k[i]) > DIGIT) { /* letters: a newline, which is none, stands at the end; no boundary is inside */
-                u32 code = f[i++];
-                hash += code * power;
-                power *= WORD_FACTOR;
-                *folded++ = code;
-            }
+            int letters;
+            do { /* eight at a time; newlines stand behind the line; no boundary is inside */
+                letters = before_mark(~from_kind(load64(k + i), LOWER));
+                Eight codes, powers;
+                memcpy(&codes, f + i, sizeof codes);
+                memcpy(folded, &codes, sizeof codes);
+                memcpy(&powers, FIRST_POWERS[letters], sizeof powers);
+                codes *= powers;
+                Four half = __builtin_shufflevector(codes, codes, 0, 1, 2, 3) + __builtin_shufflevector(codes, codes, 4, 5, 6, 7);
+                u32 part = half[0] + half[1] + half[2] + half[3];
+                hash += part * power;
+                power *= POWER[letters];
+                folded += letters;
+                i += letters;
+            } while (letters == 8);
+            u8 kind = k[i];
             if (kind < SYMBOL && !(i < m && kind >= QUOTE && kind <= DOT && is_number_sign(k, f, i, m))) break;
             while (next <= i) {
                 from[bound++] = folded - w.folded;
@@ -246,9 +279,15 @@ static Words fold_plain(Words w, const u8 *k, const u32 *f, i64 m, const i64 *bo
     return w;
 }
 
-/* Appends the folded form of a line of n characters and its newline to r->folded, and its words. from: for each sentence
-   boundary of the line, in order, where in r->folded the text from there on begins. special: as read_line tells. */
-static int fold_line(const Tables *t, Sentences *r, i64 n, const i64 *bounds, i64 n_bounds, i64 *from, int special) {
+/* Appends the folded form of a line of n characters and its newline to r->folded, and its words. Into r->from goes, for
+   each sentence boundary in r->bounds, in order, where in r->folded the text from there on begins. special: as read_line
+   tells. */
+static int fold_line(const Tables *t, Sentences *r, i64 n, int special) {
+    i64 n_bounds = COUNT(r->bounds, i64);
+    r->from.size = 0;
+    if (!reserve(&r->from, n_bounds * 8)) return 0;
+    const i64 *bounds = AT(r->bounds, i64);
+    i64 *from = AT(r->from, i64);
     const u32 *c = AT(r->codes, u32);
     const u8 *k = AT(r->kinds, u8);
     u32 *f = AT(r->folds, u32);
@@ -289,7 +328,7 @@ static int fold_line(const Tables *t, Sentences *r, i64 n, const i64 *bounds, i6
         joined = gone;
     }
     /* Each character gives one folded one at most, but for MANY, which ask for more room when they come. */
-    if (!reserve(&r->folded, m * 4) || !reserve(&r->word_start, m * 8) || !reserve(&r->word_hash, m * 4) || !reserve(&r->word_flags, m)) return 0;
+    if (!reserve(&r->folded, (m + 8) * 4) || !reserve(&r->word_start, m * 8) || !reserve(&r->word_hash, m * 4) || !reserve(&r->word_flags, m)) return 0;
     u32 *folded = AT(r->folded, u32), *word_hash = AT(r->word_hash, u32);
     i64 *word_start = AT(r->word_start, i64);
     u8 *word_flags = AT(r->word_flags, u8);
@@ -377,12 +416,11 @@ static i64 read_line(const Tables *t, Sentences *r, const u8 *p, const u8 *end, 
     u8 *k = AT(r->kinds, u8);
     while (p < end) {
         while (end - p >= 8 && !(load64(p) & 0x8080808080808080ULL)) { /* ASCII holds nothing special */
-            for (int i = 0; i < 8; i++) {
-                u32 entry = t->chars[p[i]];
-                c[n + i] = p[i];
-                f[n + i] = entry & 0xFFFFFF;
-                k[n + i] = (u8)(entry >> 24);
-            }
+            u64 eight = load64(p), kinds = 0;
+            for (int i = 0; i < 8; i++) kinds |= (u64)kind_of(t, eight >> 8 * i & 0x7F) << 8 * i;
+            memcpy(k + n, &kinds, 8);
+            for (int i = 0; i < 8; i++) c[n + i] = p[i];
+            for (int i = 0; i < 8; i++) f[n + i] = c[n + i] | (u32)(c[n + i] - 'A' < 26) << 5; /* small letters */
             p += 8;
             n += 8;
         }
@@ -405,13 +443,6 @@ static int level(i64 count, int size) {
     return l;
 }
 
-static int depth(u64 h) {
-    h |= 1ULL << 62;
-    int d = 0;
-    while (!(h & 1)) h >>= 1, d++;
-    return d;
-}
-
 /* Keeps the first of equal hashes in r->picked (u64). */
 static int distinct(Sentences *r) {
     i64 n = COUNT(r->picked, u64), room = 16;
@@ -423,7 +454,7 @@ static int distinct(Sentences *r) {
     for (i64 i = 0; i < room; i++) slot[i] = -1;
     i64 kept = 0;
     for (i64 i = 0; i < n; i++) {
-        i64 s = (i64)(mix64(h[i]) & (u64)(room - 1));
+        i64 s = (i64)(h[i] >> 32 & (u64)(room - 1)); /* the low bits are zero in many */
         while (slot[s] >= 0 && h[slot[s]] != h[i]) s = (s + 1) & (room - 1);
         if (slot[s] >= 0) continue;
         slot[s] = kept;
@@ -436,52 +467,68 @@ static int distinct(Sentences *r) {
 static void sample(Sentences *r, u32 doc, u8 kind, int at_level) {
     u64 mask = (1ULL << at_level) - 1;
     i64 n = COUNT(r->picked, u64);
+    if (!reserve(&r->s_doc, n * 4) || !reserve(&r->s_kind, n) || !reserve(&r->s_hash, n * 8)) return;
     for (i64 i = 0; i < n; i++) {
         u64 h = AT(r->picked, u64)[i];
         if (h & mask) continue;
         PUSH(r->s_doc, u32, doc);
         PUSH(r->s_kind, u8, kind);
         PUSH(r->s_hash, u64, h);
-        PUSH(r->s_depth, i32, depth(h));
     }
 }
 
-/* The fingerprint of the sentences from `low` to `high`, which are one document. */
-static int fingerprint(const Tables *t, Sentences *r, i64 low, i64 high, i64 word_low, const int *sizes, int bands) {
+/* The fingerprint of the sentences from `low` on, which are one document. */
+static int fingerprint(const Tables *t, Sentences *r, i64 low, const int *sizes, int bands) {
     const u32 *folded = AT(r->folded, u32);
     const i64 *starts = AT(r->word_start, i64), *firsts = AT(r->first, i64), *pasts = AT(r->past, i64);
     const u32 *hashes = AT(r->word_hash, u32);
     const u8 *word_flags = AT(r->word_flags, u8);
-    i64 word_high = COUNT(r->word_start, i64);
-    i64 first = firsts[low], past = pasts[high - 1], text_end = COUNT(r->folded, u32);
+    i64 words = COUNT(r->word_start, i64), sentences = COUNT(r->first, i64), text_end = COUNT(r->folded, u32);
+    i64 first = firsts[0], past = pasts[sentences - 1];
     u32 doc = AT(r->doc, u32)[low];
     i64 chars = 0;
-    for (i64 i = low; i < high; i++) chars += (i64)AT(r->end, u32)[i] - AT(r->start, u32)[i];
-    i64 tokens = word_high - word_low;
-    while (tokens > 0 && starts[word_low + tokens - 1] >= past) tokens--;
+    for (i64 i = low; i < low + sentences; i++) chars += (i64)AT(r->end, u32)[i] - AT(r->start, u32)[i];
+    i64 tokens = words;
+    while (tokens > 0 && starts[tokens - 1] >= past) tokens--;
     PUSH(r->f_doc, u32, doc);
     PUSH(r->f_chars, i64, chars);
     PUSH(r->f_tokens, i64, tokens);
     PUSH(r->f_key, u64, xxh64((const u8 *)(folded + first), (past - first) * 4, 0));
     PUSH(r->f_check, u64, xxh64((const u8 *)(folded + first), (past - first) * 4, CHECK_SEED));
-    int shingle_level = level(tokens, sizes[0]);
+    int shingle_level = level(tokens, sizes[0]), band_level = level(tokens, bands);
     PUSH(r->f_shingle_level, i32, shingle_level);
-    PUSH(r->f_band_level, i32, level(tokens, bands));
+    PUSH(r->f_band_level, i32, band_level);
     u64 mask = (1ULL << shingle_level) - 1;
-    r->picked.size = 0;
-    for (i64 w = word_low; w + SHINGLE_WORDS <= word_high; w++) {
+    r->picked.size = r->marked.size = 0;
+    if (!reserve(&r->picked, words * 8) || !reserve(&r->marked, words * 16)) return 0;
+    u64 *picked = AT(r->picked, u64);
+    i64 count = 0;
+    for (i64 w = 0; w + SHINGLE_WORDS <= words; w++) { /* by chance: without a branch */
         u64 h = mix64(hashes[w] * MIX[0] + hashes[w + 1] * MIX[1] + hashes[w + 2] * MIX[2] + hashes[w + 3] * MIX[3]);
-        if (!(h & mask)) PUSH(r->picked, u64, h);
+        picked[count] = h;
+        count += !(h & mask);
     }
-    if (r->picked.failed || !distinct(r)) return 0;
+    r->picked.size = count * 8;
+    if (!distinct(r)) return 0;
     sample(r, doc, 0, shingle_level);
+    mask = (1ULL << band_level) - 1;
+    for (i64 i = 0; i < COUNT(r->picked, u64); i++) {
+        u64 h = AT(r->picked, u64)[i];
+        if (h & mask) continue;
+        PUSH(r->b_doc, u32, doc);
+        PUSH(r->b_hash, u64, h);
+    }
+    i64 *marked[3] = {NULL, AT(r->marked, i64), AT(r->marked, i64) + words}, n_marked[3] = {0};
+    for (i64 w = 0; w < words; w++) {
+        marked[1][n_marked[1]] = marked[2][n_marked[2]] = w;
+        n_marked[1] += (word_flags[w] & HAS_DIGIT) != 0;
+        n_marked[2] += (word_flags[w] & CAPITAL) != 0;
+    }
     for (int kind = 1; kind <= 2; kind++) {
         r->picked.size = 0;
-        i64 s = low;
-        u8 wanted = kind == 1 ? HAS_DIGIT : CAPITAL;
-        for (i64 w = word_low; w < word_high; w++) {
-            if (!(word_flags[w] & wanted)) continue;
-            i64 begin = starts[w], end = w + 1 < word_high ? starts[w + 1] : text_end;
+        i64 s = 0;
+        for (i64 m = 0; m < n_marked[kind]; m++) {
+            i64 w = marked[kind][m], begin = starts[w], end = w + 1 < words ? starts[w + 1] : text_end;
             if (kind == 1) {
                 if (kind_of(t, folded[begin]) > DIGIT) continue;
                 int digits = 0, letters = 0;
@@ -491,8 +538,8 @@ static int fingerprint(const Tables *t, Sentences *r, i64 low, i64 high, i64 wor
                 }
                 if (digits <= letters) continue;
             } else {
-                while (s < high && firsts[s] < begin) s++;
-                if (s < high && firsts[s] == begin) continue; /* it opens a sentence */
+                while (s < sentences && firsts[s] < begin) s++;
+                if (s < sentences && firsts[s] == begin) continue; /* it opens a sentence */
             }
             PUSH(r->picked, u64, mix64((u64)hashes[w] + MIX[0]));
         }
@@ -505,129 +552,166 @@ static int fingerprint(const Tables *t, Sentences *r, i64 low, i64 high, i64 wor
     return 1;
 }
 
-/* For each order, the least run of two words of each sentence: what near-duplicate sentences meet by. */
-static void least_runs(Sentences *r, i64 low, i64 high) {
-    const i64 *starts = AT(r->word_start, i64);
-    i64 n = COUNT(r->word_start, i64);
+/* For each order, the least run of two words of each sentence from `low` on: what near-duplicate sentences meet by. */
+WIDE static int least_runs(Sentences *r, i64 low) {
+    const i64 *starts = AT(r->word_start, i64), *firsts = AT(r->first, i64);
     const u32 *hashes = AT(r->word_hash, u32);
-    i64 w = 0;
-    if (low < high) { /* words are in the order of the sentences */
-        i64 a = 0, b = n, first = AT(r->first, i64)[low];
-        while (a < b) {
-            i64 mid = (a + b) / 2;
-            if (starts[mid] < first) a = mid + 1;
-            else b = mid;
-        }
-        w = a;
-    }
-    for (i64 s = low; s < high; s++) {
-        u32 words = AT(r->n_words, u32)[s], least[ORDERS];
+    i64 sentences = COUNT(r->first, i64), w = 0;
+    if (!reserve(&r->least, sentences * ORDERS * 4)) return 0;
+    while (w < COUNT(r->word_start, i64) && starts[w] < firsts[0]) w++;
+    for (i64 s = 0; s < sentences; s++) { /* words are in the order of the sentences */
+        u32 words = AT(r->n_words, u32)[low + s], least[ORDERS];
         for (int o = 0; o < ORDERS; o++) least[o] = 0xFFFFFFFF;
         for (u32 i = 0; i + 1 < words; i++) {
             u32 run = (hashes[w + i] * 0x9E3779B1U) ^ hashes[w + i + 1];
             for (int o = 0; o < ORDERS; o++) {
-                run *= ORDER[o];
-                u32 value = run ^ run >> 15;
-                if (value < least[o]) least[o] = value;
+                u32 value = run * ORDER[o];
+                value ^= value >> 15;
+                least[o] = value < least[o] ? value : least[o];
             }
         }
         w += words;
         for (int o = 0; o < ORDERS; o++) PUSH(r->least, u32, least[o]);
     }
+    return 1;
+}
+
+static int by_number(const void *one, const void *two) {
+    u64 a = *(const u64 *)one, b = *(const u64 *)two;
+    return (a > b) - (a < b);
+}
+
+/* The pairs of sentences from `low` on, one document, that have the least run by some order in common: each sentence with
+   the last before it, where both are long enough, neither is too long, and they are neither the same nor very unlike in
+   size. */
+static int near_pairs(Sentences *r, i64 low, u32 min_words, u32 max_chars) {
+    const i64 *firsts = AT(r->first, i64), *pasts = AT(r->past, i64);
+    const u32 *words = AT(r->n_words, u32) + low, *starts = AT(r->start, u32) + low, *ends = AT(r->end, u32) + low;
+    const u32 *least = AT(r->least, u32) + low * ORDERS;
+    const u64 *keys = AT(r->key, u64) + low;
+    i64 sentences = COUNT(r->first, i64), room = 16;
+    while (room < 2 * sentences) room *= 2;
+    r->table.size = r->picked.size = 0;
+    if (!reserve(&r->table, room * 8)) return 0;
+    i64 *slot = AT(r->table, i64);
+    for (int o = 0; o < ORDERS; o++) {
+        memset(slot, 0xFF, (size_t)room * 8);
+        for (i64 s = 0; s < sentences; s++) {
+            if (words[s] < min_words) continue;
+            u32 run = least[s * ORDERS + o];
+            i64 at = (i64)(mix64(run) & (u64)(room - 1));
+            while (slot[at] >= 0 && least[slot[at] * ORDERS + o] != run) at = (at + 1) & (room - 1);
+            i64 before = slot[at];
+            slot[at] = s;
+            if (before < 0 || keys[before] == keys[s] || ends[before] - starts[before] > max_chars || ends[s] - starts[s] > max_chars) continue;
+            i64 one = pasts[before] - firsts[before], two = pasts[s] - firsts[s];
+            if (2 * one < two || 2 * two < one) continue;
+            PUSH(r->picked, u64, (u64)before << 32 | (u64)s);
+        }
+    }
+    if (r->picked.failed) return 0;
+    u64 *pairs = AT(r->picked, u64);
+    i64 n = COUNT(r->picked, u64);
+    if (n) qsort(pairs, (size_t)n, sizeof *pairs, by_number);
+    for (i64 i = 0; i < n; i++) {
+        if (i && pairs[i] == pairs[i - 1]) continue;
+        i64 pair[2] = {(i64)(pairs[i] >> 32), (i64)(pairs[i] & 0xFFFFFFFF)};
+        PUSH(r->n_one, i64, low + pair[0]);
+        PUSH(r->n_two, i64, low + pair[1]);
+        for (int side = 0; side < 2; side++) {
+            i64 size = pasts[pair[side]] - firsts[pair[side]];
+            PUSH(*(side ? &r->n_two_size : &r->n_one_size), i64, size);
+            if (!reserve(&r->n_text, size * 4)) return 0;
+            memcpy(r->n_text.data + r->n_text.size, AT(r->folded, u32) + firsts[pair[side]], (size_t)size * 4);
+            r->n_text.size += size * 4;
+        }
+    }
+    return 1;
+}
+
+/* What is told of a document when all its sentences, those from `low` on, are read. */
+static int document(const Tables *t, Sentences *r, i64 low, const int *sizes, int bands, u32 min_words, u32 max_chars) {
+    if (!fingerprint(t, r, low, sizes, bands) || !least_runs(r, low) || !near_pairs(r, low, min_words, max_chars)) return 0;
+    r->folded.size = r->word_start.size = r->word_hash.size = r->word_flags.size = r->first.size = r->past.size = 0;
+    return 1;
 }
 
 /* Everything about the lines of whole documents. offsets: of each line in `text`, and one more. doc, line, shift: number
-   of its document, of the line, and where it begins in the document, in code points. 0 when memory ran out. */
-EXPORT Sentences *winnow_sentences(const Tables *t, const u8 *text, const i64 *offsets, const u32 *doc, const u32 *line, const u32 *shift, i64 n_lines, const int *sizes, int bands) {
+   of its document, of the line, and where it begins in the document, in code points. sizes, bands: of the samples.
+   min_words, max_chars: of near-duplicate sentences. 0 when memory ran out. */
+EXPORT Sentences *winnow_sentences(const Tables *t, const u8 *text, const i64 *offsets, const u32 *doc, const u32 *line, const u32 *shift, i64 n_lines, const int *sizes, int bands, u32 min_words, u32 max_chars) {
     Sentences *r = NEW_RESULT(Sentences);
     if (!r) return NULL;
-    i64 doc_first = 0, doc_words = 0;
-    i64 *from = NULL, *bounds = NULL, from_room = 0;
+    i64 low = 0; /* the first sentence of the document */
     int ok = 1;
     for (i64 l = 0; ok && l < n_lines; l++) {
-        const u8 *p = text + offsets[l], *end = text + offsets[l + 1];
         int special = 0;
-        i64 n = read_line(t, r, p, end, &special);
+        i64 n = read_line(t, r, text + offsets[l], text + offsets[l + 1], &special);
         if (n < 0) {
             ok = 0;
             break;
         }
-        const u32 *c = AT(r->codes, u32);
-        const u8 *k = AT(r->kinds, u8);
-        i64 before = COUNT(r->seg_start, i64);
-        boundaries(t, r, c, k, n);
-        i64 found = COUNT(r->seg_start, i64) - before;
-        if (r->seg_start.failed || r->seg_end.failed || r->flags.failed) {
-            ok = 0;
-            break;
+        i64 before = COUNT(r->doc, u32);
+        r->bounds.size = 0;
+        boundaries(t, r, AT(r->codes, u32), AT(r->kinds, u8), n);
+        ok = !r->bounds.failed && !r->flags.failed;
+        if (ok && before > low && r->bounds.size && AT(r->doc, u32)[low] != doc[l]) {
+            ok = document(t, r, low, sizes, bands, min_words, max_chars);
+            low = before;
         }
-        if (found && before > doc_first && AT(r->doc, u32)[before - 1] != doc[l]) {
-            ok = fingerprint(t, r, doc_first, before, doc_words, sizes, bands);
-            doc_first = before;
-            doc_words = COUNT(r->word_start, i64);
-            if (!ok) break;
-        }
-        if (2 * found > from_room) {
-            from_room = 4 * found;
-            i64 *a = realloc(from, (size_t)from_room * 8), *b = realloc(bounds, (size_t)from_room * 8);
-            if (a) from = a;
-            if (b) bounds = b;
-            if (!a || !b) {
-                ok = 0;
-                break;
-            }
-        }
-        for (i64 s = 0; s < found; s++) {
-            bounds[2 * s] = AT(r->seg_start, i64)[before + s];
-            bounds[2 * s + 1] = AT(r->seg_end, i64)[before + s];
-        }
-        i64 words_before = COUNT(r->word_start, i64);
-        ok = fold_line(t, r, n, bounds, 2 * found, from, special);
-        if (!ok || r->word_start.failed) {
+        i64 w = COUNT(r->word_start, i64);
+        if (!ok || !fold_line(t, r, n, special)) {
             ok = 0;
             break;
         }
         const u32 *folded = AT(r->folded, u32);
-        i64 n_words = COUNT(r->word_start, i64);
-        i64 w = words_before;
-        for (i64 s = 0; s < found; s++) {
-            i64 first = from[2 * s], past = from[2 * s + 1];
+        const i64 *bounds = AT(r->bounds, i64), *from = AT(r->from, i64), *starts = AT(r->word_start, i64);
+        i64 words = COUNT(r->word_start, i64);
+        for (i64 s = 0; s < COUNT(r->bounds, i64); s += 2) {
+            i64 first = from[s], past = from[s + 1];
             if (past > first && folded[past - 1] == BLANK) past--;
-            while (w < n_words && AT(r->word_start, i64)[w] < first) w++;
-            i64 low = w;
-            while (w < n_words && AT(r->word_start, i64)[w] < past) w++;
+            while (w < words && starts[w] < first) w++;
+            i64 begin = w;
+            while (w < words && starts[w] < past) w++;
             PUSH(r->doc, u32, doc[l]);
             PUSH(r->line, u32, line[l]);
-            PUSH(r->start, u32, (u32)(AT(r->seg_start, i64)[before + s] + shift[l]));
-            PUSH(r->end, u32, (u32)(AT(r->seg_end, i64)[before + s] + shift[l]));
+            PUSH(r->start, u32, (u32)(bounds[s] + shift[l]));
+            PUSH(r->end, u32, (u32)(bounds[s + 1] + shift[l]));
             PUSH(r->first, i64, first);
             PUSH(r->past, i64, past);
-            PUSH(r->n_words, u32, (u32)(w - low));
+            PUSH(r->n_words, u32, (u32)(w - begin));
             PUSH(r->key, u64, xxh64((const u8 *)(folded + first), (past - first) * 4, 0));
-            PUSH(r->segment, i64, l);
+            PUSH(r->segment, u32, (u32)l);
         }
-        if (r->doc.failed || r->line.failed || r->start.failed || r->end.failed || r->first.failed || r->past.failed || r->n_words.failed || r->key.failed || r->segment.failed) ok = 0;
+        ok = !(r->doc.failed || r->line.failed || r->start.failed || r->end.failed || r->first.failed || r->past.failed || r->n_words.failed || r->key.failed || r->segment.failed);
     }
-    i64 total = COUNT(r->doc, u32);
-    if (ok && total > doc_first) ok = fingerprint(t, r, doc_first, total, doc_words, sizes, bands);
-    if (ok) least_runs(r, 0, total);
-    free(from);
-    free(bounds);
-    Buffer *work[] = {&r->word_start, &r->word_hash, &r->word_flags, &r->codes, &r->kinds, &r->folds, &r->vcodes, &r->vkinds, &r->vfolds, &r->joined, &r->picked, &r->table};
-    for (size_t i = 0; i < sizeof work / sizeof *work; i++) work[i]->size = 0;
+    if (ok && COUNT(r->doc, u32) > low) ok = document(t, r, low, sizes, bands, min_words, max_chars);
+    for (Buffer *work = &r->folded; work <= &r->table; work++) work->size = 0; /* nobody asks for what was on the way */
     return complete(r, ok);
 }
 
-/* The folded form of one text, into `out`, which has room for `room`; how much of it there is, -1 without memory or room. */
-EXPORT i64 winnow_fold(const Tables *t, const u8 *text, i64 bytes, u32 *out, i64 room) {
+typedef struct {
+    i64 buffers;
+    Buffer text, size;
+} Folds;
+
+/* The folded forms of n texts, one behind the other, and the size of each. offsets: of each text in `text`, and one more.
+   0 when memory ran out. */
+EXPORT Folds *winnow_folds(const Tables *t, const u8 *text, const i64 *offsets, i64 n_texts) {
+    Folds *folds = NEW_RESULT(Folds);
     Sentences *r = NEW_RESULT(Sentences);
-    if (!r) return -1;
-    int special = 0;
-    i64 n = read_line(t, r, text, text + bytes, &special), size = -1;
-    if (n >= 0 && fold_line(t, r, n, NULL, 0, NULL, special) && COUNT(r->folded, u32) <= room) {
-        size = COUNT(r->folded, u32);
-        memcpy(out, r->folded.data, (size_t)size * 4);
+    int ok = folds && r && reserve(&folds->size, n_texts * 8);
+    for (i64 i = 0; ok && i < n_texts; i++) {
+        int special = 0;
+        i64 before = r->folded.size, n = read_line(t, r, text + offsets[i], text + offsets[i + 1], &special);
+        ok = n >= 0 && fold_line(t, r, n, special);
+        PUSH(folds->size, i64, (r->folded.size - before) / 4);
+        r->word_start.size = r->word_hash.size = r->word_flags.size = 0;
     }
-    release(r);
-    return size;
+    if (ok) {
+        folds->text = r->folded;
+        r->folded = (Buffer){0};
+    }
+    if (r) release(r);
+    return folds ? complete(folds, ok) : NULL;
 }

@@ -5,7 +5,7 @@ import random
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.dedup.fingerprint import NAME, NEVER, NUMBER, SHINGLE, TABLES, ShardTables, shard_tables
@@ -139,6 +139,7 @@ TEXTS = st.lists(st.text(alphabet="abc AB.\n1?5%-é中ن", max_size=80), max_siz
 
 
 @given(TEXTS)
+@settings(deadline=None)
 def test_a_document_has_the_same_rows_whatever_stands_beside_it(texts: list[str]) -> None:
     together = tables(*texts)
     for doc, text in enumerate(texts):

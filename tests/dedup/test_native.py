@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from etl import kernels
 from etl.boilerplate.lines import split_lines
 from etl.dedup import fingerprint, native, normalize
-from etl.dedup.sentences import read
+from etl.dedup.pairs import Candidates, candidates_of
+from etl.dedup.sentences import Batch, read
 
 pytestmark = pytest.mark.skipif(
     kernels.library() is None, reason="no C compiler was there when the environment was made, so there is no kernel"
@@ -29,6 +30,7 @@ AWKWARD = [
     "! ! ? … 。。. .",
     "\U0001f600 emoji. \U0001f600 Next one.",
     "ﷺ ㍿ Ǆ ŉ İstanbul ΣΑΣ",
+    "One of 102.\u200b0Stop Go. Yes.",
     "A.",
     ".",
     "   ",
@@ -49,25 +51,25 @@ def both(texts: list[str]) -> tuple[list[pl.DataFrame], list[pl.DataFrame]]:
     if segments.is_empty():
         return [], []
     reading = read(segments)
-    batch, whole, sampled = fingerprint._read_native(segments)
-    mine = [batch.table(), pl.DataFrame(batch.least), pl.DataFrame({"folded": batch.folded})]
-    twin = [
-        reading.batch.table(),
-        pl.DataFrame(reading.batch.least),
-        pl.DataFrame({"folded": reading.folded.codes}),
-    ]
-    if len(batch.doc):
-        prints, sketches = fingerprint._fingerprints(reading)
-        order = ["doc", "kind", "h", "depth"]
-        mine += [whole.select(sorted(whole.columns)), sampled.select(order).sort(order)]
-        twin += [prints.select(sorted(prints.columns)), sketches.select(order).sort(order)]
-    texts_of = [
-        [b.text(i) + "|" + b.comparable()[b.first[i] : b.past[i]] for i in range(len(b.doc))]
-        for b in (batch, reading.batch)
-    ]
-    mine.append(pl.DataFrame({"t": texts_of[0]}, schema={"t": pl.String}))
-    twin.append(pl.DataFrame({"t": texts_of[1]}, schema={"t": pl.String}))
+    made = fingerprint._read_native(segments, near_words=3)
+    pairs, pairs_twin = made.candidates, candidates_of(reading, min_words=3)
+    mine = [made.batch.table(), pl.DataFrame(made.batch.least), _shown(made.batch, pairs)]
+    twin = [reading.batch.table(), pl.DataFrame(reading.batch.least), _shown(reading.batch, pairs_twin)]
+    if len(made.batch.doc):
+        order = ["doc", "kind", "h"]
+        prints, sketches, bands = fingerprint._fingerprints(reading)
+        mine += [made.fingerprints, made.sketches.select(order).sort(order), made.bands.sort("doc", "h")]
+        twin += [prints.select(made.fingerprints.columns), sketches.select(order).sort(order), bands.sort("doc", "h")]
     return mine, twin
+
+
+def _shown(batch: Batch, pairs: Candidates) -> pl.DataFrame:
+    """The candidates, with their texts as they are and as they are compared."""
+    first, second = pairs.first, pairs.second
+    columns = (first, second, pairs.first_text, pairs.second_text, batch.text_of(first), batch.text_of(second))
+    return pl.DataFrame([pl.Series(str(n), list(column)) for n, column in enumerate(columns)]).cast(
+        {"0": pl.Int64, "1": pl.Int64, **{str(n): pl.String for n in range(2, 6)}}
+    )
 
 
 def assert_same(texts: list[str]) -> None:
@@ -90,7 +92,28 @@ def test_any_text_is_read_alike(texts: list[str]) -> None:
 @given(st.lists(PIECES | st.text(max_size=30), max_size=8).map("".join))
 @settings(max_examples=300, deadline=None)
 def test_one_text_is_folded_alike(text: str) -> None:
-    assert native.fold(text) == normalize.fold(text)
+    assert native.fold(["", text, "A b", text]) == ["", normalize.fold(text), "a b", normalize.fold(text)]
+    assert native.fold([text, ""]) == [normalize.fold(text), ""]
+
+
+NEAR = st.sampled_from(
+    [
+        "The council approved the new budget",
+        "of the city on Monday",
+        "evening",
+        "and",
+        "ships in 2024",
+        "​",
+        "東京",
+        ". ",
+    ]
+)
+
+
+@given(st.lists(st.lists(st.lists(NEAR, max_size=6).map(" ".join), max_size=12).map("\n".join), min_size=1, max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_sentences_alike_are_paired_alike(texts: list[str]) -> None:
+    assert_same(texts)
 
 
 def test_long_documents_are_sampled_alike() -> None:
