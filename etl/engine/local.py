@@ -18,11 +18,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pyarrow as pa
 
 from etl.errors import StageError
+
+if TYPE_CHECKING:
+    import duckdb
 
 log = logging.getLogger(__name__)
 
@@ -180,8 +183,9 @@ def _run_sql(
                 else:
                     files = ", ".join(_quote(str(path)) for path in source)
                     connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])")
+            parts = _parts(script)
             for statement, done_with in _until_last_named(split_statements(script)):
-                connection.execute(statement)
+                _make(connection, statement, parts.get(statement))
                 for table in done_with - outputs.keys():
                     connection.execute(f"DROP TABLE {table}")  # what nobody asks for again needs no memory
             rows: dict[str, int] = {}
@@ -210,6 +214,47 @@ def split_statements(script: str) -> list[str]:
     """The statements of `script`: comment lines dropped, split where a line ends with a semicolon."""
     code = "\n".join(line for line in script.splitlines() if not line.lstrip().startswith("--"))
     return [statement.strip() for statement in code.split(";\n") if statement.strip().rstrip(";").strip()]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """That a statement may be run a part at a time: the rows it makes are those it makes of each part, whatever the parts
+    are, so long as rows with one value in `column` are in one.
+
+    rows: of a part, about so many at most. tables: those that are split, where they stand after a FROM with a name (`FROM t AS x`).
+    """
+
+    rows: int
+    tables: tuple[str, ...]
+    column: str
+
+
+def _parts(script: str) -> dict[str, Parts]:
+    """The statements of `script` that a comment line right above says may be run in parts: `-- In parts of N: TABLES by COLUMN`."""
+    found = {}
+    for about in re.finditer(
+        r"^-- In parts of ([\d,]+): ([\w, ]+) by (\w+)\n(CREATE .*?);(?:\n|\Z)", script, re.M | re.S
+    ):
+        rows, tables, column, statement = about.groups()
+        found[split_statements(statement)[0]] = Parts(int(rows.replace(",", "")), tuple(tables.split(", ")), column)
+    return found
+
+
+def _make(connection: duckdb.DuckDBPyConnection, statement: str, parts: Parts | None) -> None:
+    """Run a `CREATE TABLE … AS`, in parts where that is allowed and there is more than a part holds: then memory holds a part."""
+    count = 1
+    if parts:
+        sizes = [connection.execute(f"SELECT count(*) FROM {table}").fetchone() for table in parts.tables]
+        count += sum(size[0] for size in sizes if size) // parts.rows
+    if not parts or count == 1:
+        connection.execute(statement)
+        return
+    for part in range(count):
+        body = statement
+        for table in parts.tables:
+            some = f"FROM (SELECT * FROM {table} WHERE hash({parts.column}) % {count} = {part})"
+            body = re.sub(rf"\bFROM {table} AS (\w+)", rf"{some} AS \1", body)
+        connection.execute(re.sub(r"^CREATE TABLE (\w+) AS", r"INSERT INTO \1", body) if part else body)
 
 
 def _until_last_named(statements: Sequence[str]) -> Iterator[tuple[str, set[str]]]:
