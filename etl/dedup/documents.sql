@@ -80,13 +80,9 @@ FROM (
         SELECT b.h, d.turn
         FROM known_bands AS b
         INNER JOIN near_eligible AS d ON b.number = d.number
-        WHERE d.turn < 0
     ) AS every_member
 ) AS members
 WHERE place > 1 OR one_after IS NOT NULL;
-
-CREATE TABLE first_members AS
-SELECT h, turn FROM band_members WHERE place <= 6;
 
 -- In parts of 1,000,000: band_members by turn
 CREATE TABLE band_pairs AS
@@ -94,7 +90,7 @@ SELECT turn, earlier, COUNT(*) AS bands
 FROM (
     SELECT later.turn, first.turn AS earlier
     FROM band_members AS later
-    INNER JOIN first_members AS first ON later.h = first.h AND first.turn < later.turn
+    INNER JOIN band_members AS first ON later.h = first.h AND first.place <= 6 AND first.turn < later.turn
     UNION ALL
     SELECT later.turn, later.one_before AS earlier FROM band_members AS later WHERE later.place > 7
     UNION ALL
@@ -127,9 +123,10 @@ WHERE
     >= 0.4 * p.document_containment_min * (LEAST(a.n_tokens, b.n_tokens) - 3);
 
 -- The join on a hash has the pair in its key: on the hash alone, a common run of words would meet itself in all pairs of
--- its documents. COALESCE says so: it needs the pair at hand, and hashes are never null.
+-- its documents. COALESCE holds a planner to that: it needs the pair, and a hash is never null. In parts, a pair has a row
+-- a part.
 
--- In parts of 30,000,000: sketches, known_sketches by h
+-- In parts of 50,000,000: sketches, known_sketches by h
 CREATE TABLE met_shingles AS
 SELECT c.pair, COUNT(*) AS shared
 FROM sketches AS s

@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-MEMORY_LIMIT_MB: Final = 480
+MEMORY_LIMIT_MB: Final = 440
 """What DuckDB may hold before it spills to the work folder; the worker processes need the rest of 1.5 GB."""
 
-LARGE_MB: Final = 400
+LARGE_MB: Final = 300
 """Input of a barrier from which on the worker processes are ended for its time, and DuckDB has their memory too. 100,000
 documents leave 200 MB for barrier 2."""
 
-LARGE_LIMIT_MB: Final = 900
+LARGE_LIMIT_MB: Final = 800  # the process holds some 200 MB besides, what it imported and what DuckDB doesn't count
 LAST_SHARE: Final = 0.6  # of the machine's memory, for a barrier that fits into nothing less
 
 
@@ -85,7 +85,8 @@ class LocalEngine:
         temp: Path,
     ) -> dict[str, int]:
         """Run `script`, statements of the form `CREATE TABLE name AS SELECT …;`, and write tables to Parquet. A table is
-        dropped when no later statement names it.
+        dropped when no later statement names it. A statement below a comment line such as
+        `-- In parts of 4,000,000: bands, known_bands by h` is run so many rows of those tables at a time.
 
         views: name -> Parquet files (all with one schema, at least one) or a table. outputs: table -> file to write,
         rows in the order of the table's own ORDER BY. Returns the rows of each output.
@@ -218,10 +219,10 @@ def split_statements(script: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """That a statement may be run a part at a time: the rows it makes are those it makes of each part, whatever the parts
-    are, so long as rows with one value in `column` are in one.
+    """That a statement may be run a part at a time: it makes all its rows, or what later statements put together to them,
+    when it is given those rows of `tables` at a time that have certain values in `column`.
 
-    rows: of a part, about so many at most. tables: those that are split, where they stand after a FROM with a name (`FROM t AS x`).
+    rows: of a part, about. tables: split where they stand after FROM, with a name (`FROM t AS x`); elsewhere they are whole.
     """
 
     rows: int
@@ -241,7 +242,7 @@ def _parts(script: str) -> dict[str, Parts]:
 
 
 def _make(connection: duckdb.DuckDBPyConnection, statement: str, parts: Parts | None) -> None:
-    """Run a `CREATE TABLE … AS`, in parts where that is allowed and there is more than a part holds: then memory holds a part."""
+    """Run a `CREATE TABLE … AS`, in parts where that is allowed and there are more rows than one has: memory holds one."""
     count = 1
     if parts:
         sizes = [connection.execute(f"SELECT count(*) FROM {table}").fetchone() for table in parts.tables]
