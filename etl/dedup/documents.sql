@@ -39,161 +39,152 @@ WHERE p.documents_on AND d.number > t.kept_number;
 
 -- Near copies. Candidates share two bands (short texts, which have few: one) with one of the first documents that have
 -- them, or with one just before: a band that many documents share gives no more pairs than a few for each. Bands are a
--- sample too: a pair whose share of them is far below the limit isn't looked at closer.
+-- sample too: a pair whose share of them is far below the limit isn't looked at closer. Nearly all pairs meet in one band
+-- alone, and leave where they are counted. turn: the order of the numbers in half the bytes, odd for a short text.
 
 CREATE TABLE near_eligible AS
-SELECT d.number, d.doc, d.n_tokens, d.shingle_level, d.number_level, d.name_level, d.band_level, 1 AS may_stay
+SELECT
+    CAST(2 * d.number + CASE WHEN d.n_tokens < 60 THEN 1 ELSE 0 END AS INT) AS turn,
+    d.number, d.doc, d.n_tokens, d.shingle_level, d.number_level, d.name_level, d.band_level, 1 AS may_stay
 FROM documents AS d
 CROSS JOIN params AS p
 LEFT JOIN exact_copies AS e ON d.number = e.number
 WHERE p.documents_on AND p.document_near AND e.number IS NULL AND d.n_tokens >= p.document_near_min_words
 UNION ALL
 SELECT
-    k.number, 0 AS doc, k.n_tokens, k.shingle_level, k.number_level, k.name_level, k.band_level,
+    CAST(
+        CASE WHEN k.n_tokens < 60 THEN 1 ELSE 0 END - 2 * ROW_NUMBER() OVER (ORDER BY k.number DESC) AS INT
+    ) AS turn,
+    k.number, CAST(NULL AS BIGINT) AS doc, k.n_tokens, k.shingle_level, k.number_level, k.name_level, k.band_level,
     CASE WHEN k.kept_doc_id IS NULL THEN 1 ELSE 0 END AS may_stay
 FROM known_fingerprints AS k
 CROSS JOIN params AS p
 WHERE p.documents_on AND p.document_near AND k.n_tokens >= p.document_near_min_words;
 
-CREATE TABLE shared_bands AS
-SELECT h
-FROM (SELECT h FROM bands UNION ALL SELECT h FROM known_bands) AS every_band
-GROUP BY h
-HAVING COUNT(*) > 1;
-
+-- In parts of 4,000,000: bands, known_bands by h
 CREATE TABLE band_members AS
-SELECT
-    h,
-    number,
-    ROW_NUMBER() OVER (PARTITION BY h ORDER BY number) AS place,
-    LAG(number, 1) OVER (PARTITION BY h ORDER BY number) AS one_before,
-    LAG(number, 2) OVER (PARTITION BY h ORDER BY number) AS two_before
+SELECT h, turn, CAST(LEAST(place, 9) AS SMALLINT) AS place, one_before, two_before
 FROM (
-    SELECT b.h, d.number
-    FROM bands AS b
-    INNER JOIN shared_bands AS s ON b.h = s.h
-    INNER JOIN near_eligible AS d ON b.doc = d.doc AND d.number > 0
-    UNION ALL
-    SELECT b.h, d.number
-    FROM known_bands AS b
-    INNER JOIN shared_bands AS s ON b.h = s.h
-    INNER JOIN near_eligible AS d ON b.number = d.number
-) AS members;
+    SELECT
+        h,
+        turn,
+        ROW_NUMBER() OVER (PARTITION BY h ORDER BY turn) AS place,
+        LAG(turn, 1) OVER (PARTITION BY h ORDER BY turn) AS one_before,
+        LAG(turn, 2) OVER (PARTITION BY h ORDER BY turn) AS two_before,
+        LEAD(turn, 1) OVER (PARTITION BY h ORDER BY turn) AS one_after
+    FROM (
+        SELECT b.h, d.turn
+        FROM bands AS b
+        INNER JOIN near_eligible AS d ON b.doc = d.doc
+        UNION ALL
+        SELECT b.h, d.turn
+        FROM known_bands AS b
+        INNER JOIN near_eligible AS d ON b.number = d.number
+    ) AS every_member
+) AS members
+WHERE place > 1 OR one_after IS NOT NULL;
 
-CREATE TABLE first_members AS
-SELECT h, number FROM band_members WHERE place <= 6;
-
+-- In parts of 1,000,000: band_members by turn
 CREATE TABLE band_pairs AS
-SELECT number, earlier, COUNT(*) AS bands
+SELECT turn, earlier, COUNT(*) AS bands
 FROM (
-    SELECT later.number, first.number AS earlier
+    SELECT later.turn, first.turn AS earlier
     FROM band_members AS later
-    INNER JOIN first_members AS first ON later.h = first.h AND first.number < later.number
+    INNER JOIN band_members AS first ON later.h = first.h AND first.place <= 6 AND first.turn < later.turn
     UNION ALL
-    SELECT number, one_before AS earlier FROM band_members WHERE place > 7
+    SELECT later.turn, later.one_before AS earlier FROM band_members AS later WHERE later.place > 7
     UNION ALL
-    SELECT number, two_before AS earlier FROM band_members WHERE place > 8
+    SELECT later.turn, later.two_before AS earlier FROM band_members AS later WHERE later.place > 8
 ) AS met
-WHERE number > 0
-GROUP BY number, earlier;
+WHERE turn > 0
+GROUP BY turn, earlier
+HAVING COUNT(*) >= 2 OR turn % 2 <> 0 OR earlier % 2 <> 0;
 
 CREATE TABLE candidate_pairs AS
 SELECT
-    c.number,
-    c.earlier,
+    CAST(ROW_NUMBER() OVER (ORDER BY c.turn, c.earlier) AS INT) AS pair,
+    a.number,
+    b.number AS earlier,
+    c.earlier AS their_turn,
+    a.doc,
+    b.doc AS their_doc,
     CAST(POWER(2, GREATEST(a.shingle_level, b.shingle_level)) AS BIGINT) AS shingle_step,
     CAST(POWER(2, GREATEST(a.number_level, b.number_level)) AS BIGINT) AS number_step,
     CAST(POWER(2, GREATEST(a.name_level, b.name_level)) AS BIGINT) AS name_step,
     a.n_tokens AS my_tokens,
     b.n_tokens AS their_tokens
 FROM band_pairs AS c
-INNER JOIN near_eligible AS a ON c.number = a.number
-INNER JOIN near_eligible AS b ON c.earlier = b.number
+INNER JOIN near_eligible AS a ON c.turn = a.turn
+INNER JOIN near_eligible AS b ON c.earlier = b.turn
 CROSS JOIN params AS p
 WHERE
     b.may_stay = 1
-    AND (c.bands >= 2 OR LEAST(a.n_tokens, b.n_tokens) < 60)
     AND c.bands * POWER(2, GREATEST(a.band_level, b.band_level))
     >= 0.4 * p.document_containment_min * (LEAST(a.n_tokens, b.n_tokens) - 3);
 
-CREATE TABLE pair_shingles AS
-SELECT d.number, s.h
+-- The join on a hash has the pair in its key: on the hash alone, a common run of words would meet itself in all pairs of
+-- its documents. COALESCE holds a planner to that: it needs the pair, and a hash is never null. In parts, a pair has a row
+-- a part.
+
+-- In parts of 50,000,000: sketches, known_sketches by h
+CREATE TABLE met_shingles AS
+SELECT c.pair, COUNT(*) AS shared
 FROM sketches AS s
+INNER JOIN candidate_pairs AS c ON s.doc = c.doc
 INNER JOIN (
-    SELECT n.doc, n.number
-    FROM near_eligible AS n
-    INNER JOIN (SELECT number FROM candidate_pairs UNION SELECT earlier FROM candidate_pairs) AS wanted
-        ON n.number = wanted.number
-    WHERE n.number > 0
-) AS d ON s.doc = d.doc
-WHERE s.kind = 0
-UNION ALL
-SELECT s.number, s.h
-FROM known_sketches AS s
-INNER JOIN (SELECT DISTINCT earlier FROM candidate_pairs) AS wanted ON s.number = wanted.earlier
-WHERE s.kind = 0;
-
--- Each join on a hash has the pair in its key, in a table made before: joined on the hash alone, a common run of words
--- would meet itself in all pairs of its documents.
-
-CREATE TABLE candidate_hashes AS
-SELECT c.number, c.earlier, s.h
-FROM candidate_pairs AS c
-INNER JOIN pair_shingles AS s ON c.number = s.number
-WHERE s.h % c.shingle_step = 0;
-
-CREATE TABLE shared_shingles AS
-SELECT c.number, c.earlier, COUNT(*) AS shared
-FROM candidate_hashes AS c
-INNER JOIN pair_shingles AS s ON c.earlier = s.number AND c.h = s.h
-GROUP BY c.number, c.earlier
-HAVING COUNT(*) >= 3;
+    SELECT w.their_turn, s.h
+    FROM sketches AS s
+    INNER JOIN (SELECT DISTINCT their_turn, their_doc FROM candidate_pairs) AS w ON s.doc = w.their_doc
+    WHERE s.kind = 0
+    UNION ALL
+    SELECT w.their_turn, s.h
+    FROM known_sketches AS s
+    INNER JOIN (SELECT DISTINCT their_turn, earlier FROM candidate_pairs WHERE earlier < 0) AS w ON s.number = w.earlier
+    WHERE s.kind = 0
+) AS theirs ON c.their_turn = theirs.their_turn AND COALESCE(s.h, c.pair) = theirs.h
+WHERE s.kind = 0 AND s.h % c.shingle_step = 0
+GROUP BY c.pair;
 
 CREATE TABLE likely_pairs AS
 SELECT c.*, s.shared
 FROM candidate_pairs AS c
-INNER JOIN shared_shingles AS s ON c.number = s.number AND c.earlier = s.earlier
+INNER JOIN (SELECT pair, CAST(SUM(shared) AS BIGINT) AS shared FROM met_shingles GROUP BY pair) AS s ON c.pair = s.pair
 CROSS JOIN params AS p
-WHERE s.shared * c.shingle_step >= 0.6 * p.document_containment_min * (LEAST(c.my_tokens, c.their_tokens) - 3);
-
-CREATE TABLE pair_sketches AS
-SELECT d.number, s.kind, s.h
-FROM sketches AS s
-INNER JOIN (
-    SELECT n.doc, n.number
-    FROM near_eligible AS n
-    INNER JOIN (SELECT number FROM likely_pairs UNION SELECT earlier FROM likely_pairs) AS wanted
-        ON n.number = wanted.number
-    WHERE n.number > 0
-) AS d ON s.doc = d.doc
-UNION ALL
-SELECT s.number, s.kind, s.h
-FROM known_sketches AS s
-INNER JOIN (SELECT DISTINCT earlier FROM likely_pairs) AS wanted ON s.number = wanted.earlier;
+WHERE
+    s.shared >= 3
+    AND s.shared * c.shingle_step >= 0.6 * p.document_containment_min * (LEAST(c.my_tokens, c.their_tokens) - 3);
 
 -- A pair is compared at the deeper of the two levels, where both samples are whole.
 
-CREATE TABLE my_sizes AS
-SELECT
-    c.number,
-    c.earlier,
-    CAST(SUM(CASE WHEN s.kind = 0 AND s.h % c.shingle_step = 0 THEN 1 ELSE 0 END) AS BIGINT) AS shingles,
-    CAST(SUM(CASE WHEN s.kind = 1 AND s.h % c.number_step = 0 THEN 1 ELSE 0 END) AS BIGINT) AS numbers,
-    CAST(SUM(CASE WHEN s.kind = 2 AND s.h % c.name_step = 0 THEN 1 ELSE 0 END) AS BIGINT) AS names
-FROM likely_pairs AS c
-INNER JOIN pair_sketches AS s ON c.number = s.number
-GROUP BY c.number, c.earlier;
+CREATE TABLE pair_sides AS
+SELECT number, doc, shingle_step, number_step, name_step FROM likely_pairs
+UNION
+SELECT earlier AS number, their_doc AS doc, shingle_step, number_step, name_step FROM likely_pairs;
 
-CREATE TABLE their_sizes AS
+CREATE TABLE pair_documents AS
+SELECT DISTINCT number, doc FROM pair_sides;
+
+CREATE TABLE sample_sizes AS
 SELECT
-    c.number,
-    c.earlier,
-    CAST(SUM(CASE WHEN s.kind = 0 AND s.h % c.shingle_step = 0 THEN 1 ELSE 0 END) AS BIGINT) AS shingles,
-    CAST(SUM(CASE WHEN s.kind = 1 AND s.h % c.number_step = 0 THEN 1 ELSE 0 END) AS BIGINT) AS numbers,
-    CAST(SUM(CASE WHEN s.kind = 2 AND s.h % c.name_step = 0 THEN 1 ELSE 0 END) AS BIGINT) AS names
-FROM likely_pairs AS c
-INNER JOIN pair_sketches AS s ON c.earlier = s.number
-GROUP BY c.number, c.earlier;
+    number,
+    shingle_step,
+    number_step,
+    name_step,
+    COUNT(CASE WHEN kind = 0 THEN 1 END) AS shingles,
+    COUNT(CASE WHEN kind = 1 THEN 1 END) AS numbers,
+    COUNT(CASE WHEN kind = 2 THEN 1 END) AS names
+FROM (
+    SELECT d.number, d.shingle_step, d.number_step, d.name_step, s.kind
+    FROM sketches AS s
+    INNER JOIN pair_sides AS d ON s.doc = d.doc
+    WHERE s.h % CASE s.kind WHEN 0 THEN d.shingle_step WHEN 1 THEN d.number_step ELSE d.name_step END = 0
+    UNION ALL
+    SELECT d.number, d.shingle_step, d.number_step, d.name_step, s.kind
+    FROM known_sketches AS s
+    INNER JOIN pair_sides AS d ON s.number = d.number
+    WHERE s.h % CASE s.kind WHEN 0 THEN d.shingle_step WHEN 1 THEN d.number_step ELSE d.name_step END = 0
+) AS sampled
+GROUP BY number, shingle_step, number_step, name_step;
 
 CREATE TABLE pair_samples AS
 SELECT
@@ -207,73 +198,86 @@ FROM (
         LEAST(mine.numbers, theirs.numbers) AS numbers,
         LEAST(mine.names, theirs.names) AS names
     FROM likely_pairs AS c
-    INNER JOIN my_sizes AS mine ON c.number = mine.number AND c.earlier = mine.earlier
-    INNER JOIN their_sizes AS theirs ON c.number = theirs.number AND c.earlier = theirs.earlier
+    INNER JOIN sample_sizes AS mine
+        ON c.number = mine.number
+        AND c.shingle_step = mine.shingle_step AND c.number_step = mine.number_step AND c.name_step = mine.name_step
+    INNER JOIN sample_sizes AS theirs
+        ON c.earlier = theirs.number
+        AND c.shingle_step = theirs.shingle_step AND c.number_step = theirs.number_step AND c.name_step = theirs.name_step
 ) AS v
 CROSS JOIN params AS p;
 
+CREATE TABLE pair_facts AS
+SELECT d.number, s.kind, s.h
+FROM sketches AS s
+INNER JOIN pair_documents AS d ON s.doc = d.doc
+WHERE s.kind > 0
+UNION ALL
+SELECT s.number, s.kind, s.h
+FROM known_sketches AS s
+INNER JOIN pair_documents AS d ON s.number = d.number
+WHERE s.kind > 0;
+
 CREATE TABLE my_facts AS
-SELECT c.number, c.earlier, s.kind, s.h
+SELECT c.pair, c.earlier, s.kind, s.h
 FROM likely_pairs AS c
-INNER JOIN pair_sketches AS s ON c.number = s.number
-WHERE s.kind > 0 AND s.h % CASE s.kind WHEN 1 THEN c.number_step ELSE c.name_step END = 0;
+INNER JOIN pair_facts AS s ON c.number = s.number
+WHERE s.h % CASE s.kind WHEN 1 THEN c.number_step ELSE c.name_step END = 0;
 
 CREATE TABLE shared_facts AS
 SELECT
-    c.number,
-    c.earlier,
+    c.pair,
     CAST(SUM(CASE WHEN c.kind = 1 THEN 1 ELSE 0 END) AS BIGINT) AS numbers,
     CAST(SUM(CASE WHEN c.kind = 2 THEN 1 ELSE 0 END) AS BIGINT) AS names
 FROM my_facts AS c
-INNER JOIN pair_sketches AS s ON c.earlier = s.number AND c.kind = s.kind AND c.h = s.h
-GROUP BY c.number, c.earlier;
+INNER JOIN pair_facts AS s ON c.earlier = s.number AND c.kind = s.kind AND c.h = s.h
+GROUP BY c.pair;
 
 -- What the two have in common in whole sentences, and what of each are sentences that many documents have: two articles
 -- may share a disclaimer and nothing else, or end on the same page of "about us". A sentence is common from the
 -- document on that is the last of the first few to have it, and a document's common words are counted as of its own
 -- place: a later document changes nothing for earlier ones.
 
+-- In parts of 4,000,000: sentences, known_sentences by key_hash
 CREATE TABLE repeated_keys AS
 SELECT key_hash, COUNT(*) AS times
 FROM (
-    SELECT key_hash FROM sentences WHERE n_words > 0
+    SELECT s.key_hash FROM sentences AS s WHERE s.n_words > 0
     UNION ALL
-    SELECT key_hash FROM known_sentences
+    SELECT s.key_hash FROM known_sentences AS s
 ) AS every_sentence
 GROUP BY key_hash
 HAVING COUNT(*) > 1;
 
+CREATE TABLE recurring_sentences AS
+SELECT
+    CAST(d.number AS INT) AS number, s.start_char, s.end_char, s.n_words, s.key_hash, r.times, s.whole, s.ends_properly, s.quoted
+FROM sentences AS s
+INNER JOIN repeated_keys AS r ON s.key_hash = r.key_hash
+INNER JOIN documents AS d ON s.doc = d.doc
+WHERE s.n_words > 0;
+
 CREATE TABLE pair_sentences AS
 SELECT d.number, s.key_hash, MAX(s.n_words) AS n_words
-FROM sentences AS s
-INNER JOIN (
-    SELECT n.doc, n.number
-    FROM near_eligible AS n
-    INNER JOIN (SELECT number FROM likely_pairs UNION SELECT earlier FROM likely_pairs) AS wanted
-        ON n.number = wanted.number
-    WHERE n.number > 0
-) AS d ON s.doc = d.doc
-INNER JOIN repeated_keys AS r ON s.key_hash = r.key_hash
-WHERE s.n_words > 0
+FROM recurring_sentences AS s
+INNER JOIN pair_documents AS d ON s.number = d.number
 GROUP BY d.number, s.key_hash
 UNION ALL
 SELECT s.number, s.key_hash, MAX(s.n_words) AS n_words
 FROM known_sentences AS s
-INNER JOIN (SELECT DISTINCT earlier FROM likely_pairs) AS wanted ON s.number = wanted.earlier
+INNER JOIN (SELECT number FROM pair_documents WHERE number < 0) AS wanted ON s.number = wanted.number
 WHERE s.n_words > 0
 GROUP BY s.number, s.key_hash;
 
 CREATE TABLE key_holders AS
 SELECT key_hash, number, n_words, ROW_NUMBER() OVER (PARTITION BY key_hash ORDER BY number) AS place
 FROM (
-    SELECT s.key_hash, d.number, MAX(s.n_words) AS n_words
-    FROM sentences AS s
+    SELECT s.key_hash, s.number, MAX(s.n_words) AS n_words
+    FROM recurring_sentences AS s
     CROSS JOIN params AS p
-    INNER JOIN repeated_keys AS r ON s.key_hash = r.key_hash AND r.times >= p.document_common_sentence
-    INNER JOIN documents AS d ON s.doc = d.doc
-    LEFT JOIN exact_copies AS e ON d.number = e.number
-    WHERE e.number IS NULL
-    GROUP BY s.key_hash, d.number
+    LEFT JOIN exact_copies AS e ON s.number = e.number
+    WHERE s.times >= p.document_common_sentence AND e.number IS NULL
+    GROUP BY s.key_hash, s.number
     UNION ALL
     SELECT s.key_hash, s.number, MAX(s.n_words) AS n_words
     FROM known_sentences AS s
@@ -298,21 +302,20 @@ UNION ALL
 SELECT number, common_words AS words FROM known_fingerprints;
 
 CREATE TABLE my_keys AS
-SELECT c.number, c.earlier, s.key_hash, s.n_words
+SELECT c.pair, c.number, c.earlier, s.key_hash, s.n_words
 FROM likely_pairs AS c
 INNER JOIN pair_sentences AS s ON c.number = s.number;
 
 CREATE TABLE shared_sentences AS
 SELECT
-    mine.number,
-    mine.earlier,
+    mine.pair,
     CAST(SUM(mine.n_words) AS BIGINT) AS words,
     CAST(SUM(CASE WHEN k.common_from <= mine.number THEN mine.n_words ELSE 0 END) AS BIGINT) AS common_words,
     CAST(SUM(CASE WHEN k.common_from <= mine.earlier THEN mine.n_words ELSE 0 END) AS BIGINT) AS common_before
 FROM my_keys AS mine
 INNER JOIN pair_sentences AS theirs ON mine.earlier = theirs.number AND mine.key_hash = theirs.key_hash
 LEFT JOIN common_keys AS k ON mine.key_hash = k.key_hash
-GROUP BY mine.number, mine.earlier;
+GROUP BY mine.pair;
 
 CREATE TABLE pair_evidence AS
 SELECT
@@ -345,8 +348,8 @@ FROM (
         LEAST(1.0, CAST(COALESCE(w.common_words, 0) AS DOUBLE) / GREATEST(LEAST(c.my_tokens, c.their_tokens) - 3, 1))
             AS in_common
     FROM pair_samples AS c
-    LEFT JOIN shared_facts AS f ON c.number = f.number AND c.earlier = f.earlier
-    LEFT JOIN shared_sentences AS w ON c.number = w.number AND c.earlier = w.earlier
+    LEFT JOIN shared_facts AS f ON c.pair = f.pair
+    LEFT JOIN shared_sentences AS w ON c.pair = w.pair
     LEFT JOIN common_words AS mine ON c.number = mine.number
     LEFT JOIN common_words AS theirs ON c.earlier = theirs.number
 ) AS e;

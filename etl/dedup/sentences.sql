@@ -1,6 +1,6 @@
 -- Which sentences of this run's surviving documents repeat an earlier one, in the same document or in another.
 -- in   sentences, near_sentences (see fingerprint.py), params, known_sentences and known_fingerprints (earlier runs)
---      documents, repeated_keys, judged_documents: as documents.sql made them
+--      documents, repeated_keys, recurring_sentences, judged_documents: as documents.sql made them
 -- out  dropped_sentences(doc, doc_id, start_char, end_char, kept_doc_id, kept_start, rule, score, action); action: remove, or
 --      annotate for a sentence that stays
 --      near_candidates: pairs of sentences of different documents that may be near-duplicates; their texts decide
@@ -10,7 +10,7 @@
 
 CREATE TABLE eligible_sentences AS
 SELECT
-    d.number,
+    CAST(s.number AS BIGINT) AS number,
     s.start_char,
     s.end_char,
     s.key_hash,
@@ -22,14 +22,14 @@ SELECT
             AND NOT (s.quoted AND p.sentence_protect_quotes)
         THEN 1 ELSE 0
     END AS across,
-    CASE WHEN n.doc IS NULL THEN 0 ELSE 1 END AS nearly
-FROM sentences AS s
+    CASE WHEN n.number IS NULL THEN 0 ELSE 1 END AS nearly
+FROM recurring_sentences AS s
 CROSS JOIN params AS p
-INNER JOIN repeated_keys AS r ON s.key_hash = r.key_hash
-INNER JOIN documents AS d ON s.doc = d.doc
-LEFT JOIN judged_documents AS j ON s.doc = j.doc AND j.action = 'remove'
-LEFT JOIN near_sentences AS n ON s.doc = n.doc AND s.start_char = n.start_char
-WHERE p.sentences_on AND j.doc IS NULL AND s.whole AND s.n_words >= p.sentence_min_words_in_document;
+LEFT JOIN judged_documents AS j ON s.number = j.number AND j.action = 'remove'
+LEFT JOIN (
+    SELECT d.number, n.start_char FROM near_sentences AS n INNER JOIN documents AS d ON n.doc = d.doc
+) AS n ON s.number = n.number AND s.start_char = n.start_char
+WHERE p.sentences_on AND j.number IS NULL AND s.whole AND s.n_words >= p.sentence_min_words_in_document;
 
 CREATE TABLE own_places AS
 SELECT number, key_hash, n_words, MIN(start_char) AS own_start, COUNT(*) AS times, MAX(nearly) AS nearly

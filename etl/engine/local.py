@@ -22,25 +22,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pyarrow as pa
 
 from etl.engine import nursery
 from etl.errors import StageError
 
+if TYPE_CHECKING:
+    import duckdb
+
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-MEMORY_LIMIT_MB: Final = 480
+MEMORY_LIMIT_MB: Final = 440
 """What DuckDB may hold before it spills to the work folder; the worker processes need the rest of 1.5 GB."""
 
-LARGE_MB: Final = 400
+LARGE_MB: Final = 300
 """Input of a barrier from which on the worker processes are ended for its time, and DuckDB has their memory too. 100,000
 documents leave 200 MB for barrier 2."""
 
-LARGE_LIMIT_MB: Final = 900
+LARGE_LIMIT_MB: Final = 800  # the process holds some 200 MB besides, what it imported and what DuckDB doesn't count
 LAST_SHARE: Final = 0.6  # of the machine's memory, for a barrier that fits into nothing less
 
 _CAN_FORK = sys.platform == "linux"
@@ -92,7 +95,8 @@ class LocalEngine:
         temp: Path,
     ) -> dict[str, int]:
         """Run `script`, statements of the form `CREATE TABLE name AS SELECT …;`, and write tables to Parquet. A table is
-        dropped when no later statement names it.
+        dropped when no later statement names it. A statement below a comment line such as
+        `-- In parts of 4,000,000: bands, known_bands by h` is run so many rows of those tables at a time.
 
         views: name -> Parquet files (all with one schema, at least one) or a table. outputs: table -> file to write,
         rows in the order of the table's own ORDER BY. Returns the rows of each output.
@@ -228,8 +232,9 @@ def _run_sql(
                 else:
                     files = ", ".join(_quote(str(path)) for path in source)
                     connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])")
+            parts = _parts(script)
             for statement, done_with in _until_last_named(split_statements(script)):
-                connection.execute(statement)
+                _make(connection, statement, parts.get(statement))
                 for table in done_with - outputs.keys():
                     connection.execute(f"DROP TABLE {table}")  # what nobody asks for again needs no memory
             rows: dict[str, int] = {}
@@ -258,6 +263,47 @@ def split_statements(script: str) -> list[str]:
     """The statements of `script`: comment lines dropped, split where a line ends with a semicolon."""
     code = "\n".join(line for line in script.splitlines() if not line.lstrip().startswith("--"))
     return [statement.strip() for statement in code.split(";\n") if statement.strip().rstrip(";").strip()]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """That a statement may be run a part at a time: it makes all its rows, or what later statements put together to them,
+    when it is given those rows of `tables` at a time that have certain values in `column`.
+
+    rows: of a part, about. tables: split where they stand after FROM, with a name (`FROM t AS x`); elsewhere they are whole.
+    """
+
+    rows: int
+    tables: tuple[str, ...]
+    column: str
+
+
+def _parts(script: str) -> dict[str, Parts]:
+    """The statements of `script` that a comment line right above says may be run in parts: `-- In parts of N: TABLES by COLUMN`."""
+    found = {}
+    for about in re.finditer(
+        r"^-- In parts of ([\d,]+): ([\w, ]+) by (\w+)\n(CREATE .*?);(?:\n|\Z)", script, re.M | re.S
+    ):
+        rows, tables, column, statement = about.groups()
+        found[split_statements(statement)[0]] = Parts(int(rows.replace(",", "")), tuple(tables.split(", ")), column)
+    return found
+
+
+def _make(connection: duckdb.DuckDBPyConnection, statement: str, parts: Parts | None) -> None:
+    """Run a `CREATE TABLE … AS`, in parts where that is allowed and there are more rows than one has: memory holds one."""
+    count = 1
+    if parts:
+        sizes = [connection.execute(f"SELECT count(*) FROM {table}").fetchone() for table in parts.tables]
+        count += sum(size[0] for size in sizes if size) // parts.rows
+    if not parts or count == 1:
+        connection.execute(statement)
+        return
+    for part in range(count):
+        body = statement
+        for table in parts.tables:
+            some = f"FROM (SELECT * FROM {table} WHERE hash({parts.column}) % {count} = {part})"
+            body = re.sub(rf"\bFROM {table} AS (\w+)", rf"{some} AS \1", body)
+        connection.execute(re.sub(r"^CREATE TABLE (\w+) AS", r"INSERT INTO \1", body) if part else body)
 
 
 def _until_last_named(statements: Sequence[str]) -> Iterator[tuple[str, set[str]]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
+from pathlib import Path
 
 import duckdb
 import polars as pl
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from etl.dedup.fingerprint import TABLES, shard_tables
 from etl.dedup.policy import DedupPolicy, DocumentPolicy, SentencePolicy
 from etl.dedup.state import STATE, seen_from_later, state_tables
+from etl.engine.local import LocalEngine
 
 Tables = dict[str, pl.DataFrame]
 VOCABULARY = [
@@ -435,3 +438,30 @@ def test_the_policy_turns_near_documents_off() -> None:
     policy = replace(policy, document_dedup=replace(policy.document_dedup, near=False))
     assert decide(tables({"a": text, "b": edited(text, 2)}), policy)[0] == []
     assert decide(tables({"a": text, "b": text}), policy, skip=("document_dedup",))[0] == []
+
+
+def test_statements_run_in_parts_decide_the_same(tmp_path: Path) -> None:
+    texts = {f"a{n:02}": article(n % 9, 12) for n in range(27)}
+    now = tables({name: edited(text, n, 0.04) if n > 8 else text for n, (name, text) in enumerate(texts.items())})
+    earlier = state_of(tables({"e": edited(article(1, 12), 50, 0.04), "f": article(20, 12)}))
+    numbers = pl.col("number")
+    views = {name: now[name].to_arrow() for name in TABLES}
+    views |= {
+        f"known_{name}": earlier[name].with_columns(seen_from_later(numbers, run=0, runs=1)).to_arrow()
+        for name in STATE
+    }
+    views["params"] = DedupPolicy().params()
+    script = "\n".join(
+        resources.files("etl.dedup").joinpath(file).read_text(encoding="utf-8")
+        for file in ("documents.sql", "sentences.sql")
+    )
+    names = ("dropped_documents", "numbered_documents", "dropped_sentences", "near_candidates")
+    made = []
+    for size in (1_000_000, 60):
+        parts = re.sub(r"(?<=-- In parts of )[\d,]+", str(size), script)
+        outputs = {name: tmp_path / f"{name}-{size}.parquet" for name in names}
+        LocalEngine(1).sql(parts, views=views, outputs=outputs, temp=tmp_path)
+        made.append([pl.read_parquet(path) for path in outputs.values()])
+    assert made[0][0].height > 12
+    for whole, in_parts in zip(*made, strict=True):
+        assert whole.equals(in_parts)

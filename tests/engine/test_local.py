@@ -71,6 +71,28 @@ def test_a_table_is_kept_until_its_last_use(tmp_path: Path) -> None:
     assert kept == [set(), set(), {"a", "b"}, {"c", "d"}]
 
 
+def test_a_statement_run_in_parts_makes_the_same_rows(tmp_path: Path) -> None:
+    script = (
+        "-- In parts of 3: x, y by a\nCREATE TABLE counts AS\nSELECT v.a, COUNT(*) AS n\n"
+        "FROM (SELECT x.a FROM x AS x UNION ALL SELECT m.a FROM y AS m) AS v\nGROUP BY v.a;\n"
+        "CREATE TABLE sorted AS SELECT a, n FROM counts ORDER BY a;\n"
+    )
+    x, y = [1, 2, 2, 3, 3, 3, -4], [3, 2, 7, 7, -4, None]
+    rows = {}
+    for name in (script, script.replace("In parts", "Whole")):
+        LocalEngine(1).sql(
+            name,
+            views={"x": pa.table({"a": x}), "y": pa.table({"a": y})},
+            outputs={"sorted": tmp_path / "s.parquet"},
+            temp=tmp_path,
+        )
+        rows[name] = pq.read_table(tmp_path / "s.parquet").to_pylist()
+    whole = rows.pop(script.replace("In parts", "Whole"))
+    assert len(whole) == 6
+    assert rows == {script: whole}
+    assert len(local._parts(script)) == 1
+
+
 def test_bad_sql_is_a_stage_error(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="SQL failed"):
         LocalEngine(1).sql("CREATE TABLE t AS SELECT nothing;\n", views={}, outputs={}, temp=tmp_path)
