@@ -14,7 +14,6 @@ from etl.boilerplate import features, markup, metadata, model, rules, templates
 from etl.boilerplate.lines import LINES, MARKS
 from etl.config import Boilerplate
 
-
 Array = npt.NDArray[Any]
 
 
