@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from etl.boilerplate.lines import Edges, edges
+from etl.boilerplate.lines import Edges, edges, replace_rows
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -27,14 +27,14 @@ def read_heads(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
     Added columns: row (in `lines`), chars, idx (number of the line among the document's lines), body (idx of the first line
     of prose), prose (whether there is any), above and below (blank lines next to it), spaced (whether blank lines stand
-    between most paragraphs, so that they tell nothing), on_site (whether most other pages of the site have it); of the
-    short lines also bare, the stripped text.
+    between most paragraphs, so that they tell nothing), on_site (whether most other pages of the site have it), ascii; of
+    the short lines also bare, the stripped text.
     """
     if lines.is_empty():
         row = pl.Series("row", [], dtype=pl.UInt32)
         numbers = [pl.lit(0, pl.Int32).alias(name) for name in ("chars", "idx", "body", "above", "below")]
         empty = lines.select("doc", "line", "start", "end", "text", bare="text").with_columns(
-            row, *numbers, spaced=pl.lit(False), prose=pl.lit(False), on_site=pl.lit(False)
+            row, *numbers, **dict.fromkeys(("spaced", "prose", "on_site", "ascii"), pl.lit(False))
         )
         return empty, empty
     doc = lines["doc"].to_numpy()
@@ -75,6 +75,7 @@ def read_heads(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         pl.Series("spaced", np.repeat(spaced, sizes)[reach], dtype=pl.Boolean),
         pl.Series("prose", (body_of_row < size)[reach], dtype=pl.Boolean),
         pl.Series("on_site", recurs[reach], dtype=pl.Boolean),
+        pl.Series("ascii", (edge.size == chars)[reach], dtype=pl.Boolean),
     )
     head = every.filter(pl.Series(chars[reach] <= HEAD_CHARS))
     return head.with_columns(
@@ -84,18 +85,15 @@ def read_heads(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def _stripped(texts: pl.Series, edge: Edges, rows: Ints) -> pl.Series:
     """`texts` without white space at their ends. edge, rows: the edges of all lines, and which of them these are."""
-    last = edge.last(rows)
-    maybe = np.flatnonzero(edge.may_open_blank()[rows] | (last <= 0x20) | (last >= 0x80))
-    where = np.arange(len(rows))
-    where[maybe] = len(rows) + np.arange(len(maybe))
-    return pl.concat([texts, texts.gather(maybe).str.strip_chars()]).gather(where)
+    blank = np.flatnonzero(edge.open_blank()[rows] | edge.close_blank(rows))
+    return replace_rows(texts, blank, texts.gather(blank).str.strip_chars())
 
 
 def _end_sentences(texts: pl.Series, edge: Edges, rows: Ints) -> Bools:
     """Whether the lines of those rows end as a sentence does; most tell by their last byte."""
     told = _AT_END[edge.last(rows)]
     unsure = np.flatnonzero(told == _UNSURE)
-    ends = told == _ENDS
+    ends: Bools = told == _ENDS
     ends[unsure] = texts.gather(rows[unsure]).str.tail(4).str.contains(SENTENCE_END).to_numpy()
     return ends
 

@@ -158,7 +158,7 @@ def byline_lines(head: pl.DataFrame) -> pl.DataFrame:
     maybe = np.flatnonzero(_may_open(edge.first))
     is_byline = np.zeros(len(place), np.bool_)
     is_byline[maybe] = texts.gather(maybe).str.contains(_MAYBE_BYLINE).to_numpy()
-    beyond_ascii = np.flatnonzero(edge.size != texts.str.len_chars().to_numpy())
+    beyond_ascii = np.flatnonzero(~head["ascii"].to_numpy()[place])
     is_byline[beyond_ascii] |= texts.gather(beyond_ascii).str.contains(_REPORTER).to_numpy()
     rows = head.select("row", "doc", "idx", "body", "bare")[place[is_byline]]
     # A line or two a document: those of its head that begin as a byline does.
@@ -180,19 +180,20 @@ def _may_open(first: Array) -> Array:
     """Whether a line with those first four bytes may begin as a byline does."""
     one, two, three = (first >> shift & 0xFF for shift in (0, 8, 16))
     word = _OPENINGS[one & 31 | (two & 31) << 5 | (three & 31) << 10] | (two >= 0x80) | (three >= 0x80)
-    return np.where(_LETTERS[one], word, _MAY_LEAD[one])
+    may: Array = np.where(_LETTERS[one], word, _MAY_LEAD[one])
+    return may
 
 
 def bare_names(head: pl.DataFrame, *, titles: pl.DataFrame, bylines: pl.DataFrame) -> pl.DataFrame:
-    """Lines between title and body that are a person's name and nothing else (columns as of `_byline_lines`)."""
+    """Lines between title and body that are a person's name and nothing else (columns as of `byline_lines`)."""
     above = titles.group_by("doc").agg(title_idx=pl.col("idx").min())
     before_body = head["body"].to_numpy() - head["idx"].to_numpy()
     alone = (head["above"].to_numpy() > 0) & (head["below"].to_numpy() > 0) & ~head["spaced"].to_numpy()
     rows = np.flatnonzero((head["chars"].to_numpy() <= NAME_CHARS) & (before_body > 0) & (before_body <= 2) & alone)
     rows = rows[head["bare"].gather(rows).str.contains(_BARE_NAME).to_numpy()]
+    some: pl.DataFrame = head.select("row", "doc", "idx", "body", "bare")[rows]
     return (
-        head.select("row", "doc", "idx", "body", "bare")[rows]
-        .join(above, on="doc", maintain_order="left")
+        some.join(above, on="doc", maintain_order="left")
         .join(bylines.select("doc").unique(), on="doc", how="anti", maintain_order="left")
         .filter(pl.col("idx") > pl.col("title_idx"))
         .select(

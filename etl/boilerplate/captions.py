@@ -15,7 +15,7 @@ import polars as pl
 from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
-from etl.boilerplate.lines import MARKS, Edges, edges
+from etl.boilerplate.lines import MARKS, READER, Edges, edges
 
 Array = npt.NDArray[Any]
 
@@ -42,6 +42,10 @@ RULE: Final = "repeated-caption"
 
 def repeated_captions(lines: pl.DataFrame) -> pl.DataFrame:
     """Marks for every line of a run of two or three equal, or nearly equal, lines that is no sentence and no verse."""
+    return READER.submit(_marks, lines).result()
+
+
+def _marks(lines: pl.DataFrame) -> pl.DataFrame:
     doc, chars = lines["doc"].to_numpy(), lines["end"].to_numpy().astype(np.int64) - lines["start"].to_numpy()
     edge = edges(lines["text"])
     repeats = _repeats(lines["text"], doc, chars, edge)
@@ -59,7 +63,7 @@ def repeated_captions(lines: pl.DataFrame) -> pl.DataFrame:
     credit, sentence = _read(lines["text"].gather(rows).str.strip_chars())
     is_credit, has_sentence = np.logical_and.reduceat(credit, at), np.logical_or.reduceat(sentence, at)
     goes = is_credit | (beside_prose & ~opens & ~has_sentence)
-    marked = lines.select("doc", "line", "start", "end")[rows[np.repeat(goes, sizes)]]
+    marked: pl.DataFrame = lines.select("doc", "line", "start", "end")[rows[np.repeat(goes, sizes)]]
     return marked.select(
         "doc",
         "line",
@@ -79,7 +83,7 @@ def _repeats(texts: pl.Series, doc: Array, chars: Array, edge: Edges) -> Array:
     """
     near = (doc[:-1] == doc[1:]) & (np.abs(chars[:-1] - chars[1:]) <= MAX_DIFFERENCE)
     near &= (np.minimum(chars[:-1], chars[1:]) >= MIN_CHARS) & (np.maximum(chars[:-1], chars[1:]) <= MAX_CHARS)
-    blank = edge.may_open_blank()
+    blank = edge.open_blank()
     near &= (edge.first[:-1] == edge.first[1:]) | blank[:-1] | blank[1:]
     maybe = np.flatnonzero(near)
     reads = np.zeros(len(doc), np.bool_)
@@ -94,7 +98,8 @@ def _repeats(texts: pl.Series, doc: Array, chars: Array, edge: Edges) -> Array:
     same = same.scatter(unlike, _say_the_same(one.gather(unlike), other.gather(unlike)))
     told = np.zeros(len(read), np.bool_)
     told[alike] = same.to_numpy()
-    return maybe[told[place]]
+    found: Array = maybe[told[place]]
+    return found
 
 
 def _runs(repeats: Array) -> tuple[Array, Array]:

@@ -289,7 +289,7 @@ def date_lines(head: pl.DataFrame, docs: pl.DataFrame, *, latest: datetime) -> p
     alone: the line says nothing else, and so can go. A line that says more must have a label or a time of day.
     """
     rows = _dated(head)
-    some = head.select("row", "doc", "idx", "body", "prose", "bare")[rows]
+    some: pl.DataFrame = head.select("row", "doc", "idx", "body", "prose", "bare")[rows]
     # A line or two a document: those of its head that hold a year.
     said = [_read_line(text, lang, latest) for text, lang in zip(some["bare"], _langs(some["doc"], docs), strict=True)]
     found = np.array([one.at is not None for one in said], np.bool_)
@@ -314,13 +314,24 @@ def date_lines(head: pl.DataFrame, docs: pl.DataFrame, *, latest: datetime) -> p
 def _dated(head: pl.DataFrame) -> Array:
     """The places in `head` of short lines that may hold a date."""
     chars = head["chars"].to_numpy()
-    short = np.flatnonzero(chars <= DATE_LINE_CHARS)
-    texts = head["bare"].gather(short)
-    # In ASCII a year begins with one of two pairs of digits, which is found faster than any pattern.
-    maybe = (texts.str.contains("19|20") | (texts.str.len_bytes() != texts.str.len_chars())).arg_true()
-    texts = texts.gather(maybe)
-    dated = (texts.str.contains(r"[0-9٠-٩۰-۹]{2}") & texts.str.contains(_DATED)).arg_true()
-    return short[maybe.gather(dated).to_numpy()]
+    short = chars <= DATE_LINE_CHARS
+    is_ascii = head["ascii"].to_numpy()
+    # In ASCII a year begins with one of two pairs of digits, which is found faster than any class of them.
+    maybe = np.sort(
+        np.concatenate(
+            [
+                _met(head["bare"], np.flatnonzero(short & is_ascii), "19|20"),
+                _met(head["bare"], np.flatnonzero(short & ~is_ascii), r"[0-9٠-٩۰-۹]{2}"),
+            ]
+        )
+    )
+    return _met(head["bare"], maybe, _DATED)
+
+
+def _met(texts: pl.Series, rows: Array, pattern: str) -> Array:
+    """Those of `rows` whose text the pattern matches."""
+    met: Array = rows[texts.gather(rows).str.contains(pattern).to_numpy()]
+    return met
 
 
 def _langs(doc: pl.Series, docs: pl.DataFrame) -> Iterable[str]:
@@ -349,13 +360,13 @@ def date_prefixes(every: pl.DataFrame, docs: pl.DataFrame, *, latest: datetime) 
     maybe = (every["idx"].to_numpy() <= every["body"].to_numpy() + 1) & (
         every["chars"].to_numpy() > PREFIX_BEFORE_CHARS
     )
-    rows = np.flatnonzero(maybe & (_PREFIX_LETTERS[edge.first & 0xFF] | edge.may_open_blank()))
+    rows = np.flatnonzero(maybe & (_PREFIX_LETTERS[edge.first & 0xFF] | edge.open_blank()))
     prefix = every["text"].gather(rows).str.slice(0, 80).str.extract(f"({_PREFIX})")
     found = prefix.is_not_null().to_numpy()
     rows, prefix = rows[found], prefix.filter(pl.Series(found))
     size = prefix.str.len_chars().cast(pl.Int64).to_numpy()
     long = every["chars"].to_numpy()[rows] >= size + PREFIX_BEFORE_CHARS
-    some = every.select("row", "doc", "line", "start", "idx", "body")[rows[long]]
+    some: pl.DataFrame = every.select("row", "doc", "line", "start", "idx", "body")[rows[long]]
     texts = prefix.filter(pl.Series(long))
     read = [_read_line(text, lang, latest) for text, lang in zip(texts, _langs(some["doc"], docs), strict=True)]
     return some.with_columns(

@@ -6,6 +6,7 @@ evidence: a repeat, a site suffix, a byline or date below it, the address of the
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from etl.boilerplate.body import SENTENCE_END
-from etl.boilerplate.lines import edges
+from etl.boilerplate.lines import edges, replace_rows
 from etl.boilerplate.titles import TITLE_CHARS_MIN, title_keys
 
 Bools = npt.NDArray[np.bool_]
@@ -86,7 +87,23 @@ def title_lines(
     """
     if docs.is_empty():
         return TOLD.to_frame()
-    rows = _candidates(head, every, docs, dates=dates, bylines=bylines)
+    sites, slugs = docs.select("doc", host=_host(docs)), _slugs(docs)
+    return _THREAD.submit(_title_lines, head, every, sites, slugs, dates, bylines).result()
+
+
+_THREAD: Final = ThreadPoolExecutor(1, thread_name_prefix="headlines")
+"""Where lines are read. Polars keeps the last 32 compiled patterns of each thread: these and those of the other modules are more."""
+
+
+def _title_lines(
+    head: pl.DataFrame,
+    every: pl.DataFrame,
+    sites: pl.DataFrame,
+    slugs: pl.DataFrame,
+    dates: pl.DataFrame,
+    bylines: pl.DataFrame,
+) -> pl.DataFrame:
+    rows = _candidates(head, every, sites, slugs, dates=dates, bylines=bylines)
     if rows.is_empty():
         return TOLD.to_frame()
     points = pl.sum_horizontal(pl.col(name).cast(pl.Float64) * weight for name, weight in WEIGHTS.items())
@@ -94,11 +111,17 @@ def title_lines(
 
 
 def _candidates(
-    head: pl.DataFrame, every: pl.DataFrame, docs: pl.DataFrame, *, dates: pl.DataFrame, bylines: pl.DataFrame
+    head: pl.DataFrame,
+    every: pl.DataFrame,
+    sites: pl.DataFrame,
+    slugs: pl.DataFrame,
+    *,
+    dates: pl.DataFrame,
+    bylines: pl.DataFrame,
 ) -> pl.DataFrame:
     """The lines that can be a title, with the evidence for each: the columns that WEIGHTS names, and those it needs."""
     idx, body, key = (pl.col(name) for name in ("idx", "body", "key"))
-    rows = _in_reach(head, docs)
+    rows = _in_reach(head, sites)
     rows = rows.with_columns(
         key=title_keys(rows["bare"]),
         said=pl.col("row").is_in(bylines["row"].implode())
@@ -113,9 +136,9 @@ def _candidates(
         parts=_parts(rows["bare"], rows["wide"]),
         times=pl.len().over("doc", "key"),
     )
-    for extra in (_in_longer(rows), _slug_share(rows, docs), _body_share(rows, every)):
+    for extra in (_in_longer(rows), _slug_share(rows, slugs), _body_share(rows, every)):
         rows = rows.join(extra, on="row", how="left", maintain_order="left")
-    rows = rows.join(docs.select("doc", host=_host(docs)), on="doc", how="left", maintain_order="left")
+    rows = rows.join(sites, on="doc", how="left", maintain_order="left")
     flat = key.str.replace_all(" ", "", literal=True)
     last = pl.lit(title_keys(rows["parts"].list.last()))
     last_flat = last.str.replace_all(" ", "", literal=True)
@@ -278,14 +301,10 @@ _MAYBE_CHAIN: Final = r"[|｜>»›/\\@©]|\.com"
 
 def _parts(texts: pl.Series, wide: pl.Series) -> pl.Series:
     """Each text parted where a site's name or a page's place is set off from a title."""
-    rows = [_met(texts, of.to_numpy(), pattern) for of, pattern in ((wide, _TIGHT_SEPARATOR), (~wide, _SEPARATOR))]
-    where = np.arange(len(texts))
-    parted = []
-    for met, pattern in zip(rows, (_TIGHT_SEPARATOR, _SEPARATOR), strict=True):
-        at = np.flatnonzero(met)
-        where[at] = len(texts) + sum(map(len, parted)) + np.arange(len(at))
-        parted.append(texts.gather(at).str.replace_all(pattern, _SPLIT))
-    return pl.concat([texts, *parted]).gather(where).str.split(_SPLIT)
+    for of, pattern in ((wide, _TIGHT_SEPARATOR), (~wide, _SEPARATOR)):
+        rows = np.flatnonzero(_met(texts, of.to_numpy(), pattern))
+        texts = replace_rows(texts, rows, texts.gather(rows).str.replace_all(pattern, _SPLIT))
+    return texts.str.split(_SPLIT)
 
 
 def _in_longer(rows: pl.DataFrame) -> pl.DataFrame:
@@ -427,12 +446,12 @@ def _host(docs: pl.DataFrame) -> pl.Expr:
     return labels.str.extract(r"([^.]*)$").str.replace_all(r"[^\p{L}\p{N}]", "")
 
 
-def _slug_share(rows: pl.DataFrame, docs: pl.DataFrame) -> pl.DataFrame:
-    """How alike each line and the words of the page's address are, 0 to 1: row, slug (only lines that share a word)."""
+def _slugs(docs: pl.DataFrame) -> pl.DataFrame:
+    """The words of each page's address, where they are more than one: doc, word, n_slug (how many)."""
     if "url" not in docs.columns:
-        return pl.DataFrame(schema={"row": pl.UInt32, "slug": pl.Float64})
+        return pl.DataFrame(schema={"doc": pl.UInt32, "word": pl.String, "n_slug": pl.UInt32})
     path = pl.col("url").str.replace(r"^[a-z]+://[^/]*", "").str.replace(r"[?#].*$", "").str.replace(r"/+$", "")
-    slugs = (
+    return (
         docs.select("doc", word=path.str.extract(r"([^/]*)$").str.replace(r"\.\w{2,5}$", "").str.to_lowercase())
         .filter(pl.col("word").str.count_matches(r"[a-z]{3,}") >= 2)
         .with_columns(pl.col("word").str.extract_all(r"[a-z]{2,}|\d+"))
@@ -440,22 +459,25 @@ def _slug_share(rows: pl.DataFrame, docs: pl.DataFrame) -> pl.DataFrame:
         .explode("word")
         .unique()
     )
+
+
+def _slug_share(rows: pl.DataFrame, slugs: pl.DataFrame) -> pl.DataFrame:
+    """How alike each line and the words of the page's address are, 0 to 1: row, slug (only lines that share a word)."""
     words = (
         rows.filter("fits")
-        .join(slugs.select("doc").unique(), on="doc", how="semi")
+        .join(slugs.select("doc").unique(), on="doc", how="semi", maintain_order="left")
         .select(
             "row",
             "doc",
             word=pl.col("bare").str.replace_all(r"['’]", "").str.to_lowercase().str.extract_all(r"[a-z]{2,}|\d+"),
         )
-        .with_columns(n_line=pl.col("word").list.unique().list.len())
-        .explode("word")
-        .unique()
     )
+    shared = words.explode("word").join(slugs, on=["doc", "word"]).unique(["row", "word"])
     return (
-        words.join(slugs, on=["doc", "word"])
-        .group_by("row")
-        .agg(slug=2 * pl.len() / (pl.col("n_line").first() + pl.col("n_slug").first()))
+        shared.group_by("row")
+        .agg(n_shared=pl.len(), n_slug=pl.col("n_slug").first())
+        .join(words.select("row", "word"), on="row")
+        .select("row", slug=2 * pl.col("n_shared") / (pl.col("word").list.unique().list.len() + pl.col("n_slug")))
     )
 
 

@@ -8,8 +8,9 @@ and U+2028.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,10 @@ MARKS: Final = pl.Schema(
 )
 """What a step returns: the part to cut (a whole line's start and end, or a span inside it), and why."""
 
+READER: Final = ThreadPoolExecutor(1, thread_name_prefix="reader")
+"""The thread in which titles, bylines, dates and captions are looked for. Polars keeps the last 32 compiled patterns of each
+thread; there these are compiled once, and not again for every batch."""
+
 
 def split_lines(texts: pl.Series) -> pl.DataFrame:
     """The lines of `texts`, a string column with one repaired text a row, as a table with the schema LINES."""
@@ -58,6 +63,9 @@ def split_lines(texts: pl.Series) -> pl.DataFrame:
     )
 
 
+Flags = npt.NDArray[np.bool_]
+
+
 @dataclass(frozen=True, slots=True)
 class Edges:
     """How texts begin and end, an entry a text: cheap conditions, before any pattern sees the text.
@@ -70,34 +78,49 @@ class Edges:
     _views: npt.NDArray[np.int32]
     _held: tuple[npt.NDArray[np.uint8], ...]
 
-    def may_open_blank(self) -> npt.NDArray[np.bool_]:
-        """Whether each text can begin with white space: true wherever it does."""
-        blank = _BLANK_BYTES[0][self.first & 0xFF]
-        general = np.flatnonzero((self.first & 0xFF) == _GENERAL_PUNCTUATION)  # quotation marks too, which are many
-        blank[general] = _BLANK_BYTES[2][self.first[general] >> 16 & 0xFF]
+    def open_blank(self) -> Flags:
+        """Whether each text may begin with white space; true where it is empty or begins with a control character too."""
+        one = self.first & 0xFF
+        return (one <= 0x20) | _blank(one, self.first >> 8 & 0xFF, self.first >> 16 & 0xFF)
+
+    def close_blank(self, rows: npt.NDArray[np.int64]) -> Flags:
+        """The same of the ends of those texts."""
+        one = self.last(rows)
+        blank = one <= 0x20
+        beyond = np.flatnonzero(one >= 0x80)
+        three, two, one = self.last(rows[beyond], 2), self.last(rows[beyond], 1), one[beyond]
+        blank[beyond] = _blank(three, two, one) | ((two == _LATIN) & _blank(two, one, one))
         return blank
 
-    def last(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """The last byte of each of those texts, 0 of an empty one."""
-        views, size = self._views[rows], self.size[rows]
+    def last(self, rows: npt.NDArray[np.int64], back: int = 0) -> npt.NDArray[np.uint8]:
+        """The last byte of each of those texts, or one so many before it; 0 where there is none."""
+        views, at = self._views[rows], self.size[rows] - 1 - back
         last = np.zeros(len(rows), np.uint8)
-        inside = np.flatnonzero((size > 0) & (size <= _INSIDE_BYTES))
-        last[inside] = views[inside].view(np.uint8)[np.arange(len(inside)), size[inside] + 3]
-        apart = size > _INSIDE_BYTES
+        inside = np.flatnonzero((at >= 0) & (self.size[rows] <= _INSIDE_BYTES))
+        last[inside] = views[inside].view(np.uint8)[np.arange(len(inside)), at[inside] + 4]
+        apart = self.size[rows] > _INSIDE_BYTES
         for number, held in enumerate(self._held):
             here = np.flatnonzero(apart & (views[:, 2] == number))
-            last[here] = held[views[here, 3].astype(np.int64) + size[here] - 1]
+            last[here] = held[views[here, 3].astype(np.int64) + at[here]]
         return last
 
 
 _INSIDE_BYTES: Final = 12  # Arrow keeps a text of this size inside its view; of a longer one, where it lies
-_GENERAL_PUNCTUATION: Final = 0xE2
-_BLANK_CHARS: Final = [char.encode() for char in map(chr, range(0x3001)) if char.isspace()]
-_BLANK_BYTES: Final = [
-    np.isin(np.arange(256), [*(char[at] for char in _BLANK_CHARS if len(char) > at), *range(0x21 if not at else 0)])
-    for at in range(3)
-]
-"""The first, second and third bytes of white space; control characters among the first."""
+_LATIN: Final = 0xC2
+_BLANKS: Final = [char.encode() for char in map(chr, range(0x3001)) if char.isspace() and not char.isascii()]
+_BLANK_LEADS: Final = sorted({char[0] for char in _BLANKS})
+_LATIN_BLANKS: Final = [char[1] for char in _BLANKS if len(char) == 2]
+_LONG_BLANKS: Final = [int.from_bytes(char, "big") for char in _BLANKS if len(char) == 3]
+
+
+def _blank(one: npt.NDArray[Any], two: npt.NDArray[Any], three: npt.NDArray[Any]) -> Flags:
+    """Whether those bytes begin with white space beyond ASCII."""
+    blank = np.zeros(len(one), np.bool_)
+    rows = np.flatnonzero(np.isin(one, _BLANK_LEADS))
+    one, two, three = (some[rows].astype(np.int64) for some in (one, two, three))
+    is_latin = (one == _LATIN) & np.isin(two, _LATIN_BLANKS)
+    blank[rows] = is_latin | np.isin(one << 16 | two << 8 | three, _LONG_BLANKS)
+    return blank
 
 
 def edges(texts: pl.Series) -> Edges:
@@ -111,3 +134,12 @@ def edges(texts: pl.Series) -> Edges:
     return Edges(
         views[:, 1].view(np.uint32), views[:, 0], views, tuple(np.frombuffer(buffer, np.uint8) for buffer in held)
     )
+
+
+def replace_rows(texts: pl.Series, rows: npt.NDArray[np.int64], others: pl.Series) -> pl.Series:
+    """`texts` with `others` at those rows."""
+    if not len(rows):
+        return texts
+    where = np.arange(len(texts))
+    where[rows] = len(texts) + np.arange(len(rows))
+    return pl.concat([texts, others.alias(texts.name)]).gather(where)

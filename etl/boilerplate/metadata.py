@@ -1,8 +1,7 @@
 """Title, site, authors and date out of a page's text, and the marks on the lines that say nothing else.
 
-Two decisions are kept apart: what the title *is* (a guess is better than nothing) and whether its line *goes* (only on
-structural evidence: a repeat, a site suffix, a byline or date below it, the address of the page). A value that the
-input gave always wins. Times without a zone are taken as UTC.
+The front of five modules: body.py finds where a page's body begins, titles.py the lines that say a known title, headlines.py
+the title where the input gave none, bylines.py and dates.py the rest. A value that the input gave always wins.
 
 Rules: title, title-site-suffix, repeated-title, byline, dateline (whole lines) and date-prefix (a span).
 """
@@ -17,7 +16,7 @@ import polars as pl
 from etl.boilerplate import bylines, dates, headlines, titles
 from etl.boilerplate.body import read_heads
 from etl.boilerplate.dates import LATEST
-from etl.boilerplate.lines import MARKS
+from etl.boilerplate.lines import MARKS, READER
 
 FOUND: Final = pl.Schema(
     {
@@ -46,6 +45,10 @@ def extract(lines: pl.DataFrame, docs: pl.DataFrame, *, latest: datetime = LATES
     authors, published_at as the input gave them, null where it didn't; also url, lang and fetched_at where there are such
     columns. latest: no later date is believed; nor, by more than a day, one after the page was fetched.
     """
+    return READER.submit(_extract, lines, docs, latest).result()
+
+
+def _extract(lines: pl.DataFrame, docs: pl.DataFrame, latest: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
     head, every = read_heads(lines)
     known = docs.select("doc", "title").filter(pl.col("title").str.contains(r"[\p{L}\p{N}]"))
     named = titles.known_titles(known["doc"], known["title"])

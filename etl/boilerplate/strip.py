@@ -104,7 +104,8 @@ def _stage(marks: pl.DataFrame, name: str) -> pl.DataFrame:
 
 
 def _is_whole(marks: pl.DataFrame) -> Array:
-    return (marks["unit"] == "line").to_numpy()
+    whole: Array = (marks["unit"] == "line").to_numpy()
+    return whole
 
 
 def _rows_of(marks: pl.DataFrame, lines: pl.DataFrame) -> Array:
@@ -112,7 +113,8 @@ def _rows_of(marks: pl.DataFrame, lines: pl.DataFrame) -> Array:
     known, asked = (
         (rows["doc"].to_numpy().astype(np.int64) << 32) | rows["line"].to_numpy() for rows in (lines, marks)
     )
-    return np.searchsorted(known, asked)
+    rows: Array = np.searchsorted(known, asked)
+    return rows
 
 
 def _one_decision_a_line(marks: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from rapidfuzz import fuzz, process
 
 from etl.boilerplate import native
 from etl.boilerplate.body import HEAD_CHARS
+from etl.boilerplate.lines import replace_rows
 
 Array = npt.NDArray[Any]
 
@@ -27,11 +28,9 @@ def title_keys(texts: pl.Series) -> pl.Series:
     if not native.available():
         return _keys(texts)
     keys, unsure = native.title_keys(texts)
-    if len(unsure):
-        where = np.arange(len(texts))
-        where[unsure] = len(texts) + np.arange(len(unsure))
-        keys = pl.concat([keys, native.title_keys(texts.gather(unsure).str.to_lowercase())[0]]).gather(where)
-    return keys
+    if not len(unsure):
+        return keys
+    return replace_rows(keys, unsure, native.title_keys(texts.gather(unsure).str.to_lowercase())[0])
 
 
 def _keys(texts: pl.Series) -> pl.Series:
@@ -53,8 +52,9 @@ class Known:
 
 def known_titles(doc: pl.Series, titles: pl.Series) -> Known:
     """`titles` of the documents `doc`, to be looked up."""
-    place = np.full(1 + (doc.max() or 0), -1)
-    place[doc.to_numpy()] = np.arange(len(doc))
+    rows = doc.to_numpy()
+    place = np.full(1 + int(rows.max(initial=0)), -1)
+    place[rows] = np.arange(len(rows))
     chars = titles.str.len_chars().to_numpy().astype(np.int64)
     return Known(titles.str.strip_chars(), title_keys(titles), chars, place)
 
