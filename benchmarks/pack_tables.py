@@ -15,7 +15,7 @@ from etl.repair import native as repair
 
 PATTERNS = (
     *(VISIBLE, WORD, WORD_ALONE, publish.SPACE, repair.WORD),
-    *(boilerplate.SPACE, boilerplate.DIGIT, boilerplate.LETTER, boilerplate.HAN),
+    *(boilerplate.SPACE, boilerplate.DIGIT, boilerplate.LETTER, boilerplate.HAN, boilerplate.CASED, boilerplate.WORD),
 )
 
 

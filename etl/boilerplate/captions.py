@@ -7,20 +7,29 @@ three, and be made of words.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
+from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
-from etl.boilerplate.lines import MARKS
+from etl.boilerplate.lines import MARKS, READER, Edges, edges
+
+Array = npt.NDArray[Any]
 
 MIN_CHARS: Final = 12  # shorter repeats are table cells ("N/A"), verse ("la la la") and labels
 MAX_CHARS: Final = 300
+ALIKE_CHARS: Final = 8  # with which both lines of a pair begin
+MAX_DIFFERENCE: Final = 60  # of two lengths: a credit may be added
 MAX_RUN: Final = 3  # alt text, title text and caption; a fourth copy is a refrain or a table
 RATIO_MIN: Final = 0.96  # of 1; one word changed in a caption of ten falls below
 PROSE_CHARS: Final = 120
 PROSE_CHARS_CJK: Final = 40
 
+CREDIT_MARKS: Final = ("©", "(", "[", "|", "/")
+_SPACES: Final = "".join(filter(str.isspace, map(chr, range(0x3001))))
 SENTENCE_END: Final = r"""[.!?…:。！？؟।：｡]["'”’»)\]）」』]*$"""
 CREDIT: Final = (
     r"(?i)^\W*(?:photos?|pictures?|pics?|images?|sources?|credits?|file photo|courtesy|foto|fotos|bild|bilder|quelle|fuente|fonte|imagen"
@@ -33,107 +42,108 @@ RULE: Final = "repeated-caption"
 
 def repeated_captions(lines: pl.DataFrame) -> pl.DataFrame:
     """Marks for every line of a run of two or three equal, or nearly equal, lines that is no sentence and no verse."""
-    table = _runs(_near_equal(_candidates(lines)))
-    run = pl.struct("doc", "run")
-    beside_prose = (pl.col("prose_above").first() | pl.col("prose_below").last()).over(run)
-    title = pl.col("first").first().over(run)  # a repeated title, which has its own rule
-    credit = pl.col("credit").all().over(run)
-    sentence = pl.col("sentence").any().over(run)
-    size = pl.len().over(run)
-    return (
-        table.filter((size >= 2) & (size <= MAX_RUN) & (credit | (beside_prose & ~title & ~sentence)))
-        .sort("doc", "line")
-        .select(
-            "doc",
-            "line",
-            "start",
-            "end",
-            unit=pl.lit("line"),
-            rule=pl.lit(RULE),
-            score=pl.lit(1.0, dtype=pl.Float32),
-            reason=pl.lit(REASON),
-        )
-        .cast(MARKS)
+    return READER.submit(_marks, lines).result()
+
+
+def _marks(lines: pl.DataFrame) -> pl.DataFrame:
+    doc, chars = lines["doc"].to_numpy(), lines["end"].to_numpy().astype(np.int64) - lines["start"].to_numpy()
+    edge = edges(lines["text"])
+    repeats = _repeats(lines["text"], doc, chars, edge)
+    first, last = _runs(repeats)
+    if not len(first):
+        return MARKS.to_frame()
+    # In Chinese and the like a letter takes three bytes, and a sentence fewer letters.
+    prose = (chars >= PROSE_CHARS) | ((edge.size * 2 > chars * 5) & (chars >= PROSE_CHARS_CJK))
+    above, below = first - 1, np.minimum(last + 1, len(doc) - 1)
+    opens = (first == 0) | (doc[above] != doc[first])  # a repeated title, which has its own rule
+    beside_prose = (prose[above] & ~opens) | (prose[below] & (below > last) & (doc[below] == doc[last]))
+    sizes = last - first + 1
+    at = np.cumsum(sizes) - sizes
+    rows = np.repeat(first - at, sizes) + np.arange(sizes.sum())
+    credit, sentence = _read(lines["text"].gather(rows).str.strip_chars())
+    is_credit, has_sentence = np.logical_and.reduceat(credit, at), np.logical_or.reduceat(sentence, at)
+    goes = is_credit | (beside_prose & ~opens & ~has_sentence)
+    marked: pl.DataFrame = lines.select("doc", "line", "start", "end")[rows[np.repeat(goes, sizes)]]
+    return marked.select(
+        "doc",
+        "line",
+        "start",
+        "end",
+        unit=pl.lit("line"),
+        rule=pl.lit(RULE),
+        score=pl.lit(1.0, dtype=pl.Float32),
+        reason=pl.lit(REASON),
     )
 
 
-def _candidates(lines: pl.DataFrame) -> pl.DataFrame:
-    """`lines` with what decides: the stripped text, its length, place, the neighbours; only lines that may pair up.
+def _repeats(texts: pl.Series, doc: Array, chars: Array, edge: Edges) -> Array:
+    """The lines that say the same as the line below them, as rows in order.
 
-    A pair needs a line of about its own length beside it, which leaves few rows for the work below.
+    A pair needs a line of about its own length beside it that begins alike, which leaves few rows to read.
     """
-    cjk = (pl.col("text").str.len_bytes() * 2 > pl.col("chars") * 5) & (pl.col("chars") >= PROSE_CHARS_CJK)
-    prose = (pl.col("chars") >= PROSE_CHARS) | cjk
-    alike = pl.col("initial") == pl.col("initial").shift(-1)
-    longer, shorter = pl.max_horizontal("chars", "chars_below"), pl.min_horizontal("chars", "chars_below")
-    near = (longer - shorter <= 60) & (shorter >= MIN_CHARS) & (longer <= MAX_CHARS)
-    return (
-        lines.lazy()
-        .select("doc", "line", "start", "end", "text")
-        .with_columns(
-            chars=pl.col("end").cast(pl.Int64) - pl.col("start"),
-            initial=pl.col("text").str.strip_chars_start().str.head(8),
-        )
-        .with_columns(
-            prose=prose,
-            same_above=pl.col("doc") == pl.col("doc").shift(1),
-            same_below=pl.col("doc") == pl.col("doc").shift(-1),
-        )
-        .with_columns(
-            first=(pl.col("doc") != pl.col("doc").shift(1)).fill_null(True),
-            prose_above=(pl.col("prose").shift(1) & pl.col("same_above")).fill_null(False),
-            prose_below=(pl.col("prose").shift(-1) & pl.col("same_below")).fill_null(False),
-            chars_below=pl.col("chars").shift(-1),
-        )
-        .with_columns(opens=(pl.col("same_below") & near & alike).fill_null(False))
-        .with_columns(closes=(pl.col("opens").shift(1) & pl.col("same_above")).fill_null(False))
-        .filter(pl.col("opens") | pl.col("closes"))
-        .with_columns(text=pl.col("text").str.strip_chars())
-        .with_columns(text_below=pl.when("opens").then(pl.col("text").shift(-1)))
-        .collect()
+    near = (doc[:-1] == doc[1:]) & (np.abs(chars[:-1] - chars[1:]) <= MAX_DIFFERENCE)
+    near &= (np.minimum(chars[:-1], chars[1:]) >= MIN_CHARS) & (np.maximum(chars[:-1], chars[1:]) <= MAX_CHARS)
+    blank = edge.open_blank()
+    near &= (edge.first[:-1] == edge.first[1:]) | blank[:-1] | blank[1:]
+    maybe = np.flatnonzero(near)
+    reads = np.zeros(len(doc), np.bool_)
+    reads[maybe] = reads[maybe + 1] = True
+    place = np.cumsum(reads)[maybe] - 1
+    read = texts.gather(np.flatnonzero(reads)).str.strip_chars()
+    initial = read.str.head(ALIKE_CHARS)
+    alike = place[(initial == initial.shift(-1, fill_value="")).to_numpy()[place]]
+    one, other = read.gather(alike), read.gather(alike + 1)
+    same = one == other
+    unlike = (~same).arg_true()
+    same = same.scatter(unlike, _say_the_same(one.gather(unlike), other.gather(unlike)))
+    told = np.zeros(len(read), np.bool_)
+    told[alike] = same.to_numpy()
+    found: Array = maybe[told[place]]
+    return found
+
+
+def _runs(repeats: Array) -> tuple[Array, Array]:
+    """The first and the last row of each run of lines that say the same, of those short enough for captions."""
+    if not len(repeats):
+        return repeats, repeats
+    ends = np.flatnonzero(np.diff(repeats, append=repeats[-1] + 2) != 1)
+    first, last = repeats[np.r_[0, ends[:-1] + 1]], repeats[ends] + 1
+    short = last - first < MAX_RUN
+    return first[short], last[short]
+
+
+def _read(texts: pl.Series) -> tuple[Array, Array]:
+    """Which of `texts` give a credit, and which are a sentence, or not made of words."""
+    text = pl.col("text")
+    letters = text.str.count_matches(r"[\p{L}\p{M}]")
+    told = texts.to_frame("text").select(
+        credit=text.str.contains(CREDIT),
+        sentence=text.str.contains(SENTENCE_END) | (letters * 2 < text.str.len_chars()),
     )
+    return told["credit"].to_numpy(), told["sentence"].to_numpy()
 
 
-def _near_equal(table: pl.DataFrame) -> pl.DataFrame:
-    """`table` with `pair`: this line and the next one say the same."""
-    table = table.with_columns(pair=(pl.col("text") == pl.col("text_below")).fill_null(False)).with_row_index("row")
-    digits = r"[^\p{Nd}]+"
-    fuzzy = table.filter(
-        ~pl.col("pair")
-        & pl.col("text_below").is_not_null()
-        & (
-            pl.col("text").str.replace_all(digits, " ").str.strip_chars()
-            == pl.col("text_below").str.replace_all(digits, " ").str.strip_chars()
-        )
-    ).select("row", "text", "text_below")
-    # A Python loop over neighbours that begin alike and hold the same numbers: a handful in a thousand lines.
-    same = [row for row, text, below in fuzzy.iter_rows() if _says_the_same(text, below)]
-    return table.with_columns(
-        pair=pl.col("pair") | pl.col("row").is_in(pl.Series(same, dtype=pl.get_index_type()).implode())
+def _say_the_same(texts: pl.Series, others: pl.Series) -> pl.Series:
+    """Whether two captions differ in a character or two, or one only adds a credit; never in a number."""
+    alike = process.cpdist(
+        texts.to_list(),
+        others.to_list(),
+        scorer=Indel.normalized_similarity,
+        score_cutoff=RATIO_MIN,
+        dtype=np.float64,
     )
+    text, other = pl.col("text"), pl.col("other")
+    shorter = text.str.len_chars() <= other.str.len_chars()
+    short, long = pl.when(shorter).then(text).otherwise(other), pl.when(shorter).then(other).otherwise(text)
+    size = short.str.len_chars()
+    rest = long.str.slice(size).str.strip_chars_start(_SPACES).str.head(1)
+    credited = (size >= 2 * MIN_CHARS) & long.str.starts_with(short) & rest.is_in(CREDIT_MARKS)
+    pairs = pl.DataFrame({"text": texts, "other": others, "alike": alike >= RATIO_MIN})
+    said = pairs.select(pl.col("alike") | credited).to_series()
+    maybe = pairs.filter(said)
+    numbers = [_numbers(maybe[name]) for name in ("text", "other")]
+    return said.scatter(said.arg_true(), numbers[0] == numbers[1])
 
 
-def _says_the_same(one: str, other: str) -> bool:
-    """Whether two captions differ in a character or two, or one only adds a credit."""
-    if Indel.normalized_similarity(one, other, score_cutoff=RATIO_MIN) >= RATIO_MIN:
-        return True
-    short, long = sorted((one, other), key=len)
-    rest = long[len(short) :].strip()
-    return len(short) >= 2 * MIN_CHARS and long.startswith(short) and rest[:1] in ("©", "(", "[", "|", "/")
-
-
-def _runs(table: pl.DataFrame) -> pl.DataFrame:
-    """The lines of `table` that belong to a pair, numbered by `run`, with what a whole run is judged by."""
-    joins_above = (pl.col("pair").shift(1) & (pl.col("doc") == pl.col("doc").shift(1)) & pl.col("closes")).fill_null(
-        False
-    )
-    letters = pl.col("text").str.count_matches(r"[\p{L}\p{M}]")
-    return (
-        table.with_columns(joins_above=joins_above)
-        .with_columns(run=(~pl.col("joins_above")).cum_sum())
-        .filter(pl.col("pair") | pl.col("joins_above"))
-        .with_columns(
-            credit=pl.col("text").str.contains(CREDIT),
-            sentence=pl.col("text").str.contains(SENTENCE_END) | (letters * 2 < pl.col("text").str.len_chars()),
-        )
-    )
+def _numbers(texts: pl.Series) -> pl.Series:
+    return texts.str.replace_all(r"[^\p{Nd}]+", " ").str.strip_chars()

@@ -228,6 +228,43 @@ def line_keys(texts: pl.Series, visible: str) -> tuple[Array, Array]:
     return keys.view(np.int64), near.view(np.int64)
 
 
+CASED: Final = (
+    r"\p{Changes_When_Lowercased}|[\p{Cn}&&[\x{0}-\x{1FFFF}]]"  # what patterns don't know yet may have a lower case
+)
+WORD: Final = r"[\p{L}\p{N}\p{M}]"
+_ASK: Final = 0xFFFFFFFF
+_KEYS: Final = (("text", np.uint8), ("offsets", np.int64))
+
+
+@cache
+def _lower_words() -> npt.NDArray[np.uint32]:
+    """What Polars makes of each code point of a word in lower case: _ASK where that is several or depends on its neighbours."""
+    words = kernels.character_table(WORD)
+    table = np.arange(kernels.CODE_POINTS, dtype=np.uint32) * words
+    cased = np.flatnonzero(kernels.character_table(CASED))
+    chars = pl.Series(list(map(chr, cased.tolist())))
+    lower = chars.str.to_lowercase()
+    changed = (lower != chars).arg_true()
+    codes = np.array([ord(low) if len(low) == 1 else 0 for low in lower.gather(changed)], np.uint32)
+    table[cased[changed]] = np.where(codes, codes * words[codes], _ASK)
+    table[ord("Σ")] = _ASK  # at the end of a word it has a form of its own
+    table.flags.writeable = False
+    return table
+
+
+def title_keys(texts: pl.Series) -> tuple[pl.Series, Array]:
+    """What `titles.title_keys` gives; and the rows for which only Polars can tell."""
+    library = _library()
+    text, offsets = kernels.text_buffers(texts)
+    asked = np.zeros(len(texts), np.uint8)
+    library.winnow_title_keys.restype = ctypes.c_void_p
+    made = library.winnow_title_keys(
+        *map(kernels.pointer, (_lower_words(), text, offsets)), ctypes.c_int64(len(texts)), kernels.pointer(asked)
+    )
+    found = kernels.take_arrays("winnow_title_keys", made, _KEYS)
+    return kernels.text_series(found["text"], found["offsets"]), np.flatnonzero(asked)
+
+
 _HELD: Final = {
     **dict.fromkeys(("start", "site_near", "site_pages"), np.float64),
     **dict.fromkeys(("pages", "slot"), np.int64),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from etl.boilerplate import features, markup, metadata, model, rules, templates
 from etl.boilerplate.lines import LINES, MARKS
 from etl.config import Boilerplate
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +40,22 @@ def strip_boilerplate(
     """
     staged, shielded, found = certain_marks(lines, docs, ruleset, options)
     told = hits(lines, staged, ruleset)
+    is_shielded = np.zeros(lines.height, np.bool_)
+    is_shielded[_rows_of(shielded, lines)] = True
     if options.templates.enabled:
-        staged.append(_stage(_unshielded(templates.mark_templates(lines, options.templates), shielded), "templates"))
+        cuts = templates.mark_templates(lines, options.templates)
+        staged.append(_stage(cuts.filter(pl.Series(~is_shielded[_rows_of(cuts, lines)])), "templates"))
     if options.model.enabled:
-        decided = [marks.filter(unit="line").select("doc", "line") for marks in staged]
-        settled = pl.concat([*decided, shielded.select("doc", "line")]).unique().with_columns(settled=pl.lit(True))
-        asked = lines.join(settled, on=["doc", "line"], how="left", maintain_order="left")
+        settled = is_shielded
+        settled[np.concatenate([_rows_of(marks, lines)[_is_whole(marks)] for marks in staged])] = True
         cuts = model.mark(
-            markup.add(asked.with_columns(pl.col("settled").fill_null(False), hit=told), docs),
+            markup.add(lines.with_columns(settled=pl.Series(settled), hit=told), docs),
             threshold=options.model.threshold,
             clean_threshold=options.model.clean_threshold,
             revise=markup.revise,
         )
         staged.append(_stage(cuts, "model"))
-    marks = _one_decision_a_line(pl.concat(staged))
+    marks = _one_decision_a_line(pl.concat(staged), lines)
     return Stripped(marks, found, _left(lines, marks))
 
 
@@ -71,22 +77,19 @@ def certain_marks(
 def hits(lines: pl.DataFrame, staged: Sequence[pl.DataFrame], ruleset: rules.RuleSet) -> pl.Series:
     """What the marks of `certain_marks` say of each of `lines`, as the line model's features want it."""
     families = {rule.id: features.HIT_OF_FAMILY.get(rule.family, features.RULED) for rule in ruleset.rules}
-    told = (
-        pl.concat(staged)
-        .filter(pl.col("unit") == "line")
-        .unique(["doc", "line"], keep="first", maintain_order=True)
-        .select(
-            "doc",
-            "line",
-            hit=pl.when(pl.col("stage") != "metadata")
-            .then(pl.col("rule").replace_strict(families, default=features.RULED, return_dtype=pl.UInt8))
-            .when(pl.col("rule").str.contains("title"))
-            .then(features.TITLE)
-            .otherwise(features.BYLINE)
-            .cast(pl.UInt8),
-        )
-    )
-    return lines.join(told, on=["doc", "line"], how="left", maintain_order="left")["hit"].fill_null(features.NO_HIT)
+    marks = pl.concat(staged)
+    told = marks.select(
+        pl.when(pl.col("stage") != "metadata")
+        .then(pl.col("rule").replace_strict(families, default=features.RULED, return_dtype=pl.UInt8))
+        .when(pl.col("rule").str.contains("title"))
+        .then(features.TITLE)
+        .otherwise(features.BYLINE)
+        .cast(pl.UInt8)
+    ).to_series()
+    whole = np.flatnonzero(_is_whole(marks))[::-1]  # the first mark of a line is written last, and stays
+    hit = np.full(lines.height, features.NO_HIT, np.uint8)
+    hit[_rows_of(marks, lines)[whole]] = told.to_numpy()[whole]
+    return pl.Series("hit", hit)
 
 
 def nothing(lines: pl.DataFrame, docs: pl.DataFrame) -> Stripped:
@@ -96,44 +99,66 @@ def nothing(lines: pl.DataFrame, docs: pl.DataFrame) -> Stripped:
     )
 
 
-def _unshielded(marks: pl.DataFrame, shielded: pl.DataFrame) -> pl.DataFrame:
-    return marks.join(shielded, on=["doc", "line"], how="anti")
-
-
 def _stage(marks: pl.DataFrame, name: str) -> pl.DataFrame:
     return marks.select(*MARKS.names(), stage=pl.lit(name))
 
 
-def _one_decision_a_line(marks: pl.DataFrame) -> pl.DataFrame:
-    """One whole-line mark a line, or else its spans, the first of any that overlap."""
-    whole = marks.filter(unit="line").unique(["doc", "line"], keep="first", maintain_order=True)
-    spans = (
-        marks.filter(unit="span").join(whole, on=["doc", "line"], how="anti").sort("doc", "start", maintain_order=True)
+def _is_whole(marks: pl.DataFrame) -> Array:
+    whole: Array = (marks["unit"] == "line").to_numpy()
+    return whole
+
+
+def _rows_of(marks: pl.DataFrame, lines: pl.DataFrame) -> Array:
+    """The row in `lines` of each mark's line. Every mark has one, and lines are sorted by doc and line."""
+    known, asked = (
+        (rows["doc"].to_numpy().astype(np.int64) << 32) | rows["line"].to_numpy() for rows in (lines, marks)
     )
+    rows: Array = np.searchsorted(known, asked)
+    return rows
+
+
+def _one_decision_a_line(marks: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+    """One whole-line mark a line, or else its spans, the first of any that overlap; sorted by doc and start."""
+    rows, is_whole = _rows_of(marks, lines), _is_whole(marks)
+    first = np.full(lines.height, -1)
+    whole = np.flatnonzero(is_whole)[::-1]
+    first[rows[whole]] = whole  # the first mark of a line is written last, and stays
+    left = np.flatnonzero(~is_whole)
+    spans = marks[left[first[rows[left]] < 0]].sort("doc", "start", maintain_order=True)
+    wholes = marks.select(STAGED.names())[first[first >= 0]]
+    if spans.is_empty():
+        return wholes
     while True:
         reached = pl.col("end").shift().over("doc").fill_null(0)
         overlapping = spans.select(pl.col("start") < reached).to_series()
         if not overlapping.any():
-            return pl.concat([whole, spans]).sort("doc", "start").select(STAGED.names())
+            return _in_order(pl.concat([wholes, spans.select(STAGED.names())]))
         spans = spans.filter(~(overlapping & ~overlapping.shift(fill_value=False)))
+
+
+def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """`rows`, two sorted parts of them one after the other, sorted by doc and start."""
+    return rows[np.argsort((rows["doc"].to_numpy().astype(np.int64) << 32) | rows["start"].to_numpy(), kind="stable")]
 
 
 def _left(lines: pl.DataFrame, marks: pl.DataFrame) -> pl.DataFrame:
     """The lines that no mark takes, and the pieces of those from which a span goes."""
-    columns = LINES.names()
-    whole = lines.join(marks, on=["doc", "line"], how="anti").select(columns)
-    spans = marks.filter(unit="span")
-    if spans.is_empty():
+    rows, is_span = _rows_of(marks, lines), ~_is_whole(marks)
+    stays = np.ones(lines.height, np.bool_)
+    stays[rows] = False
+    whole = lines.select(LINES.names()).filter(pl.Series(stays))
+    if not is_span.any():
         return whole
-    cut_lines = lines.join(spans, on=["doc", "line"], how="semi").select(columns)
-    holes = spans.group_by("doc", "line", maintain_order=True).agg("start", "end")
+    spans = marks.select("start", "end").filter(pl.Series(is_span))
+    holed, number = np.unique(rows[is_span], return_inverse=True)
+    holes: list[list[int]] = [[] for _ in holed]
+    for at, start, end in zip(number.tolist(), *spans.get_columns(), strict=True):
+        holes[at] += (start, end)
     pieces = []  # a Python loop: only the lines from which a rule took a part
-    for doc, line, start, end, text, starts, ends in cut_lines.join(
-        holes, on=["doc", "line"], suffix="_cut"
-    ).iter_rows():
-        edges = [start, *(edge for hole in zip(starts, ends, strict=True) for edge in hole), end]
+    for inner, (doc, line, start, end, text) in zip(holes, lines.select(LINES.names())[holed].iter_rows(), strict=True):
+        edges = [start, *inner, end]
         for left, right in zip(edges[::2], edges[1::2], strict=True):
             piece = text[left - start : right - start]
             if piece.strip():
                 pieces.append((doc, line, left, right, piece))
-    return pl.concat([whole, pl.DataFrame(pieces, schema=LINES, orient="row")]).sort("doc", "start")
+    return _in_order(pl.concat([whole, pl.DataFrame(pieces, schema=LINES, orient="row")]))

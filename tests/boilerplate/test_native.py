@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.boilerplate import features, model, native, templates
+from etl.boilerplate import features, model, native, templates, titles
 from etl.boilerplate.lines import split_lines
 
 pytestmark = pytest.mark.skipif(
@@ -136,3 +136,26 @@ def test_evidence_is_the_same_by_both_ways(pages: list[str], sites: list[str]) -
     assert seen.equals(twin_seen)
     assert held.equals(twin_held)
     assert (seen.schema, held.schema) == (templates.PAGES, templates.PAGE_LINES)
+
+
+EVERY_CHAR = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+TITLES = st.lists(
+    LINES | st.text(st.sampled_from("Σσİıßŉ꟒ aB.,\u0307\u200b中-") | st.characters(codec="utf-8"), max_size=30)
+)
+
+
+def keys(texts: list[str]) -> tuple[list[str], list[str]]:
+    with without_kernels():
+        expected = titles.title_keys(pl.Series(texts, dtype=pl.String)).to_list()
+    return titles.title_keys(pl.Series(texts, dtype=pl.String)).to_list(), expected
+
+
+@given(texts=TITLES)
+def test_the_keys_of_titles_are_the_same(texts: list[str]) -> None:
+    made, expected = keys(texts)
+    assert made == expected
+
+
+def test_every_character_has_the_same_key_alone_and_beside_others() -> None:
+    made, expected = keys([*EVERY_CHAR, *(f"A{char}b" for char in EVERY_CHAR)])
+    assert made == expected
