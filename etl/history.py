@@ -13,6 +13,7 @@ asked only for the runs that a number names, so theirs stay as they are.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,6 +31,8 @@ from etl.dedup import state
 from etl.dedup.state import RUN_NUMBERS
 from etl.storage import read_json, read_parquet, remove_tree, sha256, write_json, write_parquet
 
+log = logging.getLogger(__name__)
+
 Wanted = npt.NDArray[np.int64]
 
 STATE: Final = {**state.STATE, **templates.STATE}
@@ -37,7 +40,7 @@ SORTED_BY: Final = {**state.SORTED_BY, "kept_lines": "line"}
 """The tables that are looked up, each with the column by which it is asked, and sorted."""
 
 GROUP_ROWS: Final = 100_000  # of a row group: what one hash that is found makes be read
-COMPACTED: Final = ("bands", "sentences", "kept_lines")
+COMPACTED: Final = ("bands", "sentences", "meetings", "kept_lines")
 COMPACT_RUNS: Final = 16
 COMPACT_ROWS: Final = 2_000_000  # in memory at once while runs are put together
 
@@ -100,7 +103,42 @@ class History:
         numbers = pl.concat([same["number"], named["number"], near]).unique().sort()
         found["fingerprints"] = self.look_up(keys, "fingerprints", "number", numbers.to_numpy())
         found["sketches"] = self.look_up(keys, "sketches", "number", near.sort().to_numpy())
-        return {f"known_{name}": found[name] for name in state.STATE}
+        found["stand_ins"] = self.look_up(keys, "stand_ins", "number", named["number"].unique().sort().to_numpy())
+        return {f"known_{name}": rows for name, rows in found.items()}
+
+    def passages(self, keys: Sequence[str], places: pl.DataFrame) -> pl.Series:
+        """The text at each of `places` in the documents that the runs `keys` published, null where those are gone.
+
+        places: number, part, row of a document, as look_up gives them; start and n_chars in its published text. Of each
+        row group in which one of them stands the texts are read, and held no longer than it takes to cut from them.
+        """
+        numbered = places.with_row_index("place").with_columns(run=pl.col("number") // RUN_NUMBERS + len(keys))
+        missing: list[Path] = []
+        texts = [pl.DataFrame(schema={"place": pl.UInt32, "text": pl.String})]
+        for (run, part), wanted in numbered.sort("run", "part", "row").group_by("run", "part", maintain_order=True):
+            path = self._documents(keys[int(run)], part)
+            if path is None:
+                missing.append(Path("documents") / f"run={keys[int(run)]}" / f"part-{part:05d}")
+            else:
+                texts += _passages(path, wanted)
+        if missing:
+            log.warning(
+                "documents of earlier runs are not there, near-duplicates of their sentences stay: %d files, such as %s",
+                len(missing),
+                missing[0],
+            )
+        every = pl.concat(texts)
+        return numbered.join(every, on="place", how="left", maintain_order="left")["text"]
+
+    def _documents(self, key: str, part: int | None) -> Path | None:
+        """A part of the documents that the run `key` published, if it is there."""
+        if part is None:
+            return None
+        for told in self.runs[key]["datasets"]["documents"]["files"]:
+            path = self.out / "documents" / f"run={key}" / str(told["name"])
+            if path.name.startswith(f"part-{part:05d}-") and path.is_file():
+                return path
+        return None
 
     def known_pages(self, keys: Sequence[str], lines: Wanted) -> dict[str, pl.DataFrame]:
         """What the runs `keys` left of sites' templates: the tables known_… of barrier 1. lines: of this run; sorted, each once."""
@@ -310,6 +348,21 @@ def _matching(path: Path, column: str, wanted: Wanted, *, is_sorted: bool) -> It
                 found = pl.from_arrow(rest)
                 assert isinstance(found, pl.DataFrame)
                 yield found.with_columns(pl.Series(column, values[rows]))
+
+
+def _passages(path: Path, places: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """place and text of each of `places` (sorted by row) in a file of documents, row group by row group."""
+    rows = places["row"].to_numpy().astype(np.int64)
+    first = 0
+    with pq.ParquetFile(path, memory_map=True) as file:
+        for group in range(file.num_row_groups):
+            past = first + file.metadata.row_group(group).num_rows
+            low, high = np.searchsorted(rows, [first, past])
+            if low < high:
+                whole = pl.Series("text", file.read_row_group(group, columns=["text"])["text"])
+                held = places[int(low) : int(high)].with_columns(whole.gather(rows[low:high] - first))
+                yield held.select("place", pl.col("text").str.slice("start", "n_chars"))
+            first = past
 
 
 def _rows_of(values: Wanted, wanted: Wanted, *, is_sorted: bool) -> npt.NDArray[np.intp]:

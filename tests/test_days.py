@@ -19,7 +19,7 @@ from etl.publish import dataset
 from etl.stages import history_of
 from tests.conftest import WORDS, Runner, files_of, read, record, story, write_jsonl
 
-CAUSAL = {"boilerplate.templates.enabled": "false", "sentence_dedup.near_across": "false"}
+CAUSAL = {"boilerplate.templates.enabled": "false"}
 """Site templates look at all pages of a run, later ones too: one run sees more than its first day did. And two days'
 sentences are compared by hash alone, a run's own by their texts too. All other steps look at a document and at what came
 before it."""

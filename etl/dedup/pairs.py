@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import polars as pl
@@ -105,39 +105,68 @@ def near_pairs(batch: Batch, *, similarity_min: float, min_words: int) -> pl.Dat
 
 
 def near_across(
-    candidates: Iterable[pl.DataFrame], judged: pl.DataFrame, *, similarity_min: float, max_share: float
+    candidates: Iterable[pl.DataFrame],
+    judged: pl.DataFrame,
+    *,
+    similarity_min: float,
+    max_share: float,
+    mode: Literal["remove", "annotate"],
 ) -> pl.DataFrame:
     """The sentences of `candidates` that nearly repeat an earlier document's, with the columns of `judged`.
 
-    candidates: as sentences.sql made them, in order, some at a time, with text and kept_text, and n_chars of the
-    document. judged: what it decided. What something points to stays, and so does a sentence that says more than the
-    earlier one. What would take a document beyond max_share of its characters is to be annotated.
+    candidates: as near.sql made them, in order, some at a time, with text and kept_text, and n_chars of the document.
+    judged: what sentences.sql decided. What another sentence of its document points to stays, and so does a sentence that
+    says more than the earlier one. What would take a document beyond max_share of its characters is to be annotated.
     """
-    removed = judged.filter(pl.col("action") == "remove")
-    gone = set(removed.select("doc_id", "start_char").iter_rows())
-    foreign = removed.filter(pl.col("doc_id") != pl.col("kept_doc_id"))
-    taken = dict(foreign.group_by("doc_id").agg((pl.col("end_char") - pl.col("start_char")).sum()).iter_rows())
-    points = set(judged.select("kept_doc_id", "kept_start").iter_rows())
-    done: set[tuple[str, int]] = set(judged.select("doc_id", "start_char").iter_rows())
+    removed = judged.filter(pl.col("action") == "remove", pl.col("doc_id") != pl.col("kept_doc_id"))
+    taken = dict(removed.group_by("doc_id").agg((pl.col("end_char") - pl.col("start_char")).sum()).iter_rows())
+    own = judged.filter(pl.col("doc_id") == pl.col("kept_doc_id"))
+    done = set(own.select("kept_doc_id", "kept_start").iter_rows())
+    gone: set[tuple[str, int]] = set()
     rows = []
     for row in (
         row for some in candidates for row in _alike(some).iter_rows(named=True)
     ):  # a few in a thousand sentences
         mine, theirs = (row["doc_id"], row["start_char"]), (row["kept_doc_id"], row["kept_start"])
-        if mine in done or mine in points or theirs in gone:
+        if mine in done or theirs in gone:
             continue
         alike = likeness(row["kept_text"], row["text"])
         if not alike or alike.score < similarity_min or alike.poorer == 0:
             continue
         chars = taken.get(mine[0], 0) + row["end_char"] - row["start_char"]
-        stays = chars > max_share * row["n_chars"]
+        stays = mode == "annotate" or chars > max_share * row["n_chars"]
         if not stays:
             taken[mine[0]] = chars
             gone.add(mine)
         done.add(mine)
-        points.add(theirs)
         rows.append((*mine, row["end_char"], *theirs, "near-sentence", alike.score, "annotate" if stays else "remove"))
     return pl.DataFrame(rows, schema=judged.schema, orient="row")
+
+
+def pointing_on(judged: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
+    """`judged` with what points to a sentence that is `gone` pointing to the one that stays for it, which it nearly repeats.
+
+    gone: doc_id, start_char, and kept_doc_id, kept_start and score of the one that stays.
+    """
+    stays = gone.select(
+        pl.col("doc_id").alias("kept_doc_id"),
+        pl.col("start_char").cast(judged.schema["kept_start"]).alias("kept_start"),
+        on_doc_id="kept_doc_id",
+        on_start=pl.col("kept_start").cast(judged.schema["kept_start"]),
+        on_score="score",
+    )
+    return judged.join(stays, on=["kept_doc_id", "kept_start"], how="left", maintain_order="left").select(
+        pl.coalesce("on_doc_id", "kept_doc_id").alias(name)
+        if name == "kept_doc_id"
+        else pl.coalesce("on_start", "kept_start").alias(name)
+        if name == "kept_start"
+        else pl.coalesce("on_score", "score").alias(name)
+        if name == "score"
+        else pl.when(pl.col("on_doc_id").is_null()).then("rule").otherwise(pl.lit("near-sentence")).alias(name)
+        if name == "rule"
+        else pl.col(name)
+        for name in judged.columns
+    )
 
 
 def _alike(candidates: pl.DataFrame) -> pl.DataFrame:

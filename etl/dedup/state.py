@@ -22,6 +22,8 @@ STATE: Final = {
             ("kept_doc_id", pl.String()),
             ("rule", pl.String()),
             ("score", pl.Float64()),
+            ("part", pl.UInt32()),
+            ("row", pl.UInt32()),
         ]
     ),
     "sketches": pl.Schema({"number": pl.Int64, "kind": pl.Int8, "h": pl.Int64}),
@@ -29,12 +31,46 @@ STATE: Final = {
     "sentences": pl.Schema(
         {"number": pl.Int64, "key_hash": pl.Int64, "n_words": pl.UInt32, "start_char": pl.UInt32, "usable": pl.Boolean}
     ),
+    "meetings": pl.Schema(
+        {
+            "number": pl.Int64,
+            "h": pl.Int64,
+            "rest": pl.UInt16,
+            "n_words": pl.UInt32,
+            "start_char": pl.UInt32,
+            "n_chars": pl.UInt32,
+            "shift": pl.UInt32,
+            "stands": pl.Boolean,
+        }
+    ),
+    "stand_ins": pl.Schema(
+        {
+            "number": pl.Int64,
+            "start_char": pl.UInt32,
+            "kept_doc_id": pl.String,
+            "kept_start": pl.UInt32,
+            "score": pl.Float64,
+        }
+    ),
 }
-"""The barrier reads them of earlier runs as known_…. kept_doc_id, rule, score: of a near copy, what stays for it and why it
-is one; null for all others. usable: the sentence is whole, nearly repeats none of its document, and stays in a document
-that stays."""
+"""The barrier reads them of earlier runs as known_….
 
-SORTED_BY: Final = {"fingerprints": "number", "sketches": "number", "bands": "h", "sentences": "key_hash"}
+fingerprints: kept_doc_id, rule, score: of a near copy, what stays for it and why it is one; null for all others. part,
+row: where in the run's documents its text is; null for one that isn't there.
+sentences: usable: the sentence is whole, nearly repeats none of its document, and stays in a document that stays, or went
+because it nearly repeats another document's.
+meetings: h, rest: near_a, rest_a, or near_b, rest_b of a sentence (see fingerprint.py); of a shard, the first and the last
+that have h. shift: how many characters before it were cut. stands: it didn't go itself.
+stand_ins: the sentences that went because they nearly repeat another document's, which stays: where, and how alike."""
+
+SORTED_BY: Final = {
+    "fingerprints": "number",
+    "sketches": "number",
+    "bands": "h",
+    "sentences": "key_hash",
+    "meetings": "h",
+    "stand_ins": "number",
+}
 """The column by which each is looked up, and sorted."""
 
 RUN_NUMBERS: Final = 1 << 32  # more than a run has documents
@@ -55,9 +91,17 @@ common_words: in sentences that many documents up to it have. kept_doc_id, rule,
 
 
 def state_tables(
-    tables: dict[str, pl.DataFrame], numbers: pl.DataFrame, removed_sentences: pl.DataFrame
+    tables: dict[str, pl.DataFrame],
+    numbers: pl.DataFrame,
+    judged: pl.DataFrame,
+    *,
+    published: pl.DataFrame,
+    cuts: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
-    """The state of some documents. tables: as fingerprint.py made them. removed_sentences: doc, start_char.
+    """The state of some documents. tables: as fingerprint.py made them. judged: their rows of dropped_sentences, of
+    which some are exact copies.
+
+    published: doc, part, row of those that are in the run's documents. cuts: doc, start, end of what was cut from those.
 
     An exact copy leaves nothing. A near copy is no copy that could stay for a later run, and leaves no sketches; but an
     exact copy of it is to be known as one, its sentences count towards how common they are, and its bands are as full.
@@ -65,7 +109,10 @@ def state_tables(
     stays = numbers.filter(pl.col("fate") == 0).select("doc", "number")
     known = numbers.filter(pl.col("fate") < 2)
     placed, left = known.select("doc", "number"), known.select("doc", "number", stays=pl.col("fate") == 0)
-    gone = removed_sentences.join(left, on="doc").select("number", "start_char", removed=pl.lit(value=True))
+    near = ~pl.col("exact") & (pl.col("kept_doc_id") != pl.col("doc_id"))
+    gone = judged.join(left, on="doc").select(
+        "number", "start_char", "kept_doc_id", "kept_start", "score", "action", near=near
+    )
     nearly = (  # few
         tables["near_sentences"]
         .select("doc", "start_char")
@@ -76,27 +123,68 @@ def state_tables(
     )
     sentences = (
         _numbered(
-            tables["sentences"]
-            .filter(pl.col("n_words") > 0)
-            .select("doc", "key_hash", "n_words", "start_char", "whole"),
+            tables["sentences"].filter(pl.col("n_words") > 0).drop("line", "ends_properly", "quoted"),
             left,
         )
-        .join(gone, on=["number", "start_char"], how="left", maintain_order="left")
+        .join(
+            gone.select("number", "start_char", "near", removed=pl.col("action") == "remove"),
+            on=["number", "start_char"],
+            how="left",
+            maintain_order="left",
+        )
         .join(nearly, on=["number", "key_hash"], how="left", maintain_order="left")
-        .select(
-            *STATE["sentences"].names()[:-1],
-            usable=pl.col("whole") & pl.col("removed").is_null() & pl.col("nearly").is_null() & pl.col("stays"),
+        .with_columns(
+            usable=pl.col("whole")
+            & (pl.col("near") | ~pl.col("removed")).fill_null(value=True)
+            & pl.col("nearly").is_null()
+            & pl.col("stays"),
         )
     )
+    sentences = _by_hash(sentences, "key_hash", pl.col("number"), pl.col("usable").not_(), pl.col("start_char")).filter(
+        _is_new("key_hash") | _is_new("number")
+    )
     made = {
-        "fingerprints": tables["fingerprints"].join(known, on="doc").sort("number"),
+        "fingerprints": tables["fingerprints"]
+        .join(known, on="doc")
+        .join(published, on="doc", how="left")
+        .sort("number"),
         "sketches": _numbered(tables["sketches"], stays),
         "bands": _by_hash(_numbered(tables["bands"], placed), "h", pl.col("number")),
-        "sentences": _by_hash(
-            sentences, "key_hash", pl.col("number"), pl.col("usable").not_(), pl.col("start_char")
-        ).filter(_is_new("key_hash") | _is_new("number")),
+        "sentences": sentences,
+        "meetings": _meetings(sentences, cuts.join(stays, on="doc")),
+        "stand_ins": gone.filter("near", action="remove").sort("number", "start_char"),
     }
     return {name: made[name].select(pl.col(c).cast(k) for c, k in kind.items()) for name, kind in STATE.items()}
+
+
+def _meetings(sentences: pl.DataFrame, cuts: pl.DataFrame) -> pl.DataFrame:
+    """What a shard leaves for near.sql: of `sentences` (a row for each different one of a document) those that it compares,
+    which are the first of their kind. Of those that share a meeting point the first and the last are left."""
+    compared = sentences.filter("usable", pl.col("near_a").is_not_null(), pl.col("near").fill_null(value=True))
+    compared = compared.with_columns(
+        n_chars=pl.col("end_char") - pl.col("start_char"),
+        shift=_cut_before(cuts.sort("number", "start"), compared["number"], compared["start_char"]),
+        stands=pl.col("removed").is_null() | ~pl.col("removed"),
+    )
+    points = pl.concat(
+        compared.select(
+            *("number", "n_words", "start_char", "n_chars", "shift", "stands"),
+            pl.col(f"near_{side}").alias("h"),
+            pl.col(f"rest_{side}").alias("rest"),
+        )
+        for side in ("a", "b")
+    )
+    points = _by_hash(points, "h", pl.col("number"), pl.col("start_char"))
+    return points.filter(_is_new("h") | pl.col("h").ne_missing(pl.col("h").shift(-1)))
+
+
+def _cut_before(cuts: pl.DataFrame, numbers: pl.Series, starts: pl.Series) -> pl.Series:
+    """How many characters were cut before each place. cuts: number, start, end, in order."""
+    of_cut = (cuts["number"].to_numpy().astype(np.int64) << 32) | cuts["start"].to_numpy().astype(np.int64)
+    total = np.append(0, np.cumsum((cuts["end"] - cuts["start"]).to_numpy().astype(np.int64)))
+    first = numbers.to_numpy().astype(np.int64) << 32
+    past = np.searchsorted(of_cut, first | starts.to_numpy().astype(np.int64))
+    return pl.Series("shift", total[past] - total[np.searchsorted(of_cut, first)])
 
 
 def _numbered(rows: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
