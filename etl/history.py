@@ -200,6 +200,7 @@ class History:
                     schema,
                     row_group_rows=GROUP_ROWS,
                     compression="zstd",
+                    sorted_by=SORTED_BY[table],
                 )
             write_json(scratch / "runs.json", {key: self.runs[key]["release"] for key in keys})
             remove_tree(folder)
@@ -285,10 +286,15 @@ class History:
         return found
 
 
-def write_state(folder: Path, table: str, tables: Iterable[pa.Table], schema: pa.Schema) -> Path:
-    """Write a state table of a run below `folder`; the name carries a hash of the file's bytes."""
+def write_state(
+    folder: Path, table: str, tables: Iterable[pa.Table], schema: pa.Schema, *, sorted_by: str = ""
+) -> Path:
+    """Write a state table of a run below `folder`; the name carries a hash of the file's bytes.
+
+    sorted_by: the column by which the rows are sorted, if it is one of whole numbers.
+    """
     scratch = folder / f".{table}.parquet"
-    write_parquet(scratch, tables, schema, compression="zstd")
+    write_parquet(scratch, tables, schema, compression="zstd", sorted_by=sorted_by)
     return _named(folder, table, scratch)
 
 

@@ -42,7 +42,7 @@ from etl.dedup.pairs import near_across, pointing_on
 from etl.dedup.state import STATE, state_tables
 from etl.engine.local import LocalEngine
 from etl.errors import ConfigError, HeldError, OutdatedError, StageError
-from etl.history import FILES, RECIPE, History, write_state
+from etl.history import FILES, RECIPE, SORTED_BY, History, write_state
 from etl.ingest import formats
 from etl.ingest.discover import is_input, plan_sources
 from etl.ingest.site import sites
@@ -952,7 +952,7 @@ def _write_shard_state(
     if (plan.work / "kept_pages.parquet").exists():  # not where boilerplate was skipped
         kept = pl.read_parquet(plan.work / "kept_pages.parquet")
         lines = templates.kept_lines(pl.read_parquet(plan.shard_files("page_lines")[shard]), kept)
-        _keep(folder, f"kept_lines-{shard:05d}", lines, templates.PAGE_LINES)
+        _keep(folder, f"kept_lines-{shard:05d}", lines, templates.PAGE_LINES, sorted_by=SORTED_BY["kept_lines"])
     made = state_tables(
         {name: pl.read_parquet(plan.shard_files(name)[shard]) for name in DEDUP_TABLES},
         _of_shard(plan, shard, "numbered_documents"),
@@ -961,7 +961,7 @@ def _write_shard_state(
         cuts=_keyed(removals, ["unit", "start", "end"]).filter(pl.col("unit") != "document"),
     )
     for name, rows in made.items():
-        _keep(folder, f"{name}-{shard:05d}", rows, STATE[name])
+        _keep(folder, f"{name}-{shard:05d}", rows, STATE[name], sorted_by=SORTED_BY[name])
 
 
 def _keyed(tables: Sequence[pa.Table], columns: Sequence[str]) -> pl.DataFrame:
@@ -970,8 +970,8 @@ def _keyed(tables: Sequence[pa.Table], columns: Sequence[str]) -> pl.DataFrame:
     return every.select(fingerprint.document_keys(every["doc_id"]).alias("doc"), *columns)
 
 
-def _keep(folder: Path, table: str, rows: pl.DataFrame, kind: pl.Schema) -> None:
-    write_state(folder, table, [_to_arrow(rows, kind)], _arrow_schema(kind))
+def _keep(folder: Path, table: str, rows: pl.DataFrame, kind: pl.Schema, *, sorted_by: str = "") -> None:
+    write_state(folder, table, [_to_arrow(rows, kind)], _arrow_schema(kind), sorted_by=sorted_by)
 
 
 def _draw(plan: Plan, verdict: gates.Verdict | None) -> None:
