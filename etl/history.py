@@ -115,7 +115,8 @@ class History:
         numbered = places.with_row_index("place").with_columns(run=pl.col("number") // RUN_NUMBERS + len(keys))
         missing: list[Path] = []
         texts = [pl.DataFrame(schema={"place": pl.UInt32, "text": pl.String})]
-        for (run, part), wanted in numbered.sort("run", "part", "row").group_by("run", "part", maintain_order=True):
+        ordered = numbered.drop_nulls("part").sort("run", "part", "row")
+        for (run, part), wanted in ordered.group_by("run", "part", maintain_order=True):
             path = self._documents(keys[int(run)], part)
             if path is None:
                 missing.append(Path("documents") / f"run={keys[int(run)]}" / f"part-{part:05d}")
@@ -130,10 +131,8 @@ class History:
         every = pl.concat(texts)
         return numbered.join(every, on="place", how="left", maintain_order="left")["text"]
 
-    def _documents(self, key: str, part: int | None) -> Path | None:
+    def _documents(self, key: str, part: int) -> Path | None:
         """A part of the documents that the run `key` published, if it is there."""
-        if part is None:
-            return None
         for told in self.runs[key]["datasets"]["documents"]["files"]:
             path = self.out / "documents" / f"run={key}" / str(told["name"])
             if path.name.startswith(f"part-{part:05d}-") and path.is_file():

@@ -721,8 +721,8 @@ def _near_candidates(plan: Plan, history: History, engine: LocalEngine) -> pl.Da
     compared = plan.work / "meeting_sentences.parquet"
     wanted = np.zeros(0, dtype=np.int64)
     if keys:
-        points = [pl.read_parquet(compared, columns=[name])[name] for name in ("near_a", "near_b")]
-        wanted = pl.concat([one.alias("h") for one in points]).unique().sort().to_numpy()
+        sides = [pl.read_parquet(compared, columns=[name]).to_series().unique() for name in ("near_a", "near_b")]
+        wanted = np.unique(np.concatenate([side.to_numpy() for side in sides]))
     path = plan.work / "near_candidates.parquet"
     engine.sql(
         _sql("etl.dedup", "near.sql"),
@@ -738,8 +738,9 @@ def _near_candidates(plan: Plan, history: History, engine: LocalEngine) -> pl.Da
     known = history.look_up(keys, "fingerprints", "number", numbers).select(
         pl.col("number").alias("earlier"), "part", "row", known_doc_id="doc_id"
     )
-    files = plan.shard_files("fingerprints")
-    named = pl.concat([pl.read_parquet(one, columns=["doc", "doc_id", "n_chars"]) for one in files])
+    docs = pl.concat([pairs["doc"], pairs["kept_doc"]]).drop_nulls().unique()
+    prints = pl.scan_parquet(plan.shard_files("fingerprints")).filter(pl.col("doc").is_in(docs.implode()))
+    named = prints.select("doc", "doc_id", "n_chars").collect()
     return (
         pairs.join(named, on="doc", how="left", maintain_order="left")
         .join(named.select(kept_doc="doc", own_doc_id="doc_id"), on="kept_doc", how="left", maintain_order="left")

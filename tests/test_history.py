@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -137,3 +138,34 @@ def test_compacted_runs_are_looked_up_as_their_own_files_are(
         assert answers(other) == before
         other.compact(runs=together)
         assert answers(other) == before
+
+
+def test_passages_are_cut_from_published_texts_wherever_their_row_groups_begin(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = history(tmp_path, k1={}, k2={})
+    texts = [f"{number} äöü {'x' * number}" for number in range(20)]
+    for key, entry in known.runs.items():
+        entry["datasets"] = {"documents": {"files": [{"name": f"part-{part:05d}-{key}.parquet"} for part in range(2)]}}
+        for part in range(2):
+            table = pa.table({"text": [f"{key}.{part}.{text}" for text in texts]})
+            path = tmp_path / "documents" / f"run={key}" / f"part-{part:05d}-{key}.parquet"
+            write_parquet(path, [table], table.schema, row_group_rows=3)
+    asked = [(run, part, row, 5) for run in (1, 0) for part in (1, 0) for row in (19, 0, 7, 3, 3)]
+    places = pl.DataFrame(
+        {
+            "number": [(run - 2) * RUN_NUMBERS + 1 + row for run, _, row, _ in asked],
+            "part": [part for _, part, _, _ in asked],
+            "row": [row for _, _, row, _ in asked],
+            "start": [start for _, _, _, start in asked],
+            "n_chars": [4] * len(asked),
+        }
+    )
+    expected = [f"k{run + 1}.{part}.{texts[row]}"[start : start + 4] for run, part, row, start in asked]
+    assert known.passages(["k1", "k2"], places).to_list() == expected
+    assert known.passages(["k1", "k2"], places.clear()).to_list() == []
+    assert not caplog.records
+    (tmp_path / "documents" / "run=k1" / "part-00001-k1.parquet").unlink()
+    left = [None if (run, part) == (0, 1) else text for (run, part, *_), text in zip(asked, expected, strict=True)]
+    assert known.passages(["k1", "k2"], places).to_list() == left
+    assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -155,17 +155,16 @@ def pointing_on(judged: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
         on_start=pl.col("kept_start").cast(judged.schema["kept_start"]),
         on_score="score",
     )
-    return judged.join(stays, on=["kept_doc_id", "kept_start"], how="left", maintain_order="left").select(
-        pl.coalesce("on_doc_id", "kept_doc_id").alias(name)
-        if name == "kept_doc_id"
-        else pl.coalesce("on_start", "kept_start").alias(name)
-        if name == "kept_start"
-        else pl.coalesce("on_score", "score").alias(name)
-        if name == "score"
-        else pl.when(pl.col("on_doc_id").is_null()).then("rule").otherwise(pl.lit("near-sentence")).alias(name)
-        if name == "rule"
-        else pl.col(name)
-        for name in judged.columns
+    went = pl.col("on_doc_id").is_not_null()
+    return (
+        judged.join(stays, on=["kept_doc_id", "kept_start"], how="left", maintain_order="left")
+        .with_columns(
+            kept_doc_id=pl.coalesce("on_doc_id", "kept_doc_id"),
+            kept_start=pl.coalesce("on_start", "kept_start"),
+            score=pl.coalesce("on_score", "score"),
+            rule=pl.when(went).then(pl.lit("near-sentence")).otherwise("rule"),
+        )
+        .select(judged.columns)
     )
 
 
