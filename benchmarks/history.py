@@ -3,11 +3,10 @@
 
     history.py CORPUS [--sentences 100000000 | --runs 30] [--site-lines] [--workers 2] [--cache .cache/history]
 
-The earlier runs are made: the state of the run itself, each time under other hashes, until they hold so many sentences,
-with its documents. One sentence in twenty keeps its hash in the first of them, and one place in fifty where near-duplicate
-sentences meet in one of them, so that there is something to find, and texts to read. --site-lines adds what
-barrier 1 knows of earlier runs: as many other pages of each site, with its furniture and another text. CORPUS: a folder
-of raw files.
+The earlier runs are made: the state of the run itself, each time under other hashes, until they hold so many sentences.
+One sentence in twenty keeps its hash in the first of them, and one in fifty of the points where near-duplicate sentences
+meet in one of them, so that there is something to find, and texts to read. --site-lines adds what barrier 1 knows of
+earlier runs: as many other pages of each site, with its furniture and another text. CORPUS: a folder of raw files.
 """
 
 from __future__ import annotations
@@ -59,7 +58,9 @@ def main() -> int:
     after = measure(command)
     print(f"{'earlier runs':<34}{runs:>14,}\n{'sentences in their state':<34}{sentences:>14,}")
     print(f"{'state on disk, MB':<34}{_megabytes(out / '_state'):>14,}")
-    print(f"{'of it, near sentences, MB':<34}{_megabytes(out / '_state', 'meetings'):>14,}\n")
+    for name, table in (("meeting points", "meetings"), ("texts", "texts")):
+        print(f"{f'  of it {name}, MB':<34}{_megabytes(out / '_state', table):>14,}")
+    print()
     print(f"{'':<34}{'no history':>14}{'history':>14}{'ratio':>9}")
     for name, one, other in zip(("wall, s", "CPU, s", "peak memory, MB"), alone, after, strict=True):
         print(f"{name:<34}{one:>14,.1f}{other:>14,.1f}{other / one:>9.2f}")
@@ -97,12 +98,9 @@ def _make_history(out: Path, options: argparse.Namespace) -> tuple[int, int]:
             )
             rows = rows.sort(SORTED_BY[name]).select(pl.col(n).cast(kind) for n, kind in STATE[name].items())
             write_state(folder, name, [rows.to_arrow()], rows.to_arrow().schema, sorted_by=SORTED_BY[name])
-        for path in [*own.glob("sketches-*.parquet"), *own.glob("stand_ins-*.parquet")]:
-            os.link(path, folder / path.name)
-        published = out / "documents" / f"run={key}"
-        published.mkdir()
-        for path in (out / "documents" / f"run={KEY}").glob("*.parquet"):
-            os.link(path, published / path.name)
+        for name in ("sketches", "stand_ins", "texts"):
+            for path in own.glob(f"{name}-*.parquet"):
+                os.link(path, folder / path.name)
         if options.site_lines:
             _write_site_lines(own, folder, run)
         manifest["runs"][key] = {**entry, "release": key, "history": {}}

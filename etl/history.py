@@ -7,13 +7,12 @@ State is looked up, not loaded: its tables are sorted by the hash or number by w
 bounds hold nothing wanted is passed over, of the others one column is read, and the rest only where something was found.
 Of every sixteen runs the tables by hash are put together into one sorted file each, in `_state/compact=…/`; one that holds
 a run which has changed since is deleted, and the runs' own files are read until the next time. Tables by number are
-asked only for the runs that a number names, so theirs stay as they are.
+asked only for the runs that a number names, so theirs stay as they are, and texts only for the places that were found.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,10 +27,8 @@ import pyarrow.parquet as pq
 
 from etl.boilerplate import templates
 from etl.dedup import state
-from etl.dedup.state import RUN_NUMBERS
+from etl.dedup.state import RUN_NUMBERS, TEXTS, TEXTS_AT_ONCE, unpack
 from etl.storage import read_json, read_parquet, remove_tree, sha256, write_json, write_parquet
-
-log = logging.getLogger(__name__)
 
 Wanted = npt.NDArray[np.int64]
 
@@ -106,38 +103,15 @@ class History:
         found["stand_ins"] = self.look_up(keys, "stand_ins", "number", named["number"].unique().sort().to_numpy())
         return {f"known_{name}": rows for name, rows in found.items()}
 
-    def passages(self, keys: Sequence[str], places: pl.DataFrame) -> pl.Series:
-        """The text at each of `places` in the documents that the runs `keys` published, null where those are gone.
-
-        places: number, part, row of a document, as look_up gives them; start and n_chars in its published text. Of each
-        row group in which one of them stands the texts are read, and held no longer than it takes to cut from them.
-        """
-        numbered = places.with_row_index("place").with_columns(run=pl.col("number") // RUN_NUMBERS + len(keys))
-        missing: list[Path] = []
-        texts = [pl.DataFrame(schema={"place": pl.UInt32, "text": pl.String})]
-        ordered = numbered.drop_nulls("part").sort("run", "part", "row")
-        for (run, part), wanted in ordered.group_by("run", "part", maintain_order=True):
-            path = self._documents(keys[int(run)], part)
-            if path is None:
-                missing.append(Path("documents") / f"run={keys[int(run)]}" / f"part-{part:05d}")
-            else:
-                texts += _passages(path, wanted)
-        if missing:
-            log.warning(
-                "documents of earlier runs are not there, near-duplicates of their sentences stay: %d files, such as %s",
-                len(missing),
-                missing[0],
-            )
-        every = pl.concat(texts)
-        return numbered.join(every, on="place", how="left", maintain_order="left")["text"]
-
-    def _documents(self, key: str, part: int) -> Path | None:
-        """A part of the documents that the run `key` published, if it is there."""
-        for told in self.runs[key]["datasets"]["documents"]["files"]:
-            path = self.out / "documents" / f"run={key}" / str(told["name"])
-            if path.name.startswith(f"part-{part:05d}-") and path.is_file():
-                return path
-        return None
+    def texts(self, keys: Sequence[str], places: pl.DataFrame) -> pl.Series:
+        """The texts of sentences of the runs `keys`, null where none was left. places: number and part of their documents,
+        as look_up gives them, and place."""
+        numbered = places.with_row_index("asked").with_columns(run=pl.col("number") // RUN_NUMBERS + len(keys))
+        found = [pl.DataFrame(schema={"asked": pl.UInt32, "text": pl.String})]
+        for (run, part), wanted in numbered.sort("run", "part", "place").group_by("run", "part", maintain_order=True):
+            for path in self.state_files([keys[int(run)]], f"texts-{part:05d}"):
+                found += _texts_at(path, wanted)
+        return numbered.join(pl.concat(found), on="asked", how="left", maintain_order="left")["text"]
 
     def known_pages(self, keys: Sequence[str], lines: Wanted) -> dict[str, pl.DataFrame]:
         """What the runs `keys` left of sites' templates: the tables known_… of barrier 1. lines: of this run; sorted, each once."""
@@ -286,14 +260,20 @@ class History:
 
 
 def write_state(
-    folder: Path, table: str, tables: Iterable[pa.Table], schema: pa.Schema, *, sorted_by: str = ""
+    folder: Path,
+    table: str,
+    tables: Iterable[pa.Table],
+    schema: pa.Schema,
+    *,
+    sorted_by: str = "",
+    row_group_rows: int = 250_000,
 ) -> Path:
     """Write a state table of a run below `folder`; the name carries a hash of the file's bytes.
 
     sorted_by: the column by which the rows are sorted, if it is one of whole numbers.
     """
     scratch = folder / f".{table}.parquet"
-    write_parquet(scratch, tables, schema, compression="zstd", sorted_by=sorted_by)
+    write_parquet(scratch, tables, schema, compression="zstd", sorted_by=sorted_by, row_group_rows=row_group_rows)
     return _named(folder, table, scratch)
 
 
@@ -355,18 +335,25 @@ def _matching(path: Path, column: str, wanted: Wanted, *, is_sorted: bool) -> It
                 yield found.with_columns(pl.Series(column, values[rows]))
 
 
-def _passages(path: Path, places: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """place and text of each of `places` (sorted by row) in a file of documents, row group by row group."""
-    rows = places["row"].to_numpy().astype(np.int64)
+def _texts_at(path: Path, wanted: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """asked and text of each of `wanted` (sorted by place), row group by row group: what is unpacked holds one of them."""
+    places = wanted["place"].to_numpy().astype(np.int64)
     first = 0
     with pq.ParquetFile(path, memory_map=True) as file:
         for group in range(file.num_row_groups):
             past = first + file.metadata.row_group(group).num_rows
-            low, high = np.searchsorted(rows, [first, past])
+            low, high = np.searchsorted(places, [first * TEXTS_AT_ONCE, past * TEXTS_AT_ONCE])
             if low < high:
-                whole = pl.Series("text", file.read_row_group(group, columns=["text"])["text"])
-                held = places[int(low) : int(high)].with_columns(whole.gather(rows[low:high] - first))
-                yield held.select("place", pl.col("text").str.slice("start", "n_chars"))
+                rows = file.read_row_group(group)
+                texts: list[str] = []
+                held: tuple[int, list[str]] = (-1, [])
+                for place in places[low:high].tolist():
+                    row, inside = divmod(place, TEXTS_AT_ONCE)
+                    if row != held[0]:
+                        packed, size = (rows[name][row - first].as_py() for name in TEXTS)
+                        held = (row, unpack(packed, size))
+                    texts.append(held[1][inside])
+                yield wanted[int(low) : int(high)].select("asked").with_columns(pl.Series("text", texts))
             first = past
 
 

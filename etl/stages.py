@@ -39,7 +39,7 @@ from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
 from etl.dedup import fingerprint, sentences
 from etl.dedup.pairs import near_across, pointing_on
-from etl.dedup.state import STATE, state_tables
+from etl.dedup.state import STATE, TEXTS, pack, state_tables
 from etl.engine.local import LocalEngine
 from etl.errors import ConfigError, HeldError, OutdatedError, StageError
 from etl.history import FILES, RECIPE, SORTED_BY, History, write_state
@@ -86,6 +86,8 @@ DEDUP_TABLES: Final = fingerprint.TABLES
 """What `clean` leaves for barrier 2, a file a shard."""
 
 JUDGED_AT_ONCE: Final = 50_000  # pairs of sentences, with their texts
+
+PACKED_AT_ONCE: Final = 64  # rows of packed texts, some 5 KB each, that are read where one of them is asked for
 
 NAMED_SITES: Final = 20  # of those whose template has changed, in the log
 
@@ -484,7 +486,7 @@ def write(work: str, shard: int) -> StageReport:
     dataset.write_part(staging, shard, "removals", removals, options)
     dataset.write_part(staging, shard, "annotations", annotations, options)
     dataset.write_part(staging, shard, "rejects", [read_parquet(plan.shard_files("rejects")[shard])], options)
-    _write_shard_state(plan, shard, judged, documents, removals)
+    _write_shard_state(plan, shard, judged)
     return _report(plan, _done("write", counts, started, shard))
 
 
@@ -716,7 +718,7 @@ def _known_duplicates(plan: Plan, history: History) -> dict[str, pl.DataFrame]:
 
 def _near_candidates(plan: Plan, history: History, engine: LocalEngine) -> pl.DataFrame:
     """The pairs that near.sql finds among this run's sentences and those of earlier runs, with doc_id, n_chars and
-    kept_doc_id, and part and row of a document of an earlier run."""
+    kept_doc_id, and part of a document of an earlier run."""
     keys = list(plan.history)
     compared = plan.work / "meeting_sentences.parquet"
     wanted = np.zeros(0, dtype=np.int64)
@@ -736,7 +738,7 @@ def _near_candidates(plan: Plan, history: History, engine: LocalEngine) -> pl.Da
     pairs = pl.read_parquet(path)
     numbers = pairs.filter(pl.col("earlier") < 0)["earlier"].unique().sort().to_numpy()
     known = history.look_up(keys, "fingerprints", "number", numbers).select(
-        pl.col("number").alias("earlier"), "part", "row", known_doc_id="doc_id"
+        pl.col("number").alias("earlier"), "part", known_doc_id="doc_id"
     )
     docs = pl.concat([pairs["doc"], pairs["kept_doc"]]).drop_nulls().unique()
     prints = pl.scan_parquet(plan.shard_files("fingerprints")).filter(pl.col("doc").is_in(docs.implode()))
@@ -787,26 +789,15 @@ def _with_texts(plan: Plan, history: History, candidates: pl.DataFrame) -> Itera
     theirs = candidates.select(doc="kept_doc", start_char="kept_start", end_char="kept_end")
     spans = pl.concat([mine, theirs.drop_nulls("doc")]).unique().sort("doc", "start_char", "end_char")
     numbered = spans.with_row_index("place")
-    passages = (
-        candidates.filter(pl.col("kept_doc").is_null())
-        .select(
-            "earlier",
-            "kept_start",
-            number="earlier",
-            part="part",
-            row="row",
-            start=pl.col("kept_start") - pl.col("kept_shift"),
-            n_chars=pl.col("kept_end") - pl.col("kept_start"),
-        )
-        .unique()
-        .sort("earlier", "kept_start")
-    )
-    held = passages.select("earlier", "kept_start").with_row_index("known_place", offset=spans.height)
-    texts = _texts_of(plan, spans).append(history.passages(list(plan.history), passages))
+    earlier = candidates.filter(pl.col("kept_doc").is_null()).select("earlier", "part", "kept_place").unique()
+    earlier = earlier.sort("earlier", "kept_place")
+    held = earlier.drop("part").with_row_index("known_place", offset=spans.height)
+    asked = earlier.rename({"earlier": "number", "kept_place": "place"})
+    texts = _texts_of(plan.shard_files("docs", "arrow"), spans).append(history.texts(list(plan.history), asked))
     placed = candidates.with_columns(
         mine.join(numbered, on=mine.columns, how="left", maintain_order="left")["place"],
         theirs.join(numbered, on=theirs.columns, how="left", maintain_order="left")["place"].alias("own_place"),
-    ).join(held, on=["earlier", "kept_start"], how="left", maintain_order="left")
+    ).join(held, on=["earlier", "kept_place"], how="left", maintain_order="left")
     for some in placed.iter_slices(JUDGED_AT_ONCE):
         told = some.with_columns(
             text=texts.gather(some["place"]),
@@ -815,11 +806,11 @@ def _with_texts(plan: Plan, history: History, candidates: pl.DataFrame) -> Itera
         yield told.drop_nulls("kept_text")
 
 
-def _texts_of(plan: Plan, spans: pl.DataFrame) -> pl.Series:
-    """The text of each of `spans` (doc, start_char, end_char; sorted), read from the repaired documents a batch at a time."""
+def _texts_of(files: Sequence[Path], spans: pl.DataFrame) -> pl.Series:
+    """The text of each of `spans` (doc, start_char, end_char; sorted), read from files of repaired documents a batch at a time."""
     wanted = spans["doc"].to_numpy()
     places, texts = [np.zeros(0, np.int64)], [pa.nulls(0, pa.large_string())]
-    for path in plan.shard_files("docs", "arrow"):
+    for path in files:
         for table in read_batch_file(path, columns=["doc_id", "text"]):
             docs = pl.from_arrow(table)
             assert isinstance(docs, pl.DataFrame)
@@ -942,33 +933,30 @@ def _write_state(plan: Plan) -> None:
             _keep(folder, name, pl.read_parquet(plan.work / f"{name}.parquet"), templates.STATE[name])
 
 
-def _write_shard_state(
-    plan: Plan, shard: int, judged_sentences: pl.DataFrame, documents: Sequence[pa.Table], removals: Sequence[pa.Table]
-) -> None:
-    """What one shard leaves for later runs: lines of the pages that are kept, and of its documents what barrier 2 looks up.
+def _write_shard_state(plan: Plan, shard: int, judged_sentences: pl.DataFrame) -> None:
+    """What one shard leaves for later runs: lines of the pages that are kept, of its documents what barrier 2 looks up, and
+    the texts of sentences that near-duplicates are compared with.
 
-    judged_sentences: the shard's rows of dropped_sentences. documents, removals: what it published.
+    judged_sentences: the shard's rows of dropped_sentences.
     """
     folder = plan.work / "release" / dataset.STATE
     if (plan.work / "kept_pages.parquet").exists():  # not where boilerplate was skipped
         kept = pl.read_parquet(plan.work / "kept_pages.parquet")
         lines = templates.kept_lines(pl.read_parquet(plan.shard_files("page_lines")[shard]), kept)
         _keep(folder, f"kept_lines-{shard:05d}", lines, templates.PAGE_LINES, sorted_by=SORTED_BY["kept_lines"])
-    made = state_tables(
+    made, spans = state_tables(
         {name: pl.read_parquet(plan.shard_files(name)[shard]) for name in DEDUP_TABLES},
         _of_shard(plan, shard, "numbered_documents"),
         judged_sentences,
-        published=_keyed(documents, []).with_row_index("row").with_columns(part=pl.lit(shard, pl.UInt32)),
-        cuts=_keyed(removals, ["unit", "start", "end"]).filter(pl.col("unit") != "document"),
+        part=shard,
     )
     for name, rows in made.items():
         _keep(folder, f"{name}-{shard:05d}", rows, STATE[name], sorted_by=SORTED_BY[name])
-
-
-def _keyed(tables: Sequence[pa.Table], columns: Sequence[str]) -> pl.DataFrame:
-    """Some columns of published rows, with `doc` as barrier 2 names documents."""
-    every = pl.concat([pl.DataFrame(table.select(["doc_id", *columns])) for table in tables])
-    return every.select(fingerprint.document_keys(every["doc_id"]).alias("doc"), *columns)
+    placed = spans.with_row_index("place").sort("doc", "start_char")
+    texts = _texts_of([plan.shard_files("docs", "arrow")[shard]], placed.drop("place"))
+    packed = pack(texts.gather(placed["place"].arg_sort()))
+    kind = _arrow_schema(TEXTS)
+    write_state(folder, f"texts-{shard:05d}", [_to_arrow(packed, TEXTS)], kind, row_group_rows=PACKED_AT_ONCE)
 
 
 def _keep(folder: Path, table: str, rows: pl.DataFrame, kind: pl.Schema, *, sorted_by: str = "") -> None:

@@ -404,18 +404,3 @@ def test_near_copies_follow_a_backfill_and_come_back_when_what_stays_is_forgotte
     assert forget(out, "1.jsonl") == [day_of(1), day_of(2), day_of(3)]
     assert kept_for(out) == {"r3": ("exact-sentence", "r2", place[2])} and NEAR in texts_of(out)["r2"]
     assert history_of(out).stale() == {} and dataset.verify(out) == []
-
-
-def test_where_an_earlier_runs_documents_are_gone_near_copies_of_its_sentences_stay(
-    tmp_path: Path, run: Runner, caplog: pytest.LogCaptureFixture
-) -> None:
-    out = tmp_path / "out"
-    run(day_with(tmp_path, 1, BASE), out, key=day_of(1), skip=["boilerplate"])
-    for path in (out / "documents" / f"run={day_of(1)}").glob("*.parquet"):
-        path.unlink()
-    run(day_with(tmp_path, 2, NEAR), out, key=day_of(2), skip=["boilerplate"])
-    assert NEAR in texts_of(out)["r2"]
-    assert [one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == [
-        "documents of earlier runs are not there, near-duplicates of their sentences stay: 1 files, such as "
-        f"documents/run={day_of(1)}/part-00000"
-    ]

@@ -20,7 +20,7 @@ import polars as pl
 
 from etl.dedup import native
 from etl.dedup.normalize import DIGIT, UPPER, Indices, slice_hashes, tables
-from etl.dedup.pairs import NEAR_SENTENCES, near_pairs
+from etl.dedup.pairs import MAX_CHARS, NEAR_SENTENCES, near_pairs
 from etl.dedup.policy import SentencePolicy
 from etl.dedup.sentences import ORDERS, SENTENCES, Batch, Reading, chunks, read
 
@@ -160,6 +160,7 @@ def _meeting_points(batch: Batch, policy: SentencePolicy) -> list[pl.Series]:
         batch.whole
         & batch.ends_properly
         & (batch.n_words >= max(policy.min_words, 3))
+        & (batch.end - batch.start <= MAX_CHARS)
         & ~(batch.quoted & policy.protect_quotes)
         & (policy.near and policy.near_across and policy.scope == "corpus")
     )

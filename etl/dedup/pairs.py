@@ -27,7 +27,7 @@ NEAR_SENTENCES: Final = pl.Schema(
 )
 """Sentences that nearly repeat the one at kept_start of the same document. score: 0 to 1."""
 
-_MAX_CHARS: Final = 1500
+MAX_CHARS: Final = 1500  # a longer sentence has no near-duplicate
 _ALIKE_MIN: Final = 70  # of 100, labels and credits included: below it no alignment is tried
 _ALIKE_ACROSS_MIN: Final = 80  # the same between documents, where a sentence cut short isn't asked
 _TRUNCATED_MIN: Final = 0.6  # of the words
@@ -176,7 +176,7 @@ def _alike(candidates: pl.DataFrame) -> pl.DataFrame:
 
 def likeness(first: str, second: str) -> Likeness | None:
     """How alike two sentences are that say the same; None if they may not."""
-    if max(len(first), len(second)) > _MAX_CHARS:
+    if max(len(first), len(second)) > MAX_CHARS:
         return None
     first_core, second_core = _cores(first, second)
     a, b = fold(first_core).split(), fold(second_core).split()

@@ -130,9 +130,7 @@ def decide_and_remember(
             for name in ("dropped_sentences", "numbered_documents", "meeting_sentences")
         )
     judged = judged.with_columns(exact=pl.col("rule") == "exact-sentence")
-    published = numbers.filter(fate=0).select("doc", part=pl.lit(0), row=pl.int_range(pl.len()))
-    cuts = pl.DataFrame(schema={"doc": pl.Int64, "start": pl.Int64, "end": pl.Int64})
-    state = state_tables(now, numbers, judged, published=published, cuts=cuts)
+    state, _ = state_tables(now, numbers, judged)
     if (policy or DedupPolicy()).sentence_dedup == SentencePolicy() and "sentence_dedup" not in skip:
         assert state["meetings"].select("h", "rest", "number", "start_char").rows() == first_and_last(compared)
     named = [(name_of(gone), name_of(kept), rule) for gone, kept, rule in documents]
