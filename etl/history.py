@@ -326,12 +326,11 @@ def _matching(path: Path, column: str, wanted: Wanted, *, is_sorted: bool) -> It
             high = np.searchsorted(wanted, bounds.max, side="right")
             if low == high:
                 continue
-            values = file.read_row_group(group, columns=[column])[column].to_numpy()
+            # Through Polars: pyarrow's own ways to and from numpy import pandas where it is installed.
+            values = pl.Series(file.read_row_group(group, columns=[column])[column]).to_numpy()
             rows = _rows_of(values, wanted[low:high], is_sorted=is_sorted)
             if len(rows):
-                rest = file.read_row_group(group, columns=others).take(rows)
-                found = pl.from_arrow(rest)
-                assert isinstance(found, pl.DataFrame)
+                found = pl.DataFrame(file.read_row_group(group, columns=others))[rows]
                 yield found.with_columns(pl.Series(column, values[rows]))
 
 
