@@ -4,9 +4,9 @@
     history.py CORPUS [--sentences 100000000 | --runs 30] [--site-lines] [--workers 2] [--cache .cache/history]
 
 The earlier runs are made: the state of the run itself, each time under other hashes, until they hold so many sentences.
-One sentence in twenty keeps its hash in the first of them, so that there is something to find. --site-lines adds what
-barrier 1 knows of earlier runs: as many other pages of each site, with its furniture and another text. CORPUS: a folder
-of raw files.
+One sentence in twenty keeps its hash in the first of them, and one in fifty of the points where near-duplicate sentences
+meet in one of them, so that there is something to find, and texts to read. --site-lines adds what barrier 1 knows of
+earlier runs: as many other pages of each site, with its furniture and another text. CORPUS: a folder of raw files.
 """
 
 from __future__ import annotations
@@ -27,8 +27,14 @@ from etl.dedup.state import SORTED_BY, STATE
 from etl.history import FILES, History, write_state
 
 KEY = "9999"
-HASHED = {"fingerprints": ("key_hash", "key_check"), "bands": ("h",), "sentences": ("key_hash",)}
+HASHED = {
+    "fingerprints": ("key_hash", "key_check"),
+    "bands": ("h",),
+    "sentences": ("key_hash",),
+    "meetings": ("h",),
+}
 KEPT_ONE_IN = 20
+MEETINGS_KEPT_ONE_IN = 50
 
 
 def main() -> int:
@@ -51,7 +57,10 @@ def main() -> int:
     runs, sentences = _make_history(out, options)
     after = measure(command)
     print(f"{'earlier runs':<34}{runs:>14,}\n{'sentences in their state':<34}{sentences:>14,}")
-    print(f"{'state on disk, MB':<34}{_megabytes(out / '_state'):>14,}\n")
+    print(f"{'state on disk, MB':<34}{_megabytes(out / '_state'):>14,}")
+    for name, table in (("meeting points", "meetings"), ("texts", "texts")):
+        print(f"{f'  of it {name}, MB':<34}{_megabytes(out / '_state', table):>14,}")
+    print()
     print(f"{'':<34}{'no history':>14}{'history':>14}{'ratio':>9}")
     for name, one, other in zip(("wall, s", "CPU, s", "peak memory, MB"), alone, after, strict=True):
         print(f"{name:<34}{one:>14,.1f}{other:>14,.1f}{other / one:>9.2f}")
@@ -83,12 +92,15 @@ def _make_history(out: Path, options: argparse.Namespace) -> tuple[int, int]:
         folder.mkdir()
         write_state(folder, "files", [], FILES)
         for name, columns in HASHED.items():
-            keep = name == "sentences" and run == 0
-            rows = tables[name].with_columns(_other(tables[name][column], run, keep=keep) for column in columns)
+            rows = tables[name].with_columns(
+                _other(tables[name][column], run, keep=_is_kept(name, tables[name][column], run, runs))
+                for column in columns
+            )
             rows = rows.sort(SORTED_BY[name]).select(pl.col(n).cast(kind) for n, kind in STATE[name].items())
-            write_state(folder, name, [rows.to_arrow()], rows.to_arrow().schema)
-        for path in own.glob("sketches-*.parquet"):
-            os.link(path, folder / path.name)
+            write_state(folder, name, [rows.to_arrow()], rows.to_arrow().schema, sorted_by=SORTED_BY[name])
+        for name in ("sketches", "stand_ins", "texts"):
+            for path in own.glob(f"{name}-*.parquet"):
+                os.link(path, folder / path.name)
         if options.site_lines:
             _write_site_lines(own, folder, run)
         manifest["runs"][key] = {**entry, "release": key, "history": {}}
@@ -99,11 +111,19 @@ def _make_history(out: Path, options: argparse.Namespace) -> tuple[int, int]:
     return runs, runs * tables["sentences"].height
 
 
-def _other(hashes: pl.Series, run: int, *, keep: bool = False) -> pl.Series:
-    """Other hashes, as many different ones. keep: one in twenty stays."""
+def _is_kept(table: str, hashes: pl.Series, run: int, runs: int) -> np.ndarray:
+    """Which of a table's hashes the earlier run `run` of `runs` has too."""
+    values = hashes.to_numpy()
+    if table == "meetings":
+        return values % (MEETINGS_KEPT_ONE_IN * runs) == MEETINGS_KEPT_ONE_IN * run
+    return (values % KEPT_ONE_IN == 0) & (table == "sentences" and run == 0)
+
+
+def _other(hashes: pl.Series, run: int, *, keep: np.ndarray | bool = False) -> pl.Series:
+    """Other hashes, as many different ones, where they aren't to be kept."""
     mask = np.random.default_rng(run).integers(-(2**63), 2**63, dtype=np.int64)
     values = hashes.to_numpy()
-    return pl.Series(hashes.name, np.where(keep & (values % KEPT_ONE_IN == 0), values, values ^ mask))
+    return pl.Series(hashes.name, np.where(keep, values, values ^ mask))
 
 
 def _write_site_lines(own: Path, folder: Path, run: int) -> None:
@@ -123,8 +143,8 @@ def _write_site_lines(own: Path, folder: Path, run: int) -> None:
         os.link(path, folder / path.name)
 
 
-def _megabytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*.parquet")) // 10**6
+def _megabytes(folder: Path, table: str = "") -> int:
+    return sum(path.stat().st_size for path in folder.rglob(f"{table}*.parquet")) // 10**6
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ State is looked up, not loaded: its tables are sorted by the hash or number by w
 bounds hold nothing wanted is passed over, of the others one column is read, and the rest only where something was found.
 Of every sixteen runs the tables by hash are put together into one sorted file each, in `_state/compact=…/`; one that holds
 a run which has changed since is deleted, and the runs' own files are read until the next time. Tables by number are
-asked only for the runs that a number names, so theirs stay as they are.
+asked only for the runs that a number names, so theirs stay as they are, and texts only for the places that were found.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from etl.boilerplate import templates
 from etl.dedup import state
-from etl.dedup.state import RUN_NUMBERS
+from etl.dedup.state import RUN_NUMBERS, TEXTS, TEXTS_AT_ONCE, unpack
 from etl.storage import read_json, read_parquet, remove_tree, sha256, write_json, write_parquet
 
 Wanted = npt.NDArray[np.int64]
@@ -37,7 +37,7 @@ SORTED_BY: Final = {**state.SORTED_BY, "kept_lines": "line"}
 """The tables that are looked up, each with the column by which it is asked, and sorted."""
 
 GROUP_ROWS: Final = 100_000  # of a row group: what one hash that is found makes be read
-COMPACTED: Final = ("bands", "sentences", "kept_lines")
+COMPACTED: Final = ("bands", "sentences", "meetings", "kept_lines")
 COMPACT_RUNS: Final = 16
 COMPACT_ROWS: Final = 2_000_000  # in memory at once while runs are put together
 
@@ -100,7 +100,18 @@ class History:
         numbers = pl.concat([same["number"], named["number"], near]).unique().sort()
         found["fingerprints"] = self.look_up(keys, "fingerprints", "number", numbers.to_numpy())
         found["sketches"] = self.look_up(keys, "sketches", "number", near.sort().to_numpy())
-        return {f"known_{name}": found[name] for name in state.STATE}
+        found["stand_ins"] = self.look_up(keys, "stand_ins", "number", named["number"].unique().sort().to_numpy())
+        return {f"known_{name}": rows for name, rows in found.items()}
+
+    def texts(self, keys: Sequence[str], places: pl.DataFrame) -> pl.Series:
+        """The texts of sentences of the runs `keys`, null where none was left. places: number and part of their documents,
+        as look_up gives them, and place."""
+        numbered = places.with_row_index("asked").with_columns(run=pl.col("number") // RUN_NUMBERS + len(keys))
+        found = [pl.DataFrame(schema={"asked": pl.UInt32, "text": pl.String})]
+        for (run, part), wanted in numbered.sort("run", "part", "place").group_by("run", "part", maintain_order=True):
+            for path in self.state_files([keys[int(run)]], f"texts-{part:05d}"):
+                found += _texts_at(path, wanted)
+        return numbered.join(pl.concat(found), on="asked", how="left", maintain_order="left")["text"]
 
     def known_pages(self, keys: Sequence[str], lines: Wanted) -> dict[str, pl.DataFrame]:
         """What the runs `keys` left of sites' templates: the tables known_… of barrier 1. lines: of this run; sorted, each once."""
@@ -162,6 +173,7 @@ class History:
                     schema,
                     row_group_rows=GROUP_ROWS,
                     compression="zstd",
+                    sorted_by=SORTED_BY[table],
                 )
             write_json(scratch / "runs.json", {key: self.runs[key]["release"] for key in keys})
             remove_tree(folder)
@@ -247,10 +259,21 @@ class History:
         return found
 
 
-def write_state(folder: Path, table: str, tables: Iterable[pa.Table], schema: pa.Schema) -> Path:
-    """Write a state table of a run below `folder`; the name carries a hash of the file's bytes."""
+def write_state(
+    folder: Path,
+    table: str,
+    tables: Iterable[pa.Table],
+    schema: pa.Schema,
+    *,
+    sorted_by: str = "",
+    row_group_rows: int = 250_000,
+) -> Path:
+    """Write a state table of a run below `folder`; the name carries a hash of the file's bytes.
+
+    sorted_by: the column by which the rows are sorted, if it is one of whole numbers.
+    """
     scratch = folder / f".{table}.parquet"
-    write_parquet(scratch, tables, schema, compression="zstd")
+    write_parquet(scratch, tables, schema, compression="zstd", sorted_by=sorted_by, row_group_rows=row_group_rows)
     return _named(folder, table, scratch)
 
 
@@ -303,12 +326,34 @@ def _matching(path: Path, column: str, wanted: Wanted, *, is_sorted: bool) -> It
             high = np.searchsorted(wanted, bounds.max, side="right")
             if low == high:
                 continue
+            # Through Polars: pyarrow's own ways to and from numpy import pandas where it is installed.
             values = pl.Series(file.read_row_group(group, columns=[column])[column]).to_numpy()
             rows = _rows_of(values, wanted[low:high], is_sorted=is_sorted)
             if len(rows):
-                rest = pl.from_arrow(file.read_row_group(group, columns=others))
-                assert isinstance(rest, pl.DataFrame)
-                yield rest[rows].with_columns(pl.Series(column, values[rows]))
+                found = pl.DataFrame(file.read_row_group(group, columns=others))[rows]
+                yield found.with_columns(pl.Series(column, values[rows]))
+
+
+def _texts_at(path: Path, wanted: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """asked and text of each of `wanted` (sorted by place), row group by row group: what is unpacked holds one of them."""
+    places = wanted["place"].to_numpy().astype(np.int64)
+    first = 0
+    with pq.ParquetFile(path, memory_map=True) as file:
+        for group in range(file.num_row_groups):
+            past = first + file.metadata.row_group(group).num_rows
+            low, high = np.searchsorted(places, [first * TEXTS_AT_ONCE, past * TEXTS_AT_ONCE])
+            if low < high:
+                rows = file.read_row_group(group)
+                texts: list[str] = []
+                held: tuple[int, list[str]] = (-1, [])
+                for place in places[low:high].tolist():
+                    row, inside = divmod(place, TEXTS_AT_ONCE)
+                    if row != held[0]:
+                        packed, size = (rows[name][row - first].as_py() for name in TEXTS)
+                        held = (row, unpack(packed, size))
+                    texts.append(held[1][inside])
+                yield wanted[int(low) : int(high)].select("asked").with_columns(pl.Series("text", texts))
+            first = past
 
 
 def _rows_of(values: Wanted, wanted: Wanted, *, is_sorted: bool) -> npt.NDArray[np.intp]:

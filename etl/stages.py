@@ -40,11 +40,11 @@ from etl.boilerplate import heads, language, markup, model, rules, strip, templa
 from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
 from etl.dedup import fingerprint, sentences, vocabulary
-from etl.dedup.pairs import near_across
-from etl.dedup.state import STATE, state_tables
+from etl.dedup.pairs import near_across, pointing_on
+from etl.dedup.state import STATE, TEXTS, pack, state_tables
 from etl.engine.local import LocalEngine
 from etl.errors import ConfigError, HeldError, OutdatedError, StageError
-from etl.history import FILES, RECIPE, History, write_state
+from etl.history import FILES, RECIPE, SORTED_BY, History, write_state
 from etl.ingest import formats
 from etl.ingest.discover import is_input, plan_sources
 from etl.ingest.site import registered_domain, sites
@@ -88,6 +88,8 @@ DEDUP_TABLES: Final = fingerprint.TABLES
 """What `clean` leaves for barrier 2, a file a shard."""
 
 JUDGED_AT_ONCE: Final = 50_000  # pairs of sentences, with their texts
+
+PACKED_AT_ONCE: Final = 64  # rows of packed texts, some 5 KB each, that are read where one of them is asked for
 
 NAMED_SITES: Final = 20  # of those whose template has changed, in the log
 
@@ -456,7 +458,10 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
     """Barrier 2: which documents and sentences repeat others, earlier runs included, and which copy stays."""
     plan, started = load_plan(work), _clock()
     history = history_of(Path(plan.out))
-    views = _duplicate_views(plan, history)
+    views: dict[str, Sequence[Path] | pa.Table] = {"params": plan.settings.dedup.params(plan.skip)}
+    views |= {name: plan.shard_files(name) for name in DEDUP_TABLES}
+    known = _known_duplicates(plan, history)
+    views |= {name: rows.to_arrow() for name, rows in known.items()}
     scripts = [_sql("etl.dedup", name) for name in ("documents.sql", "sentences.sql")]
     outputs = {
         name: plan.work / f"{name}.parquet"
@@ -465,11 +470,12 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
             "annotated_documents",
             "dropped_sentences",
             "numbered_documents",
-            "near_candidates",
+            "meeting_sentences",
         )
     }
     rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work)
-    near = _judge_across(plan) if rows["near_candidates"] else 0
+    candidates = _near_candidates(plan, history, engine) if rows["meeting_sentences"] else pl.DataFrame()
+    near = _judge_across(plan, history, candidates, known)
     counts = {
         "documents": rows["dropped_documents"],
         "annotated": rows["annotated_documents"],
@@ -720,58 +726,111 @@ def _to_arrow(frame: pl.DataFrame, wanted: pl.Schema) -> pa.Table:
     return table
 
 
-def _duplicate_views(plan: Plan, history: History) -> dict[str, Sequence[Path] | pa.Table]:
-    """What barrier 2 reads: this run's tables, and of earlier runs' what these could meet."""
-    views: dict[str, Sequence[Path] | pa.Table] = {"params": plan.settings.dedup.params(plan.skip)}
-    views |= {name: plan.shard_files(name) for name in DEDUP_TABLES}
-    known = history.known(
+def _known_duplicates(plan: Plan, history: History) -> dict[str, pl.DataFrame]:
+    """What barrier 2 reads of earlier runs: what this run's tables could meet."""
+    return history.known(
         list(plan.history),
         texts=_hashes(plan, "fingerprints", "key_hash"),
         bands=_hashes(plan, "bands", "h"),
         sentences=_hashes(plan, "sentences", "key_hash"),
     )
-    return views | {name: rows.to_arrow() for name, rows in known.items()}
 
 
-def _judge_across(plan: Plan) -> int:
-    """Judge barrier 2's candidates by their texts, and add the near-duplicates to dropped_sentences; how many they are."""
+def _near_candidates(plan: Plan, history: History, engine: LocalEngine) -> pl.DataFrame:
+    """The pairs that near.sql finds among this run's sentences and those of earlier runs, with doc_id, n_chars and
+    kept_doc_id, and part of a document of an earlier run."""
+    keys = list(plan.history)
+    compared = plan.work / "meeting_sentences.parquet"
+    wanted = np.zeros(0, dtype=np.int64)
+    if keys:
+        sides = [pl.read_parquet(compared, columns=[name]).to_series().unique() for name in ("near_a", "near_b")]
+        wanted = np.unique(np.concatenate([side.to_numpy() for side in sides]))
+    path = plan.work / "near_candidates.parquet"
+    engine.sql(
+        _sql("etl.dedup", "near.sql"),
+        views={
+            "meeting_sentences": [compared],
+            "known_meetings": history.look_up(keys, "meetings", "h", wanted).to_arrow(),
+        },
+        outputs={"near_candidates": path},
+        temp=plan.work,
+    )
+    pairs = pl.read_parquet(path)
+    numbers = pairs.filter(pl.col("earlier") < 0)["earlier"].unique().sort().to_numpy()
+    known = history.look_up(keys, "fingerprints", "number", numbers).select(
+        pl.col("number").alias("earlier"), "part", known_doc_id="doc_id"
+    )
+    docs = pl.concat([pairs["doc"], pairs["kept_doc"]]).drop_nulls().unique()
+    prints = pl.scan_parquet(plan.shard_files("fingerprints")).filter(pl.col("doc").is_in(docs.implode()))
+    named = prints.select("doc", "doc_id", "n_chars").collect()
+    return (
+        pairs.join(named, on="doc", how="left", maintain_order="left")
+        .join(named.select(kept_doc="doc", own_doc_id="doc_id"), on="kept_doc", how="left", maintain_order="left")
+        .join(known, on="earlier", how="left", maintain_order="left")
+        .with_columns(kept_doc_id=pl.coalesce("own_doc_id", "known_doc_id"))
+    )
+
+
+def _judge_across(plan: Plan, history: History, candidates: pl.DataFrame, known: Mapping[str, pl.DataFrame]) -> int:
+    """Judge `candidates` by their texts, and add the near-duplicates to dropped_sentences; how many they are.
+
+    What points to a sentence that went for the sake of another document's points to that one: exact copies of it.
+    """
     policy = plan.settings.dedup.sentence_dedup
     path = plan.work / "dropped_sentences.parquet"
-    judged, candidates = pl.read_parquet(path), pl.read_parquet(plan.work / "near_candidates.parquet")
-    lengths = pl.concat([pl.read_parquet(p, columns=["doc", "n_chars"]) for p in plan.shard_files("fingerprints")])
-    mine = candidates.select("doc", "start_char", "end_char")
-    theirs = candidates.select(doc="kept_doc", start_char="kept_start", end_char="kept_end")
-    spans = pl.concat([mine, theirs]).unique().sort("doc", "start_char", "end_char")
-    numbered = spans.with_row_index("place")
-    candidates = candidates.select(
-        "doc_id",
-        "start_char",
-        "end_char",
-        "kept_doc_id",
-        "kept_start",
-        mine.join(lengths, on="doc", how="left", maintain_order="left")["n_chars"],
-        mine.join(numbered, on=mine.columns, how="left", maintain_order="left")["place"],
-        theirs.join(numbered, on=theirs.columns, how="left", maintain_order="left")["place"].alias("kept_place"),
+    judged = pl.read_parquet(path).with_columns(exact=pl.col("rule") == "exact-sentence")
+    near = judged.clear()
+    if candidates.height:
+        near = near_across(
+            _with_texts(plan, history, candidates),
+            judged.drop("doc", "exact"),
+            similarity_min=policy.near_similarity_min,
+            max_share=policy.max_share,
+            mode=policy.mode,
+        )
+        key = fingerprint.document_keys(near["doc_id"]).alias("doc")
+        near = near.select(key, pl.all(), exact=pl.lit(value=False))
+    earlier = known["known_stand_ins"].join(known["known_fingerprints"].select("number", "doc_id"), on="number")
+    columns = ["doc_id", "start_char", "kept_doc_id", "kept_start", "score"]
+    gone = pl.concat(
+        [
+            one.select(pl.col(name).cast(judged.schema[name]) for name in columns)
+            for one in (earlier, near.filter(action="remove"))
+        ]
     )
-    texts = _texts_of(plan, spans)
-    with_texts = (
-        some.with_columns(text=texts.gather(some["place"]), kept_text=texts.gather(some["kept_place"]))
-        for some in candidates.iter_slices(JUDGED_AT_ONCE)
-    )
-    near = near_across(
-        with_texts, judged.drop("doc"), similarity_min=policy.near_similarity_min, max_share=policy.max_share
-    ).with_columns(action=pl.lit("annotate") if policy.mode == "annotate" else pl.col("action"))
-    near = near.select(fingerprint.document_keys(near["doc_id"]).alias("doc"), pl.all())
-    every = pl.concat([judged, near]).sort("doc_id", "start_char")
+    every = pl.concat([pointing_on(judged, gone), near]).sort("doc_id", "start_char")
     write_parquet(path, [every.to_arrow()], every.to_arrow().schema)
     return near.height
 
 
-def _texts_of(plan: Plan, spans: pl.DataFrame) -> pl.Series:
-    """The text of each of `spans` (doc, start_char, end_char; sorted), read from the repaired documents a batch at a time."""
+def _with_texts(plan: Plan, history: History, candidates: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """`candidates`, some at a time, with text and kept_text; those of which no text is there any more left out."""
+    mine = candidates.select("doc", "start_char", "end_char")
+    theirs = candidates.select(doc="kept_doc", start_char="kept_start", end_char="kept_end")
+    spans = pl.concat([mine, theirs.drop_nulls("doc")]).unique().sort("doc", "start_char", "end_char")
+    numbered = spans.with_row_index("place")
+    earlier = candidates.filter(pl.col("kept_doc").is_null()).select("earlier", "part", "kept_place").unique()
+    earlier = earlier.sort("earlier", "kept_place")
+    held = earlier.drop("part").with_row_index("known_place", offset=spans.height)
+    asked = earlier.rename({"earlier": "number", "kept_place": "place"})
+    texts = _texts_of(plan.shard_files("docs", "arrow"), spans).append(history.texts(list(plan.history), asked))
+    placed = candidates.with_columns(
+        mine.join(numbered, on=mine.columns, how="left", maintain_order="left")["place"],
+        theirs.join(numbered, on=theirs.columns, how="left", maintain_order="left")["place"].alias("own_place"),
+    ).join(held, on=["earlier", "kept_place"], how="left", maintain_order="left")
+    for some in placed.iter_slices(JUDGED_AT_ONCE):
+        told = some.with_columns(
+            text=texts.gather(some["place"]),
+            kept_text=texts.gather(some.select(pl.coalesce("own_place", "known_place")).to_series()),
+        )
+        yield told.drop_nulls("kept_text")
+
+
+def _texts_of(files: Sequence[Path], spans: pl.DataFrame) -> pl.Series:
+    """The text of each of `spans` (doc, start_char, end_char; sorted), read from files of repaired documents a batch at a time."""
     wanted = spans["doc"].to_numpy()
     places, texts = [np.zeros(0, np.int64)], [pa.nulls(0, pa.large_string())]
-    for path in plan.shard_files("docs", "arrow"):
+    for path in files:
         for table in read_batch_file(path, columns=["doc_id", "text"]):
             docs = pl.from_arrow(table)
             assert isinstance(docs, pl.DataFrame)
@@ -895,7 +954,8 @@ def _write_state(plan: Plan) -> None:
 
 
 def _write_shard_state(plan: Plan, shard: int, judged_sentences: pl.DataFrame) -> None:
-    """What one shard leaves for later runs: lines of the pages that are kept, and of its documents what barrier 2 looks up.
+    """What one shard leaves for later runs: lines of the pages that are kept, of its documents what barrier 2 looks up, and
+    the texts of sentences that near-duplicates are compared with.
 
     judged_sentences: the shard's rows of dropped_sentences.
     """
@@ -903,18 +963,24 @@ def _write_shard_state(plan: Plan, shard: int, judged_sentences: pl.DataFrame) -
     if (plan.work / "kept_pages.parquet").exists():  # not where boilerplate was skipped
         kept = pl.read_parquet(plan.work / "kept_pages.parquet")
         lines = templates.kept_lines(pl.read_parquet(plan.shard_files("page_lines")[shard]), kept)
-        _keep(folder, f"kept_lines-{shard:05d}", lines, templates.PAGE_LINES)
-    made = state_tables(
+        _keep(folder, f"kept_lines-{shard:05d}", lines, templates.PAGE_LINES, sorted_by=SORTED_BY["kept_lines"])
+    made, spans = state_tables(
         {name: pl.read_parquet(plan.shard_files(name)[shard]) for name in DEDUP_TABLES},
         _of_shard(plan, shard, "numbered_documents"),
-        judged_sentences.filter(action="remove").select("doc", "start_char"),
+        judged_sentences,
+        part=shard,
     )
     for name, rows in made.items():
-        _keep(folder, f"{name}-{shard:05d}", rows, STATE[name])
+        _keep(folder, f"{name}-{shard:05d}", rows, STATE[name], sorted_by=SORTED_BY[name])
+    placed = spans.with_row_index("place").sort("doc", "start_char")
+    texts = _texts_of([plan.shard_files("docs", "arrow")[shard]], placed.drop("place"))
+    packed = pack(texts.gather(placed["place"].arg_sort()))
+    kind = _arrow_schema(TEXTS)
+    write_state(folder, f"texts-{shard:05d}", [_to_arrow(packed, TEXTS)], kind, row_group_rows=PACKED_AT_ONCE)
 
 
-def _keep(folder: Path, table: str, rows: pl.DataFrame, kind: pl.Schema) -> None:
-    write_state(folder, table, [_to_arrow(rows, kind)], _arrow_schema(kind))
+def _keep(folder: Path, table: str, rows: pl.DataFrame, kind: pl.Schema, *, sorted_by: str = "") -> None:
+    write_state(folder, table, [_to_arrow(rows, kind)], _arrow_schema(kind), sorted_by=sorted_by)
 
 
 def _draw(plan: Plan, verdict: gates.Verdict | None) -> None:

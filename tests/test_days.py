@@ -19,10 +19,9 @@ from etl.publish import dataset
 from etl.stages import history_of
 from tests.conftest import WORDS, Runner, files_of, read, record, story, write_jsonl
 
-CAUSAL = {"boilerplate.templates.enabled": "false", "sentence_dedup.near_across": "false"}
-"""Site templates look at all pages of a run, later ones too: one run sees more than its first day did. And two days'
-sentences are compared by hash alone, a run's own by their texts too. All other steps look at a document and at what came
-before it."""
+CAUSAL = {"boilerplate.templates.enabled": "false"}
+"""Site templates look at all pages of a run, later ones too: one run sees more than its first day did. All other steps
+look at a document and at what came before it."""
 
 Record = dict[str, Any]
 
@@ -32,9 +31,11 @@ def day_of(number: int) -> str:
 
 
 def corpus(seed: int, documents: int) -> list[Record]:
-    """Records in order of arrival, a day's date each: articles, exact, edited and cut copies, excerpts, shared sentences."""
+    """Records in order of arrival, a day's date each: articles, exact, edited and cut copies, excerpts, and sentences that
+    they share, mistyped or not."""
     pick = random.Random(seed)
     shared = [story(9000 + seed * 7 + n)[0] for n in range(3)]
+    told = list(shared)
     bodies: list[list[str]] = []
     for number in range(documents):
         lines = story(1000 * seed + number, pick.randint(5, 10))
@@ -53,6 +54,10 @@ def corpus(seed: int, documents: int) -> list[Record]:
             lines.insert(pick.randrange(len(lines) + 1), pick.choice(shared))
         if pick.random() < 0.1:
             lines.insert(pick.randrange(len(lines) + 1), pick.choice(lines))
+        for _ in range(pick.choice((0, 1, 2))):
+            told.append(mistyped(pick.choice(told), pick) if pick.random() < 0.6 else pick.choice(told))
+            at = pick.randrange(len(lines))
+            lines[at] = f"{lines[at]} {told[-1]}" if pick.random() < 0.5 else f"{told[-1]}\n{lines[at]}"
         bodies.append(lines)
     furniture = ["Share this article on Facebook", "Leave a comment"]
     return [
@@ -66,10 +71,26 @@ def corpus(seed: int, documents: int) -> list[Record]:
     ]
 
 
+def mistyped(line: str, pick: random.Random) -> str:
+    """`line` with two letters of a word inside exchanged."""
+    words = line.split()
+    at = pick.randrange(1, len(words) - 1)
+    turned = pick.randrange(1, len(words[at]) - 1)
+    words[at] = words[at][:turned] + words[at][turned + 1] + words[at][turned] + words[at][turned + 2 :]
+    return " ".join(words)
+
+
 def texts_of(out: Path) -> dict[str, str]:
     documents = read(out, "documents").to_pylist()
     assert len({row["source_id"] for row in documents}) == len(documents)
     return {row["source_id"]: row["text"] for row in documents}
+
+
+def cut_sentences(out: Path) -> list[tuple[object, ...]]:
+    """Each sentence that went, with why, and the place of the one that stays."""
+    names = ("doc_id", "start", "end", "rule", "score", "kept_doc_id", "kept_start")
+    rows = [row for row in read(out, "removals").to_pylist() if row["unit"] == "sentence"]
+    return sorted(tuple(row[name] for name in names) for row in rows)
 
 
 def write_days(folder: Path, records: Sequence[Record], bounds: Sequence[int]) -> list[Path]:
@@ -120,6 +141,7 @@ def test_days_in_any_order_with_retries_leave_what_one_run_leaves(
             run(days[day], folder / "daily", key=day_of(day), overrides=CAUSAL)
         redo(folder / "daily")
         assert texts_of(folder / "daily") == texts_of(folder / "once")
+        assert cut_sentences(folder / "daily") == cut_sentences(folder / "once")
         assert history_of(folder / "daily").stale() == {}
         assert dataset.verify(folder / "daily") == []
 
@@ -136,6 +158,8 @@ def test_thirty_days_leave_what_one_run_leaves_and_a_day_again_changes_nothing_e
     for number, day in enumerate(days):
         run(day, out, key=day_of(number), overrides=CAUSAL)
     assert texts_of(out) == texts_of(tmp_path / "once")
+    assert cut_sentences(out) == cut_sentences(tmp_path / "once")
+    assert sum(rule == "near-sentence" for _, _, _, rule, *_ in cut_sentences(out)) > 20
     assert len(texts_of(out)) < 200
     before = files_of(out, "documents", "removals", "annotations", "_state")
     run(days[11], out, key=day_of(11), overrides=CAUSAL)
@@ -335,3 +359,48 @@ def test_a_near_copy_of_another_documents_sentence_goes_and_names_it(
         assert rows[0]["kept_start"] == len(story(1)[0]) + 1 and 0.85 <= rows[0]["score"] <= 1
     run(raw, tmp_path / "off", skip=["boilerplate"], overrides={"sentence_dedup.near_across": "false"})
     assert len(texts_of(tmp_path / "off")["r2"]) == len("\n".join([*story(2), later]))
+
+
+BASE = "The city council approved the new budget for the old harbour on Tuesday morning."
+NEAR = "The city council approved the new budget for the old harbuor on Tuesday morning."
+
+
+def day_with(folder: Path, number: int, sentence: str) -> Path:
+    """A day's raw file with one article, which has `sentence` as its last one, on a line with another one."""
+    lines = story(number)
+    text = "\n".join([*lines[:-1], f"{lines[-1]} {sentence}"])
+    date = f"{day_of(number)}T12:00:00Z"
+    return write_jsonl(folder / f"{number}" / f"{number}.jsonl", [record(number, text=text, date=date)])
+
+
+def kept_for(out: Path) -> dict[str, tuple[str, str, int]]:
+    """Of each document a sentence of which went: the rule, and which document has the copy that stays, and where."""
+    names = {row["doc_id"]: row["source_id"] for row in read(out, "documents").to_pylist()}
+    rows = [row for row in read(out, "removals").to_pylist() if row["unit"] == "sentence"]
+    return {row["source_id"]: (row["rule"], names[row["kept_doc_id"]], row["kept_start"]) for row in rows}
+
+
+def test_a_near_copy_of_an_earlier_runs_sentence_goes_and_so_do_exact_copies_of_it(tmp_path: Path, run: Runner) -> None:
+    out = tmp_path / "out"
+    for number, sentence in ((1, BASE), (2, NEAR), (3, NEAR), (4, BASE)):
+        run(day_with(tmp_path, number, sentence), out, key=day_of(number), skip=["boilerplate"])
+    place = len("\n".join(story(1))) + 1
+    assert kept_for(out) == {
+        "r2": ("near-sentence", "r1", place),
+        "r3": ("near-sentence", "r1", place),
+        "r4": ("exact-sentence", "r1", place),
+    }
+    assert dataset.verify(out) == []
+
+
+def test_near_copies_follow_a_backfill_and_come_back_when_what_stays_is_forgotten(tmp_path: Path, run: Runner) -> None:
+    out = tmp_path / "out"
+    place = [len("\n".join(story(number))) + 1 for number in range(4)]
+    for number, sentence in ((2, NEAR), (3, NEAR), (1, BASE)):
+        run(day_with(tmp_path, number, sentence), out, key=day_of(number), skip=["boilerplate"])
+    assert kept_for(out) == {"r3": ("exact-sentence", "r2", place[2])}
+    assert redo(out) == [day_of(2), day_of(3)]
+    assert kept_for(out) == dict.fromkeys(("r2", "r3"), ("near-sentence", "r1", place[1]))
+    assert forget(out, "1.jsonl") == [day_of(1), day_of(2), day_of(3)]
+    assert kept_for(out) == {"r3": ("exact-sentence", "r2", place[2])} and NEAR in texts_of(out)["r2"]
+    assert history_of(out).stale() == {} and dataset.verify(out) == []

@@ -13,7 +13,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.dedup.state import RUN_NUMBERS, STATE
+from etl.dedup.state import RUN_NUMBERS, STATE, pack, unpack
 from etl.history import FILES, History, write_state
 from etl.storage import write_parquet
 
@@ -137,3 +137,32 @@ def test_compacted_runs_are_looked_up_as_their_own_files_are(
         assert answers(other) == before
         other.compact(runs=together)
         assert answers(other) == before
+
+
+def test_texts_are_found_wherever_they_are_packed(tmp_path: Path) -> None:
+    texts = [f"{number} äöü {'x' * (number % 7)}" for number in range(1000)]
+    for key in ("k1", "k2"):
+        folder = tmp_path / "_state" / f"run={key}"
+        folder.mkdir(parents=True)
+        for part in range(2):
+            packed = pack(pl.Series([f"{key}.{part}.{text}" for text in texts])).to_arrow()
+            write_state(folder, f"texts-{part:05d}", [packed], packed.schema, row_group_rows=3)
+    known = history(tmp_path, k1={}, k2={})
+    asked = [(run, part, place) for run in (1, 0) for part in (1, 0) for place in (999, 0, 127, 128, 500, 500, 900)]
+    places = pl.DataFrame(
+        [((run - 2) * RUN_NUMBERS + 1 + place, part, place) for run, part, place in asked],
+        schema=["number", "part", "place"],
+        orient="row",
+    )
+    expected = [f"k{run + 1}.{part}.{texts[place]}" for run, part, place in asked]
+    assert known.texts(["k1", "k2"], places).to_list() == expected
+    assert known.texts(["k1", "k2"], places.clear()).to_list() == []
+    next((tmp_path / "_state" / "run=k1").glob("texts-00001-*")).unlink()
+    left = [None if (run, part) == (0, 1) else text for (run, part, _), text in zip(asked, expected, strict=True)]
+    assert known.texts(["k1", "k2"], places).to_list() == left
+
+
+@given(st.lists(st.text(alphabet=st.characters(exclude_characters="\n", exclude_categories=["Cs"])), max_size=400))
+def test_texts_are_packed_and_unpacked_as_they_are(texts: list[str]) -> None:
+    packed = pack(pl.Series(texts, dtype=pl.String))
+    assert [text for row in packed.iter_rows() for text in unpack(*row)] == texts

@@ -60,9 +60,18 @@ SKETCHES: Final = pl.Schema({"doc": pl.Int64, "kind": pl.Int8, "h": pl.Int64})
 BANDS: Final = pl.Schema({"doc": pl.Int64, "h": pl.Int64})
 """The few sampled shingles of depth band_level and more, by which candidates are found."""
 
-DOC_SENTENCES: Final = pl.Schema({**SENTENCES, "doc": pl.Int64(), "near_a": pl.Int64(), "near_b": pl.Int64()})
-"""near_a, near_b: two least runs of two words each, 31 bits a run, by which near-duplicates of different documents meet;
-null for a sentence that is none's near-duplicate."""
+DOC_SENTENCES: Final = pl.Schema(
+    {
+        **SENTENCES,
+        "doc": pl.Int64(),
+        "near_a": pl.Int64(),
+        "near_b": pl.Int64(),
+        "rest_a": pl.UInt16(),
+        "rest_b": pl.UInt16(),
+    }
+)
+"""near_a, near_b: hashes of two least runs of two words each, by which near-duplicates of different documents meet; rest_a,
+rest_b: a byte of each of the other two runs. All null for a sentence that is none's near-duplicate."""
 
 DOC_NEAR_SENTENCES: Final = pl.Schema({**NEAR_SENTENCES, "doc": pl.Int64()})
 
@@ -143,16 +152,22 @@ def _by_doc(table: pl.DataFrame, column: str) -> npt.NDArray[np.int64]:
 
 
 def _meeting_points(batch: Batch, policy: SentencePolicy) -> list[pl.Series]:
-    """near_a and near_b of each sentence of a batch."""
-    least = (batch.least >> np.uint32(1)).astype(np.int64)
+    """near_a, near_b, rest_a and rest_b of each sentence of a batch."""
+    least = batch.least.astype(np.uint64)
+    byte = (least * _MIX[0]) >> np.uint64(56)
     meets = (
         batch.whole
         & batch.ends_properly
         & (batch.n_words >= max(policy.min_words, 3))
+        & (batch.end - batch.start <= MAX_CHARS)
         & ~(batch.quoted & policy.protect_quotes)
         & (policy.near and policy.near_across and policy.scope == "corpus")
     )
-    points = {"near_a": (least[:, 0] << 31) | least[:, 1], "near_b": (least[:, 2] << 31) | least[:, 3]}
+    points: dict[str, npt.NDArray[np.generic]] = {}
+    for side, (one, two), (three, four) in (("a", (0, 1), (2, 3)), ("b", (2, 3), (0, 1))):
+        hashes = _mix(((least[:, one] << np.uint64(32)) | least[:, two]) + _MIX[one])
+        points[f"near_{side}"] = hashes.view(np.int64)
+        points[f"rest_{side}"] = ((byte[:, three] << np.uint64(8)) | byte[:, four]).astype(np.uint16)
     return [pl.Series(name, values).set(pl.Series(~meets), None) for name, values in points.items()]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -28,7 +28,7 @@ NEAR_SENTENCES: Final = pl.Schema(
 )
 """Sentences that nearly repeat the one at kept_start of the same document. score: 0 to 1."""
 
-MAX_CHARS: Final = 1500  # of a sentence that is compared
+MAX_CHARS: Final = 1500  # a longer sentence has no near-duplicate
 MIN_WORDS: Final = 3
 _ALIKE_MIN: Final = 70  # of 100, labels and credits included: below it no alignment is tried
 _ALIKE_ACROSS_MIN: Final = 80  # the same between documents, where a sentence cut short isn't asked
@@ -152,39 +152,67 @@ def candidates_of(reading: Reading, *, min_words: int) -> Candidates:
 
 
 def near_across(
-    candidates: Iterable[pl.DataFrame], judged: pl.DataFrame, *, similarity_min: float, max_share: float
+    candidates: Iterable[pl.DataFrame],
+    judged: pl.DataFrame,
+    *,
+    similarity_min: float,
+    max_share: float,
+    mode: Literal["remove", "annotate"],
 ) -> pl.DataFrame:
     """The sentences of `candidates` that nearly repeat an earlier document's, with the columns of `judged`.
 
-    candidates: as sentences.sql made them, in order, some at a time, with text and kept_text, and n_chars of the
-    document. judged: what it decided. What something points to stays, and so does a sentence that says more than the
-    earlier one. What would take a document beyond max_share of its characters is to be annotated.
+    candidates: as near.sql made them, in order, some at a time, with text and kept_text, and n_chars of the document.
+    judged: what sentences.sql decided. What another sentence of its document points to stays, and so does a sentence that
+    says more than the earlier one. What would take a document beyond max_share of its characters is to be annotated.
     """
-    removed = judged.filter(pl.col("action") == "remove")
-    gone = set(removed.select("doc_id", "start_char").iter_rows())
-    foreign = removed.filter(pl.col("doc_id") != pl.col("kept_doc_id"))
-    taken = dict(foreign.group_by("doc_id").agg((pl.col("end_char") - pl.col("start_char")).sum()).iter_rows())
-    points = set(judged.select("kept_doc_id", "kept_start").iter_rows())
-    done: set[tuple[str, int]] = set(judged.select("doc_id", "start_char").iter_rows())
+    removed = judged.filter(pl.col("action") == "remove", pl.col("doc_id") != pl.col("kept_doc_id"))
+    taken = dict(removed.group_by("doc_id").agg((pl.col("end_char") - pl.col("start_char")).sum()).iter_rows())
+    own = judged.filter(pl.col("doc_id") == pl.col("kept_doc_id"))
+    done = set(own.select("kept_doc_id", "kept_start").iter_rows())
+    gone: set[tuple[str, int]] = set()
     rows = []
     for row in (
         row for some in candidates for row in _alike(some).iter_rows(named=True)
     ):  # a few in a thousand sentences
         mine, theirs = (row["doc_id"], row["start_char"]), (row["kept_doc_id"], row["kept_start"])
-        if mine in done or mine in points or theirs in gone:
+        if mine in done or theirs in gone:
             continue
         alike = likeness(row["kept_text"], row["text"])
         if not alike or alike.score < similarity_min or alike.poorer == 0:
             continue
         chars = taken.get(mine[0], 0) + row["end_char"] - row["start_char"]
-        stays = chars > max_share * row["n_chars"]
+        stays = mode == "annotate" or chars > max_share * row["n_chars"]
         if not stays:
             taken[mine[0]] = chars
             gone.add(mine)
         done.add(mine)
-        points.add(theirs)
         rows.append((*mine, row["end_char"], *theirs, "near-sentence", alike.score, "annotate" if stays else "remove"))
     return pl.DataFrame(rows, schema=judged.schema, orient="row")
+
+
+def pointing_on(judged: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
+    """`judged` with what points to a sentence that is `gone` pointing to the one that stays for it, which it nearly repeats.
+
+    gone: doc_id, start_char, and kept_doc_id, kept_start and score of the one that stays.
+    """
+    stays = gone.select(
+        pl.col("doc_id").alias("kept_doc_id"),
+        pl.col("start_char").cast(judged.schema["kept_start"]).alias("kept_start"),
+        on_doc_id="kept_doc_id",
+        on_start=pl.col("kept_start").cast(judged.schema["kept_start"]),
+        on_score="score",
+    )
+    went = pl.col("on_doc_id").is_not_null()
+    return (
+        judged.join(stays, on=["kept_doc_id", "kept_start"], how="left", maintain_order="left")
+        .with_columns(
+            kept_doc_id=pl.coalesce("on_doc_id", "kept_doc_id"),
+            kept_start=pl.coalesce("on_start", "kept_start"),
+            score=pl.coalesce("on_score", "score"),
+            rule=pl.when(went).then(pl.lit("near-sentence")).otherwise("rule"),
+        )
+        .select(judged.columns)
+    )
 
 
 def _alike(candidates: pl.DataFrame) -> pl.DataFrame:

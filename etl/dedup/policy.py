@@ -24,7 +24,7 @@ class SentencePolicy:
     refrain_max_words that one document has three times or more stays. max_share: of a document's characters; above it
     the document's sentences are annotated, not removed. near: near-duplicates too, when they are at least
     near_similarity_min alike and the guard finds no difference in meaning: inside one document, and where scope is corpus
-    and near_across is set, across the documents of one run, whose texts are at hand.
+    and near_across is set, across documents, those of earlier runs too.
     """
 
     mode: Literal["remove", "annotate"] = "remove"

@@ -3,7 +3,7 @@
 --      documents, repeated_keys, recurring_sentences, judged_documents: as documents.sql made them
 -- out  dropped_sentences(doc, doc_id, start_char, end_char, kept_doc_id, kept_start, rule, score, action); action: remove, or
 --      annotate for a sentence that stays
---      near_candidates: pairs of sentences of different documents that may be near-duplicates; their texts decide
+--      meeting_sentences: those that near.sql compares with sentences of other documents
 --
 -- The copy that stays comes first by the number of its document, then by its position. Only what repeats is looked at
 -- closely: most sentences leave at the count of repeated_keys.
@@ -137,87 +137,22 @@ LEFT JOIN documents AS own ON j.kept_number = own.number
 LEFT JOIN known_fingerprints AS known ON j.kept_number = known.number
 ORDER BY d.doc_id, j.start_char;
 
--- Near-duplicates across documents. A sentence that stands alone in this run may go for the sake of an earlier one that
--- stays, if at least three of its four least runs of words are the same. Like bands, a meeting point that many share
--- gives a pair or two for each.
+-- What near.sql may pair with a sentence of another document: the first of its kind, in a document that stays. Who else
+-- has the same sentence later changes nothing for it. What nearly repeats a sentence of its own document is left out.
 
 CREATE TABLE meeting_sentences AS
-SELECT
-    d.number, s.start_char, s.end_char, s.n_words, s.near_a, s.near_b, CASE WHEN r.key_hash IS NULL THEN 1 ELSE 0 END AS is_alone
+SELECT d.number, s.doc, s.start_char, s.end_char, s.n_words, s.near_a, s.near_b, s.rest_a, s.rest_b
 FROM sentences AS s
 CROSS JOIN params AS p
 INNER JOIN documents AS d ON s.doc = d.doc
 LEFT JOIN repeated_keys AS r ON s.key_hash = r.key_hash
 LEFT JOIN judged_documents AS j ON s.doc = j.doc AND j.action = 'remove'
+LEFT JOIN near_sentences AS n ON s.doc = n.doc AND s.start_char = n.start_char
 LEFT JOIN first_places AS f ON s.key_hash = f.key_hash AND s.n_words = f.n_words
 WHERE
     p.sentences_on
     AND s.near_a IS NOT NULL
-    AND (
-        (r.key_hash IS NULL AND j.doc IS NULL)
-        OR (d.number = f.first_number AND s.start_char = f.first_start)
-    );
-
-CREATE TABLE meetings AS
-SELECT m.*, ROW_NUMBER() OVER (PARTITION BY m.side, m.point ORDER BY m.number, m.start_char) AS place
-FROM (
-    SELECT l.*, 0 AS side, l.near_a AS point
-    FROM meeting_sentences AS l
-    INNER JOIN (SELECT near_a FROM meeting_sentences GROUP BY near_a HAVING COUNT(*) > 1) AS shared
-        ON l.near_a = shared.near_a
-    UNION ALL
-    SELECT l.*, 1 AS side, l.near_b AS point
-    FROM meeting_sentences AS l
-    INNER JOIN (SELECT near_b FROM meeting_sentences GROUP BY near_b HAVING COUNT(*) > 1) AS shared
-        ON l.near_b = shared.near_b
-) AS m;
-
-CREATE TABLE first_meetings AS
-SELECT side, point, number, start_char, end_char, n_words, near_a, near_b FROM meetings WHERE place = 1;
-
-CREATE TABLE near_candidates AS
-SELECT
-    mine.doc,
-    mine.doc_id,
-    c.number,
-    c.start_char,
-    c.end_char,
-    theirs.doc AS kept_doc,
-    theirs.doc_id AS kept_doc_id,
-    c.earlier,
-    c.kept_start,
-    c.kept_end
-FROM (
-    SELECT DISTINCT number, start_char, end_char, earlier, kept_start, kept_end
-    FROM (
-        SELECT
-            l.number, l.start_char, l.end_char, l.n_words, l.near_a, l.near_b,
-            e.number AS earlier, e.start_char AS kept_start, e.end_char AS kept_end,
-            e.n_words AS their_words, e.near_a AS their_a, e.near_b AS their_b
-        FROM meetings AS l
-        INNER JOIN meetings AS e ON l.side = e.side AND l.point = e.point AND l.place - 1 = e.place
-        WHERE l.is_alone = 1
-        UNION ALL
-        SELECT
-            l.number, l.start_char, l.end_char, l.n_words, l.near_a, l.near_b,
-            e.number AS earlier, e.start_char AS kept_start, e.end_char AS kept_end,
-            e.n_words AS their_words, e.near_a AS their_a, e.near_b AS their_b
-        FROM meetings AS l
-        INNER JOIN first_meetings AS e ON l.side = e.side AND l.point = e.point
-        WHERE l.is_alone = 1 AND l.place > 2
-    ) AS met
-    WHERE
-        earlier < number
-        AND GREATEST(n_words, their_words) - LEAST(n_words, their_words) <= 3 + 0.1 * LEAST(n_words, their_words)
-        AND CASE WHEN near_a = their_a THEN 2
-            ELSE CASE WHEN near_a % 2147483648 = their_a % 2147483648 THEN 1 ELSE 0 END
-            + CASE WHEN near_a - near_a % 2147483648 = their_a - their_a % 2147483648 THEN 1 ELSE 0 END
-        END
-        + CASE WHEN near_b = their_b THEN 2
-            ELSE CASE WHEN near_b % 2147483648 = their_b % 2147483648 THEN 1 ELSE 0 END
-            + CASE WHEN near_b - near_b % 2147483648 = their_b - their_b % 2147483648 THEN 1 ELSE 0 END
-        END >= 3
-) AS c
-INNER JOIN documents AS mine ON c.number = mine.number
-INNER JOIN documents AS theirs ON c.earlier = theirs.number
-ORDER BY c.number, c.start_char, c.earlier, c.kept_start;
+    AND s.n_words >= p.sentence_min_words_in_document
+    AND j.doc IS NULL
+    AND n.doc IS NULL
+    AND (r.key_hash IS NULL OR (d.number = f.first_number AND s.start_char = f.first_start));

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from etl.dedup.fingerprint import FINGERPRINTS
 
@@ -22,6 +23,7 @@ STATE: Final = {
             ("kept_doc_id", pl.String()),
             ("rule", pl.String()),
             ("score", pl.Float64()),
+            ("part", pl.UInt32()),
         ]
     ),
     "sketches": pl.Schema({"number": pl.Int64, "kind": pl.Int8, "h": pl.Int64}),
@@ -29,13 +31,53 @@ STATE: Final = {
     "sentences": pl.Schema(
         {"number": pl.Int64, "key_hash": pl.Int64, "n_words": pl.UInt32, "start_char": pl.UInt32, "usable": pl.Boolean}
     ),
+    "meetings": pl.Schema(
+        {
+            "number": pl.Int64,
+            "h": pl.Int64,
+            "rest": pl.UInt16,
+            "n_words": pl.UInt32,
+            "start_char": pl.UInt32,
+            "place": pl.UInt32,
+            "stands": pl.Boolean,
+        }
+    ),
+    "stand_ins": pl.Schema(
+        {
+            "number": pl.Int64,
+            "start_char": pl.UInt32,
+            "kept_doc_id": pl.String,
+            "kept_start": pl.UInt32,
+            "score": pl.Float64,
+        }
+    ),
 }
-"""The barrier reads them of earlier runs as known_…. kept_doc_id, rule, score: of a near copy, what stays for it and why it
-is one; null for all others. usable: the sentence is whole, nearly repeats none of its document, and stays in a document
-that stays."""
+"""The barrier reads them of earlier runs as known_….
 
-SORTED_BY: Final = {"fingerprints": "number", "sketches": "number", "bands": "h", "sentences": "key_hash"}
+fingerprints: kept_doc_id, rule, score: of a near copy, what stays for it and why it is one; null for all others. part:
+the shard.
+sentences: usable: the sentence is whole, nearly repeats none of its document, and stays in a document that stays, or went
+because it nearly repeats another document's.
+meetings: h, rest: near_a, rest_a, or near_b, rest_b of a sentence (see fingerprint.py); of a shard, the first and the last
+that have h. place: of its text among those of the shard. stands: it didn't go itself.
+stand_ins: the sentences that went because they nearly repeat another document's, which stays: where, and how alike."""
+
+TEXTS: Final = pl.Schema({"texts": pl.Binary, "size": pl.UInt32})
+"""The texts of a shard's sentences in `meetings`: TEXTS_AT_ONCE of them in a row, a line each, packed; size: unpacked, in bytes."""
+
+TEXTS_AT_ONCE: Final = 128
+
+SORTED_BY: Final = {
+    "fingerprints": "number",
+    "sketches": "number",
+    "bands": "h",
+    "sentences": "key_hash",
+    "meetings": "h",
+    "stand_ins": "number",
+}
 """The column by which each is looked up, and sorted."""
+
+_CODEC: Final = pa.Codec("zstd", compression_level=3)
 
 RUN_NUMBERS: Final = 1 << 32  # more than a run has documents
 
@@ -55,9 +97,12 @@ common_words: in sentences that many documents up to it have. kept_doc_id, rule,
 
 
 def state_tables(
-    tables: dict[str, pl.DataFrame], numbers: pl.DataFrame, removed_sentences: pl.DataFrame
-) -> dict[str, pl.DataFrame]:
-    """The state of some documents. tables: as fingerprint.py made them. removed_sentences: doc, start_char.
+    tables: dict[str, pl.DataFrame], numbers: pl.DataFrame, judged: pl.DataFrame, *, part: int = 0
+) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
+    """The state of a shard's documents, and the doc, start_char, end_char of the sentences whose texts belong to it, in order
+    of place.
+
+    tables: as fingerprint.py made them. judged: their rows of dropped_sentences, of which some are exact copies.
 
     An exact copy leaves nothing. A near copy is no copy that could stay for a later run, and leaves no sketches; but an
     exact copy of it is to be known as one, its sentences count towards how common they are, and its bands are as full.
@@ -65,7 +110,10 @@ def state_tables(
     stays = numbers.filter(pl.col("fate") == 0).select("doc", "number")
     known = numbers.filter(pl.col("fate") < 2)
     placed, left = known.select("doc", "number"), known.select("doc", "number", stays=pl.col("fate") == 0)
-    gone = removed_sentences.join(left, on="doc").select("number", "start_char", removed=pl.lit(value=True))
+    near = ~pl.col("exact") & (pl.col("kept_doc_id") != pl.col("doc_id"))
+    gone = judged.join(left, on="doc").select(
+        "number", "start_char", "kept_doc_id", "kept_start", "score", "action", near=near
+    )
     nearly = (  # few
         tables["near_sentences"]
         .select("doc", "start_char")
@@ -76,27 +124,67 @@ def state_tables(
     )
     sentences = (
         _numbered(
-            tables["sentences"]
-            .filter(pl.col("n_words") > 0)
-            .select("doc", "key_hash", "n_words", "start_char", "whole"),
+            tables["sentences"].filter(pl.col("n_words") > 0).drop("line", "ends_properly", "quoted"),
             left,
         )
-        .join(gone, on=["number", "start_char"], how="left", maintain_order="left")
+        .join(
+            gone.select("number", "start_char", "near", removed=pl.col("action") == "remove"),
+            on=["number", "start_char"],
+            how="left",
+            maintain_order="left",
+        )
         .join(nearly, on=["number", "key_hash"], how="left", maintain_order="left")
-        .select(
-            *STATE["sentences"].names()[:-1],
-            usable=pl.col("whole") & pl.col("removed").is_null() & pl.col("nearly").is_null() & pl.col("stays"),
+        .with_columns(
+            usable=pl.col("whole")
+            & (pl.col("near") | ~pl.col("removed")).fill_null(value=True)
+            & pl.col("nearly").is_null()
+            & pl.col("stays"),
         )
     )
+    sentences = _by_hash(sentences, "key_hash", pl.col("number"), pl.col("usable").not_(), pl.col("start_char")).filter(
+        _is_new("key_hash") | _is_new("number")
+    )
+    compared = sentences.filter("usable", pl.col("near_a").is_not_null(), pl.col("near").fill_null(value=True))
+    compared = compared.sort("number", "start_char").with_row_index("place")
     made = {
-        "fingerprints": tables["fingerprints"].join(known, on="doc").sort("number"),
+        "fingerprints": tables["fingerprints"].join(known, on="doc").sort("number").with_columns(part=pl.lit(part)),
         "sketches": _numbered(tables["sketches"], stays),
         "bands": _by_hash(_numbered(tables["bands"], placed), "h", pl.col("number")),
-        "sentences": _by_hash(
-            sentences, "key_hash", pl.col("number"), pl.col("usable").not_(), pl.col("start_char")
-        ).filter(_is_new("key_hash") | _is_new("number")),
+        "sentences": sentences,
+        "meetings": _at_points(compared),
+        "stand_ins": gone.filter("near", action="remove").sort("number", "start_char"),
     }
-    return {name: made[name].select(pl.col(c).cast(k) for c, k in kind.items()) for name, kind in STATE.items()}
+    left_behind = {name: made[name].select(pl.col(c).cast(k) for c, k in kind.items()) for name, kind in STATE.items()}
+    spans = compared.join(stays, on="number", maintain_order="left").select("doc", "start_char", "end_char")
+    return left_behind, spans
+
+
+def _at_points(compared: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `meetings` of the sentences that near.sql compares, which are the first of their kind. Of those that share
+    a meeting point the first and the last are left."""
+    stands = pl.col("removed").is_null() | ~pl.col("removed")
+    others = compared.select("number", "n_words", "start_char", "place", stands=stands)
+    points = pl.concat(
+        others.with_columns(compared[f"near_{side}"].alias("h"), compared[f"rest_{side}"].alias("rest"))
+        for side in ("a", "b")
+    )
+    points = _by_hash(points, "h", pl.col("number"), pl.col("start_char"))
+    return points.filter(_is_new("h") | pl.col("h").ne_missing(pl.col("h").shift(-1)))
+
+
+def pack(texts: pl.Series) -> pl.DataFrame:
+    """`texts`, none of which holds a newline, with the schema TEXTS."""
+    whole = [
+        "\n".join(some.to_list()).encode()
+        for some in (texts[first : first + TEXTS_AT_ONCE] for first in range(0, len(texts), TEXTS_AT_ONCE))
+    ]
+    packed = [_CODEC.compress(some, asbytes=True) for some in whole]
+    return pl.DataFrame({"texts": packed, "size": [len(some) for some in whole]}, schema=TEXTS)
+
+
+def unpack(packed: bytes, size: int) -> list[str]:
+    """The texts in a row of TEXTS."""
+    return str(_CODEC.decompress(packed, size, asbytes=True), "utf-8").split("\n")
 
 
 def _numbered(rows: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:

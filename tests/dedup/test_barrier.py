@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -127,15 +128,26 @@ def decide_and_remember(
         sentences = connection.execute(
             "SELECT doc_id, start_char, kept_doc_id, kept_start, rule, action FROM dropped_sentences"
         ).fetchall()
-        removed = pl.from_arrow(
-            connection.sql("SELECT doc, start_char FROM dropped_sentences WHERE action = 'remove'").to_arrow_table()
+        judged, numbers, compared = (
+            pl.DataFrame(connection.sql(f"SELECT * FROM {name}").to_arrow_table())
+            for name in ("dropped_sentences", "numbered_documents", "meeting_sentences")
         )
-        numbers = pl.from_arrow(connection.sql("SELECT * FROM numbered_documents").to_arrow_table())
-    assert isinstance(numbers, pl.DataFrame) and isinstance(removed, pl.DataFrame)
-    state = state_tables(now, numbers, removed)
+    judged = judged.with_columns(exact=pl.col("rule") == "exact-sentence")
+    state, _ = state_tables(now, numbers, judged)
+    if (policy or DedupPolicy()).sentence_dedup == SentencePolicy() and "sentence_dedup" not in skip:
+        assert state["meetings"].select("h", "rest", "number", "start_char").rows() == first_and_last(compared)
     named = [(name_of(gone), name_of(kept), rule) for gone, kept, rule in documents]
     cut = [(name_of(doc), start, name_of(kept), *rest) for doc, start, kept, *rest in sentences]
     return (named, cut), state
+
+
+def first_and_last(compared: pl.DataFrame) -> list[tuple[object, ...]]:
+    """Of what sentences.sql would compare, the first and the last at each meeting point: what the state is to hold."""
+    place = ["number", "start_char"]
+    sides = (compared.select(*place, h=f"near_{side}", rest=f"rest_{side}") for side in ("a", "b"))
+    points = pl.concat(sides).sort("h", *place).select("h", "rest", *place).rows()
+    runs = [list(same) for _, same in itertools.groupby(points, key=lambda point: point[0])]
+    return [point for same in runs for point in ([same[0], same[-1]] if len(same) > 1 else same)]
 
 
 def state_of(made: Tables) -> Tables:

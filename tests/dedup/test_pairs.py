@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.dedup.fingerprint import shard_tables
-from etl.dedup.pairs import likeness
+from etl.dedup.pairs import likeness, pointing_on
 
 BASE = "The city council approved the new budget of 3.5 million on Tuesday, Mayor Anna Kowalska said."
 
@@ -130,3 +130,18 @@ def test_near_copies_in_a_document_are_found_and_one_stays() -> None:
 
 def test_copies_of_one_key_are_left_to_the_barrier() -> None:
     assert near(f"{BASE}\n{BASE.upper()}") == []
+
+
+def test_what_points_to_a_sentence_that_went_points_to_the_one_that_stays_for_it() -> None:
+    rows = [
+        ("c", 7, "b", 3, "exact-sentence", 1.0),
+        ("c", 9, "b", 4, "exact-sentence", 1.0),
+        ("d", 3, "c", 3, "exact-sentence", 1.0),
+    ]
+    names = ["doc_id", "start_char", "kept_doc_id", "kept_start", "rule", "score"]
+    judged = pl.DataFrame(rows, schema=names, orient="row")
+    gone = pl.DataFrame(
+        [("b", 3, "a", 0, 0.9)], schema=["doc_id", "start_char", "kept_doc_id", "kept_start", "score"], orient="row"
+    )
+    assert pointing_on(judged, gone).rows() == [("c", 7, "a", 0, "near-sentence", 0.9), *rows[1:]]
+    assert pointing_on(judged, gone.clear()).rows() == rows
