@@ -180,6 +180,15 @@ static inline u64 xxh64(const u8 *p, i64 n, u64 seed) {
     return h ^ h >> 32;
 }
 
+/* Eight bytes at a time. */
+#define BYTES(b) (0x0101010101010101ULL * (b))
+
+/* Of each byte below 128, its high bit if it is between two characters. */
+static inline u64 between(u64 x, u8 low, u8 high) { return (x + BYTES(0x80 - low)) & ~(x + BYTES(0x7F - high)) & BYTES(0x80); }
+
+/* How many bytes have their high bit, all others being 0. */
+static inline int count_high(u64 bits) { return (int)((bits >> 7) * BYTES(1) >> 56); }
+
 /* The finaliser of MurmurHash3. */
 static inline u64 mix64(u64 h) {
     h ^= h >> 33;
