@@ -18,7 +18,7 @@ from etl.ingest.compression import ByteSource
 from etl.ingest.fields import ALIASES, columns_for, map_fields, parse_time, split_authors, to_lang, to_str
 from etl.ingest.html import html_to_document
 from etl.ingest.lines import Chunk, Line, read_chunks, read_lines, too_long
-from etl.ingest.records import Limits, Reject, Row, Rows, Unreadable, doc_id, is_empty, to_table
+from etl.ingest.records import Limits, Reject, Row, Rows, Unreadable, doc_id, is_empty
 from etl.schema import RAW
 
 Array = npt.NDArray[Any]
@@ -132,13 +132,13 @@ def _read_alike(
         places.append(rows)
         tables.append(_to_table(columns, ids, name=name, records=done + 1 + rows))
     if (~read).sum() > _MOST_APART + len(read) // 4:
-        return np.zeros(len(starts), np.bool_), to_table([])
+        return np.zeros(len(starts), np.bool_), pa.Table.from_batches([], RAW)
     if len(tables) == 1:
         return read, tables[0]
     if not tables:
-        return read, to_table([])
-    order = pl.Series(np.argsort(np.concatenate(places), kind="stable")).to_arrow()  # as one of numpy's it would import pandas
-    return read, pa.concat_tables(tables).take(order)
+        return read, pa.Table.from_batches([], RAW)
+    order = pl.Series(np.argsort(np.concatenate(places), kind="stable"))
+    return read, pa.concat_tables(tables).take(order.to_arrow())
 
 
 def _to_table(columns: dict[str, native.Values], ids: list[str], *, name: str, records: Array) -> pa.Table:
@@ -146,9 +146,9 @@ def _to_table(columns: dict[str, native.Values], ids: list[str], *, name: str, r
     n = len(ids)
     held: dict[str, pa.Array] = {
         "doc_id": pl.Series(ids, dtype=pl.String).to_arrow(),
-        "source": _repeated(name.encode("utf-8", "replace").decode(), n),
+        "source": pl.repeat(name.encode("utf-8", "replace").decode(), n, dtype=pl.String, eager=True).to_arrow(),
         "record": pl.Series(records).to_arrow(),
-        "encoding": _repeated("utf-8", n),
+        "encoding": pl.repeat("utf-8", n, dtype=pl.String, eager=True).to_arrow(),
         "text": columns["text"].values,
     }
     for field, column in columns.items():
@@ -166,18 +166,13 @@ def _to_table(columns: dict[str, native.Values], ids: list[str], *, name: str, r
     return pa.Table.from_arrays(arrays, schema=RAW)
 
 
-def _repeated(value: str, n: int) -> pa.Array:
-    # pyarrow's own way, and its arrays of numpy's, would import pandas where it is installed: most of a second
-    return pl.select(pl.repeat(value, n, dtype=pl.String)).to_series().to_arrow()
-
-
 def _each(values: pa.Array, field: pa.Field) -> pa.Array:
     """What the field's values say. Python reads each distinct one once."""
     if values.null_count == len(values):
         return pa.nulls(len(values), field.type)
     read = {"authors": split_authors, "lang": to_lang}.get(field.name, parse_time)
     given = pl.Series("value", values)
-    kind = pl.Series(pa.nulls(0, field.type)).dtype
+    kind = pl.Series(pa.Table.from_batches([], RAW)[field.name]).dtype
     distinct = given.drop_nulls().unique(maintain_order=True)
     told = pl.DataFrame({"value": distinct, "told": pl.Series([read(v) for v in distinct.to_list()], dtype=kind)})
     return given.to_frame().join(told, on="value", how="left", maintain_order="left")["told"].to_arrow()

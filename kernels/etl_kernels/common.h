@@ -121,6 +121,26 @@ static inline u32 read_char(const u8 **p) {
     return (c & 0x07) << 18 | (u32)(s[1] & 0x3F) << 12 | (u32)(s[2] & 0x3F) << 6 | (s[3] & 0x3F);
 }
 
+/* Writes one code point as UTF-8, four bytes at most; where the next one goes. */
+static inline u8 *write_char(u8 *out, u32 c) {
+    if (c < 0x80) {
+        *out++ = (u8)c;
+    } else if (c < 0x800) {
+        *out++ = (u8)(0xC0 | c >> 6);
+        *out++ = (u8)(0x80 | (c & 0x3F));
+    } else if (c < 0x10000) {
+        *out++ = (u8)(0xE0 | c >> 12);
+        *out++ = (u8)(0x80 | (c >> 6 & 0x3F));
+        *out++ = (u8)(0x80 | (c & 0x3F));
+    } else {
+        *out++ = (u8)(0xF0 | c >> 18);
+        *out++ = (u8)(0x80 | (c >> 12 & 0x3F));
+        *out++ = (u8)(0x80 | (c >> 6 & 0x3F));
+        *out++ = (u8)(0x80 | (c & 0x3F));
+    }
+    return out;
+}
+
 /* Bits of the number of slots that a page's vocabulary of n words gets, `room` (rounded down) for each word. */
 static inline i64 slot_bits(i64 n, i64 room) {
     i64 bits = -1;

@@ -44,25 +44,6 @@ static int hex4(const u8 *s, const u8 *end, u32 *value) {
     return 1;
 }
 
-static u8 *write_char(u8 *out, u32 c) {
-    if (c < 0x80) {
-        *out++ = (u8)c;
-    } else if (c < 0x800) {
-        *out++ = (u8)(0xC0 | c >> 6);
-        *out++ = (u8)(0x80 | (c & 0x3F));
-    } else if (c < 0x10000) {
-        *out++ = (u8)(0xE0 | c >> 12);
-        *out++ = (u8)(0x80 | (c >> 6 & 0x3F));
-        *out++ = (u8)(0x80 | (c & 0x3F));
-    } else {
-        *out++ = (u8)(0xF0 | c >> 18);
-        *out++ = (u8)(0x80 | (c >> 12 & 0x3F));
-        *out++ = (u8)(0x80 | (c >> 6 & 0x3F));
-        *out++ = (u8)(0x80 | (c & 0x3F));
-    }
-    return out;
-}
-
 /* What follows a backslash at s. Moves both on; 0 when it is no escape, or half of a surrogate pair. */
 static int escape(const u8 **at, const u8 *end, u8 **out) {
     const u8 *s = *at + 1;
