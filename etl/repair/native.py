@@ -78,10 +78,10 @@ def untidy(texts: pl.Series) -> pl.Series:
     """Whether each text has line ends, control characters or blanks that the repair does away with."""
     library = kernels.library()
     assert library is not None
-    text, offsets = kernels.text_buffers(texts)
+    views = kernels.TextViews(texts)
     found = np.zeros(len(texts), np.uint8)
     library.winnow_untidy.restype = None
-    library.winnow_untidy(*map(kernels.pointer, (text, offsets)), ctypes.c_int64(len(texts)), kernels.pointer(found))
+    library.winnow_untidy(views.pointer, ctypes.c_int64(len(texts)), kernels.pointer(found))
     return pl.Series(found.view(np.bool_))
 
 

@@ -45,6 +45,11 @@ EXPORT Lines *winnow_split_lines(const u8 *visible, const u8 *text, const i64 *o
 
 enum { SPACE = 1, DIGIT = 2, LETTER = 4, HAN = 8, VISIBLE = 16 };
 
+#define BYTES(b) (0x0101010101010101ULL * (b))
+
+/* Of each byte below 128, its high bit if it is between two characters. */
+static inline u64 between(u64 x, u8 low, u8 high) { return (x + BYTES(0x80 - low)) & ~(x + BYTES(0x7F - high)) & BYTES(0x80); }
+
 typedef struct {
     int letters, digits, han, visible; /* how many there are; of digits and visible ones, whether there are any */
 } Kinds;
@@ -65,7 +70,7 @@ static i64 fold_line(const u8 *kinds, const u32 *fold, const u8 *p, const u8 *en
             x |= between(x, 'A', 'Z') >> 2;
             seen->digits |= between(x, '0', '9') != 0;
             seen->visible |= between(x, '!', '~') != 0;
-            seen->letters += count_high(between(x, 'a', 'z'));
+            seen->letters += (int)((between(x, 'a', 'z') >> 7) * BYTES(1) >> 56);
             u8 eight[8];
             memcpy(eight, &x, 8);
             for (int i = 0; i < 8; i++) room[size + i] = eight[i];

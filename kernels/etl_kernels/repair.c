@@ -204,8 +204,11 @@ static int is_untidy(const u8 *text, const u8 *end) {
 }
 
 /* For each of n texts whether it has line ends, control characters or blanks that the repair does away with. */
-EXPORT void winnow_untidy(const u8 *text, const i64 *offsets, i64 n, u8 *untidy) {
-    for (i64 i = 0; i < n; i++) untidy[i] = (u8)is_untidy(text + offsets[i], text + offsets[i + 1]);
+EXPORT void winnow_untidy(const Texts *texts, i64 n, u8 *untidy) {
+    for (i64 i = 0; i < n; i++) {
+        const u8 *end, *text = text_of(texts, i, &end);
+        untidy[i] = (u8)is_untidy(text, end);
+    }
 }
 
 enum { CODECS = 10, MOST_LAYERS = 4 };
