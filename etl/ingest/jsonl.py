@@ -168,6 +168,8 @@ def _to_table(columns: dict[str, native.Values], ids: list[str], *, name: str, r
 
 def _each(values: pa.Array, field: pa.Field) -> pa.Array:
     """What the field's values say. Python reads each distinct one once."""
+    if values.null_count == len(values):
+        return pa.nulls(len(values), field.type)
     read = {"authors": split_authors, "lang": to_lang}.get(field.name, parse_time)
     given = pl.Series("value", values)
     kind = pl.Series(pa.Table.from_batches([], RAW)[field.name]).dtype

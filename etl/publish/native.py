@@ -40,7 +40,7 @@ def cut_all(texts: pl.Series, bounds: Array, starts: Array, ends: Array) -> tupl
     """
     library = kernels.library()
     assert library is not None
-    text, offsets = kernels.text_buffers(texts)
+    views = kernels.TextViews(texts)
     bounds, starts, ends = (
         np.ascontiguousarray(values, kind)
         for values, kind in ((bounds, np.int64), (starts, np.uint32), (ends, np.uint32))
@@ -48,7 +48,8 @@ def cut_all(texts: pl.Series, bounds: Array, starts: Array, ends: Array) -> tupl
     library.winnow_cut.restype = ctypes.c_void_p
     space = kernels.character_table(SPACE)
     made = library.winnow_cut(
-        *map(kernels.pointer, (space, text, offsets)),
+        kernels.pointer(space),
+        views.pointer,
         ctypes.c_int64(len(texts)),
         *map(kernels.pointer, (bounds, starts, ends)),
     )
@@ -57,7 +58,7 @@ def cut_all(texts: pl.Series, bounds: Array, starts: Array, ends: Array) -> tupl
     kept, kept_offsets, first, last, pieces, piece_offsets = cuts
     library.winnow_check.restype = ctypes.c_int64
     wrong: int = library.winnow_check(
-        *map(kernels.pointer, (text, offsets)),
+        views.pointer,
         ctypes.c_int64(len(texts)),
         *map(kernels.pointer, (bounds, kept, kept_offsets, first, last, pieces, piece_offsets)),
     )
@@ -68,11 +69,11 @@ def count_words(texts: pl.Series) -> pl.Series:
     """How many words each text has."""
     library = kernels.library()
     assert library is not None
-    text, offsets = kernels.text_buffers(texts)
+    views = kernels.TextViews(texts)
     counts = np.zeros(len(texts), np.int64)
     library.winnow_count_words.restype = None
     kinds = kernels.character_table(*_WORD_KINDS)
     library.winnow_count_words(
-        *map(kernels.pointer, (kinds, text, offsets)), ctypes.c_int64(len(texts)), kernels.pointer(counts)
+        kernels.pointer(kinds), views.pointer, ctypes.c_int64(len(texts)), kernels.pointer(counts)
     )
     return pl.Series("n_words", counts)

@@ -56,15 +56,16 @@ _LIKELY: Final = (
 )
 """What a repaired word may hold: the letters and signs of living languages. "Spaß“" would become NKo, "CAFÉ»" phonetics."""
 
-_LIKELY_TEXT: Final = re.compile(f"[\0-\x7f{_LIKELY}]*")
+_PLAUSIBLE: Final = f"\0-\x7f{_LIKELY}"
+_LIKELY_TEXT: Final = re.compile(f"[{_PLAUSIBLE}]*")
 _WORD: Final = re.compile(r"[^ \t]+")
 _SENTENCE: Final = re.compile(r"[^.!?…。！？؟।]*(?:[.!?…。！？؟।]+\s*|$)")
 _OTHER: Final = "\u0370-\u04ff\u2200-\u22ff\u2500-\u25ff"  # Greek, Cyrillic, mathematical signs, box drawing
 _MIXED_SCRIPTS: Final = re.compile(f"[A-Za-z][{_OTHER}]|[{_OTHER}][A-Za-z]")
-_ODD_CAPITAL: Final = re.compile(
-    "[a-zß-öø-ÿ][À-ÖØ-Þ\u0102\u0104\u0106\u010c\u010e\u0110\u0118\u011a\u0139\u0141\u0147\u0158\u015a\u015e\u0160\u0164\u016e\u0170\u0179\u017b\u017d]"
-)
-_ODD_SMALL: Final = re.compile("[A-Z][ß-öø-ÿ][A-Z]")
+_HIGH_SMALL: Final = "ß-öø-ÿ"
+_HIGH_CAPITALS: Final = "À-ÖØ-Þ\u0102\u0104\u0106\u010c\u010e\u0110\u0118\u011a\u0139\u0141\u0147\u0158\u015a\u015e\u0160\u0164\u016e\u0170\u0179\u017b\u017d"
+_ODD_CAPITAL: Final = re.compile(f"[a-z{_HIGH_SMALL}][{_HIGH_CAPITALS}]")
+_ODD_SMALL: Final = re.compile(f"[A-Z][{_HIGH_SMALL}][A-Z]")
 _LOST_SPACE: Final = re.compile(rb"[\xe0-\xef](?: [\x80-\xbf]|[\x80-\xbf] )|[\xc2-\xdf] ")
 _ENTITY: Final = re.compile(r"&#?[0-9A-Za-z]{1,24};")
 _QUOTED_ENTITY: Final = re.compile(r"[`\"'](?:&amp;|&)#?[0-9A-Za-z]{1,24};[`\"']")
@@ -210,24 +211,43 @@ def _repair_each(lines: list[str]) -> list[Repair]:
     """
     plain = [_unescape(line) if len(line) <= LONGEST_PIECE else line for line in lines]
     misread, bad = _contains(plain, _MISREAD), _contains(plain, _BAD)
-    readings = []
-    for text, wrong, is_bad_line in zip(plain, misread, bad, strict=True):
-        evidence, reading = _by_words(text) if wrong else (0, text)
-        if (
-            is_bad_line and reading == text and len(text) <= LONGEST_PIECE
-        ):  # no charset stands out: ftfy knows more cases
-            reading = fix_encoding(text)
-            evidence, _ = _best_charset(reading)
-        readings.append((evidence, reading))
-    doubtful = _contains([text for _, text in readings], _DOUBTFUL)
+    evidences, readings = [0] * len(plain), plain.copy()
+    rows = [row for row, wrong in enumerate(misread) if wrong]
+    _put(rows, evidences, readings, *_all_by_words([plain[row] for row in rows], layers=MAX_LAYERS))
+    # Where no charset stands out, ftfy knows more cases.
+    rows = [
+        r
+        for r, is_bad_line in enumerate(bad)
+        if is_bad_line and readings[r] == plain[r] and len(plain[r]) <= LONGEST_PIECE
+    ]
+    fixed = [fix_encoding(plain[row]) for row in rows]
+    _put(rows, evidences, readings, _all_by_words(fixed, layers=1)[0], fixed)
+    doubtful = _contains(readings, _DOUBTFUL)
     repairs = []
-    for line, text, wrong, (evidence, reading), doubt in zip(lines, plain, misread, readings, doubtful, strict=True):
+    for line, text, wrong, evidence, reading, doubt in zip(
+        lines, plain, misread, evidences, readings, doubtful, strict=True
+    ):
         settled = not wrong or (evidence == 0 and reading != text and not doubt)
         if not settled or len(line) > LONGEST_PIECE or ("&" in reading and _unescape(reading) != reading):
             repairs.append(repair_line(line))
         else:
             repairs.append(Repair(reading, reading != text, _entities_gone(line, text)))
     return repairs
+
+
+def _put(
+    rows: list[int], evidences: list[int], readings: list[str], some_evidence: list[int], some_readings: list[str]
+) -> None:
+    for row, evidence, reading in zip(rows, some_evidence, some_readings, strict=True):
+        evidences[row], readings[row] = evidence, reading
+
+
+def _all_by_words(texts: list[str], *, layers: int) -> tuple[list[int], list[str]]:
+    """What `_by_words` tells of each text, in at most so many layers: the evidence left, and the text read."""
+    if native.available():
+        return native.by_words(texts, _charsets(), layers=layers)
+    told = [_by_words(text, layers=layers) for text in texts]
+    return [evidence for evidence, _ in told], [reading for _, reading in told]
 
 
 def _contains(texts: list[str], pattern: str) -> list[bool]:
@@ -284,10 +304,10 @@ def _decode(line: str) -> str:
     return min(distinct, key=_suspicion) if len(distinct) > 1 else whole
 
 
-def _by_words(text: str) -> tuple[int, str]:
+def _by_words(text: str, *, layers: int = MAX_LAYERS) -> tuple[int, str]:
     """The text with its words read in the one charset that the evidence favours, layer by layer; what evidence is left."""
     evidence = 0
-    for _ in range(MAX_LAYERS):
+    for _ in range(layers):
         evidence, reading = _best_charset(text)
         if evidence < EVIDENCE_MIN:
             break
@@ -422,6 +442,12 @@ def _misread_chars(codec: str) -> tuple[str, str, str]:
         bytes(values).decode(codec, "ignore") for values in (leads, range(0xE0, 0xF0), range(0x80, 0xC0))
     )
     return lead_two, lead_three, later
+
+
+@cache
+def _charsets() -> native.Charsets:
+    signs = (_PLAUSIBLE, "A-Z", f"a-z{_HIGH_SMALL}", _HIGH_CAPITALS, _HIGH_SMALL, "A-Za-z", _OTHER)
+    return native.charsets_of(CODECS, signs, evidence_min=EVIDENCE_MIN)
 
 
 @cache

@@ -21,6 +21,8 @@ SPACE: Final = r"\s"
 WORD: Final = r"\w"
 
 _LINES: Final = (("text", np.int64), ("start", np.int64), ("end", np.int64))
+_READINGS: Final = (("evidence", np.int64), ("text", np.uint8), ("offsets", np.int64))
+_SIGNED: Final = 0x20000  # code points; those beyond are in no class
 _PLACES: Final = 128
 _MOST_ASCII: Final = 2  # places in a row that ASCII can stand at; the kernel looks no further around other characters
 _ATOM: Final = re.compile(r"\[\^?[^\[\]]+\]|\\[sw]|[^\\\[\](){}*+?^$|]", re.DOTALL)
@@ -38,6 +40,21 @@ class Signs:
     """The tables of suspicious characters. keep: what they point into."""
 
     tables: _Suspects
+    keep: tuple[Array, ...]
+
+
+class _Charsets(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("kind", "bytes", "has", "lead", "tail", "signs")),
+        ("evidence", ctypes.c_int64),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Charsets:
+    """The tables of the legacy charsets that UTF-8 is read in by mistake. keep: what they point into."""
+
+    tables: _Charsets
     keep: tuple[Array, ...]
 
 
@@ -61,10 +78,10 @@ def untidy(texts: pl.Series) -> pl.Series:
     """Whether each text has line ends, control characters or blanks that the repair does away with."""
     library = kernels.library()
     assert library is not None
-    text, offsets = kernels.text_buffers(texts)
+    views = kernels.TextViews(texts)
     found = np.zeros(len(texts), np.uint8)
     library.winnow_untidy.restype = None
-    library.winnow_untidy(*map(kernels.pointer, (text, offsets)), ctypes.c_int64(len(texts)), kernels.pointer(found))
+    library.winnow_untidy(views.pointer, ctypes.c_int64(len(texts)), kernels.pointer(found))
     return pl.Series(found.view(np.bool_))
 
 
@@ -80,6 +97,47 @@ def suspicious_lines(texts: pl.Series, signs: Signs) -> Lines:
     found = kernels.take_arrays("winnow_suspicious", made, _LINES)
     owner = found["text"]
     return Lines(owner, found["start"], found["end"], offsets[owner], offsets[owner + 1], text)
+
+
+def by_words(texts: Sequence[str], charsets: Charsets, *, layers: int) -> tuple[list[int], list[str]]:
+    """The evidence left, and the text read, for each of `texts`, as `mojibake._by_words` tells them; in at most so many layers."""
+    library = kernels.library()
+    assert library is not None
+    text, offsets = kernels.text_buffers(pl.Series(texts, dtype=pl.String))
+    library.winnow_by_words.restype = ctypes.c_void_p
+    made = library.winnow_by_words(
+        ctypes.byref(charsets.tables),
+        *map(kernels.pointer, (text, offsets)),
+        ctypes.c_int64(len(texts)),
+        ctypes.c_int64(layers),
+    )
+    found = kernels.take_arrays("winnow_by_words", made, _READINGS)
+    return found["evidence"].tolist(), kernels.text_series(found["text"], found["offsets"]).to_list()
+
+
+def charsets_of(codecs: Sequence[str], signs: Sequence[str], *, evidence_min: int) -> Charsets:
+    """The tables for charsets and for classes of characters, each of which becomes a bit, in the order of the kernel's names."""
+    every = np.arange(_SIGNED, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    told = np.zeros(kernels.CODE_POINTS, np.uint8)
+    for bit, members in enumerate(signs):
+        for run in re.finditer(f"[{members}]+", every):
+            told[run.start() : run.end()] |= 1 << bit
+    values = [
+        {chars: byte for byte in range(256) if (chars := bytes((byte,)).decode(codec, "ignore"))} for codec in codecs
+    ]
+    rows = sorted({char for of in values for char in of})
+    kind = np.zeros(kernels.CODE_POINTS, np.uint16)
+    kind[[ord(char) for char in rows]] = np.arange(1, len(rows) + 1)
+    held = np.array([[0] * len(codecs), *([of.get(char, 0) for of in values] for char in rows)], np.uint8)
+    has, lead, tail = (np.zeros(len(rows) + 1, np.uint16) for _ in range(3))
+    for codec, of in enumerate(values):
+        there = np.array([False, *(char in of for char in rows)])
+        bits = np.uint16(1 << codec)
+        has += there * bits
+        lead += (there & (held[:, codec] >= 0xC2) & (held[:, codec] <= 0xF4)) * bits
+        tail += (there & (held[:, codec] >= 0x80) & (held[:, codec] <= 0xBF)) * bits
+    keep: tuple[Array, ...] = (kind, np.ascontiguousarray(held), has, lead, tail, told)
+    return Charsets(_Charsets(*map(kernels.pointer, keep), evidence_min), keep)
 
 
 def signs_of(badness: str, misread: Sequence[tuple[str, str, str]]) -> Signs | None:

@@ -11,9 +11,24 @@ typedef struct {
     Buffer marks, gaps; /* work: Place */
 } Cuts;
 
+#define EACH 0x0101010101010101ULL
+
+/* How many bytes have their high bit, all others being 0. */
+static inline int count_high(u64 bits) { return (int)((bits >> 7) * EACH >> 56); }
+
+/* Of eight bytes of ASCII, the high bits of those between two of them. */
+static inline u64 among(u64 x, u8 low, u8 high) { return (x + (0x80 - low) * EACH) & ~(x + (0x7F - high) * EACH) & 0x80 * EACH; }
+
 static inline int continues(u8 byte) { return (byte & 0xC0) == 0x80; }
 
+/* The place `to` code points from the beginning, from p on; eight bytes at a time while they can't go beyond it. */
 static Place forward(const u8 *text, i64 size, Place p, i64 to) {
+    while (to - p.at >= 8 && size - p.byte > 8) {
+        u64 v = load64(text + p.byte);
+        p.at += 8 - count_high(v & ~(v << 1) & 0x80 * EACH);
+        p.byte += 8;
+    }
+    while (p.byte < size && continues(text[p.byte])) p.byte++;
     while (p.at < to && p.byte < size) {
         p.byte++;
         while (p.byte < size && continues(text[p.byte])) p.byte++;
@@ -109,24 +124,25 @@ static int cut_text(Cuts *r, const u8 *space, const u8 *text, i64 size, const u3
 }
 
 /* Cuts each text at its marks. bounds: of each text's marks, and one more. space: 1 for each code point that is blank. */
-EXPORT Cuts *winnow_cut(const u8 *space, const u8 *text, const i64 *offsets, i64 n, const i64 *bounds, const u32 *starts, const u32 *ends) {
+EXPORT Cuts *winnow_cut(const u8 *space, const Texts *texts, i64 n, const i64 *bounds, const u32 *starts, const u32 *ends) {
     Cuts *r = NEW_RESULT(Cuts);
     if (!r) return NULL;
     int ok = 1;
     PUSH(r->kept_offsets, i64, 0);
     PUSH(r->cut_offsets, i64, 0);
     for (i64 i = 0; ok && i < n; i++) {
-        ok = cut_text(r, space, text + offsets[i], offsets[i + 1] - offsets[i], starts + bounds[i], ends + bounds[i], bounds[i + 1] - bounds[i]);
+        const u8 *end, *text = text_of(texts, i, &end);
+        ok = cut_text(r, space, text, end - text, starts + bounds[i], ends + bounds[i], bounds[i + 1] - bounds[i]);
         PUSH(r->kept_offsets, i64, r->kept.size);
     }
     return complete(r, ok);
 }
 
 /* The first text that is not its kept text with the cut pieces (at `starts`, code points) put back; -1 when all are. */
-EXPORT i64 winnow_check(const u8 *text, const i64 *offsets, i64 n, const i64 *bounds, const u8 *kept, const i64 *kept_offsets, const i64 *starts, const i64 *ends, const u8 *cut, const i64 *cut_offsets) {
+EXPORT i64 winnow_check(const Texts *texts, i64 n, const i64 *bounds, const u8 *kept, const i64 *kept_offsets, const i64 *starts, const i64 *ends, const u8 *cut, const i64 *cut_offsets) {
     for (i64 i = 0; i < n; i++) {
-        const u8 *t = text + offsets[i], *k = kept + kept_offsets[i];
-        i64 size = offsets[i + 1] - offsets[i], left = kept_offsets[i + 1] - kept_offsets[i];
+        const u8 *end, *t = text_of(texts, i, &end), *k = kept + kept_offsets[i];
+        i64 size = end - t, left = kept_offsets[i + 1] - kept_offsets[i];
         Place p = {0, 0};
         for (i64 m = bounds[i]; m < bounds[i + 1]; m++) {
             if (starts[m] < p.at) return i;
@@ -145,12 +161,21 @@ EXPORT i64 winnow_check(const u8 *text, const i64 *offsets, i64 n, const i64 *bo
 }
 
 /* How many words each text has. kind: of each code point, 0 for none, 1 for part of a word, 2 for a word by itself. */
-EXPORT void winnow_count_words(const u8 *kind, const u8 *text, const i64 *offsets, i64 n, i64 *words) {
+EXPORT void winnow_count_words(const u8 *kind, const Texts *texts, i64 n, i64 *words) {
     for (i64 i = 0; i < n; i++) {
-        const u8 *p = text + offsets[i], *end = text + offsets[i + 1];
+        const u8 *end, *p = text_of(texts, i, &end);
         i64 count = 0;
         u8 last = 0;
         while (p < end) {
+            while (end - p >= 8) { /* where all are ASCII */
+                u64 v = load64(p);
+                if (v & 0x80 * EACH) break;
+                u64 word = among(v, 'a', 'z') | among(v, 'A', 'Z') | among(v, '0', '9');
+                count += count_high(word & ~(word << 8 | (last == 1 ? 0x80 : 0)));
+                last = (u8)(word >> 63);
+                p += 8;
+            }
+            if (p == end) break;
             u8 k = kind[read_char(&p)];
             count += k == 2 || (k == 1 && last != 1);
             last = k;

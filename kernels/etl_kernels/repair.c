@@ -204,6 +204,158 @@ static int is_untidy(const u8 *text, const u8 *end) {
 }
 
 /* For each of n texts whether it has line ends, control characters or blanks that the repair does away with. */
-EXPORT void winnow_untidy(const u8 *text, const i64 *offsets, i64 n, u8 *untidy) {
-    for (i64 i = 0; i < n; i++) untidy[i] = (u8)is_untidy(text + offsets[i], text + offsets[i + 1]);
+EXPORT void winnow_untidy(const Texts *texts, i64 n, u8 *untidy) {
+    for (i64 i = 0; i < n; i++) {
+        const u8 *end, *text = text_of(texts, i, &end);
+        untidy[i] = (u8)is_untidy(text, end);
+    }
+}
+
+enum { CODECS = 10, MOST_LAYERS = 4 };
+enum { LIKELY = 1, CAPITAL = 2, SMALL_OR_SHARP = 4, ODD = 8, HIGH_SMALL = 16, LATIN = 32, FOREIGN = 64 };
+
+/* kind: for each code point its row in the tables after it, 0 for what no charset has. bytes: CODECS for each row. has, lead, tail:
+ * a bit for each charset that has it, has it for a lead byte of UTF-8, for a later byte. signs: for each code point LIKELY, and what
+ * the patterns of odd capitals, odd small letters and mixed scripts ask for. evidence: the least that a reading needs. */
+typedef struct {
+    const uint16_t *kind;
+    const u8 *bytes;
+    const uint16_t *has, *lead, *tail;
+    const u8 *signs;
+    i64 evidence;
+} Charsets;
+
+typedef struct {
+    i64 first, past;
+    u32 readable; /* a bit for each charset in which the word is UTF-8 */
+} Word;
+
+typedef struct {
+    i64 buffers;
+    Buffer evidence, text, offsets;
+    Buffer chars, other, words; /* work: u32, u32, Word */
+} Readings;
+
+typedef struct {
+    int odd, mixed; /* capitals after small letters and the reverse; whether two scripts meet */
+} Oddities;
+
+static Oddities oddities(const u8 *signs, const u32 *c, i64 n) {
+    Oddities found = {0, 0};
+    for (i64 i = 0; i + 1 < n; i++) {
+        u8 one = signs[c[i]], two = signs[c[i + 1]];
+        found.odd += (one & SMALL_OR_SHARP) && (two & ODD);
+        found.mixed |= ((one & LATIN) && (two & FOREIGN)) || ((one & FOREIGN) && (two & LATIN));
+    }
+    for (i64 i = 0; i + 2 < n; i++)
+        if ((signs[c[i]] & CAPITAL) && (signs[c[i + 1]] & HIGH_SMALL) && (signs[c[i + 2]] & CAPITAL)) found.odd++, i += 2;
+    return found;
+}
+
+/* The word as UTF-8 in one charset, which has all of its characters; how many characters that are, -1 if it isn't, or no likely word. */
+static i64 read_word(const Charsets *t, const u32 *c, i64 n, int codec, u32 *right) {
+    i64 size = 0;
+    for (i64 i = 0; i < n;) {
+        u8 sequence_of[4];
+        i64 bytes = 0;
+        for (; bytes < 4 && i + bytes < n; bytes++) sequence_of[bytes] = t->bytes[t->kind[c[i + bytes]] * CODECS + codec];
+        const u8 *s = sequence_of, *end = s + bytes;
+        u8 first = *s;
+        if (first >= 0x80) {
+            int more = first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : 1;
+            u8 low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80, high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+            if (first < 0xC2 || first > 0xF4 || end - s <= more || s[1] < low || s[1] > high) return -1;
+            for (int k = 2; k <= more; k++)
+                if (s[k] < 0x80 || s[k] > 0xBF) return -1;
+        }
+        right[size] = read_char(&s);
+        i += s - sequence_of;
+        u8 sign = t->signs[right[size]];
+        if (!(sign & LIKELY)) return -1;
+        if (size >= 2 && (sign & CAPITAL) && (t->signs[right[size - 1]] & HIGH_SMALL) && (t->signs[right[size - 2]] & CAPITAL)) return -1;
+        size++;
+    }
+    return size;
+}
+
+/* Reads the words of a line in the charset that most speaks for, and tells how much that is; 0 when nothing does. */
+static i64 best_charset(Readings *r, const Charsets *t, const u32 *c, i64 n, u32 *right, i64 *size) {
+    i64 totals[CODECS][3] = {{0}}; /* evidence, oddities gone, words read */
+    r->words.size = 0;
+    for (i64 first = 0, past; first < n; first = past + 1) {
+        u32 has = (1u << CODECS) - 1;
+        int pair = 0;
+        for (past = first; past < n && c[past] != ' ' && c[past] != '\t'; past++) {
+            uint16_t kind = t->kind[c[past]];
+            has &= t->has[kind];
+            pair = pair || (past > first && (t->lead[t->kind[c[past - 1]]] & t->tail[kind]));
+        }
+        if (!pair || !has) continue;
+        Word word = {first, past, 0};
+        Oddities before = oddities(t->signs, c + first, past - first);
+        for (int codec = 0; codec < CODECS; codec++) {
+            if (!(has >> codec & 1)) continue;
+            i64 chars = read_word(t, c + first, past - first, codec, right);
+            if (chars < 0) continue;
+            Oddities after = oddities(t->signs, right, chars);
+            i64 weight = before.mixed && !after.mixed ? 3 : 0;
+            for (i64 i = 0; i < chars; i++) weight += right[i] > 0x7FF ? 2 : right[i] > 0x7F;
+            totals[codec][0] += weight;
+            totals[codec][1] += before.odd - after.odd;
+            totals[codec][2]++;
+            word.readable |= 1u << codec;
+        }
+        if (word.readable) PUSH(r->words, Word, word);
+    }
+    i64 best = 0;
+    int winner = -1;
+    for (int codec = 0; codec < CODECS; codec++) {
+        i64 evidence = totals[codec][0], tidied = totals[codec][1], words = totals[codec][2];
+        evidence += tidied <= 0 ? 3 * tidied : tidied < words ? tidied : words;
+        if (words && evidence > best) best = evidence, winner = codec;
+    }
+    i64 done = 0;
+    *size = 0;
+    for (i64 w = 0; winner >= 0 && w < COUNT(r->words, Word); w++) {
+        const Word *word = AT(r->words, Word) + w;
+        if (!(word->readable >> winner & 1)) continue;
+        memcpy(right + *size, c + done, (size_t)(word->first - done) * 4);
+        *size += word->first - done;
+        *size += read_word(t, c + word->first, word->past - word->first, winner, right + *size);
+        done = word->past;
+    }
+    memcpy(right + *size, c + done, (size_t)(n - done) * 4);
+    *size += n - done;
+    return best;
+}
+
+/* Each of n lines with its words read in one charset, in at most `layers` layers, and the evidence that is left. */
+EXPORT Readings *winnow_by_words(const Charsets *t, const u8 *text, const i64 *offsets, i64 n, i64 layers) {
+    Readings *r = NEW_RESULT(Readings);
+    if (!r) return NULL;
+    PUSH(r->offsets, i64, 0);
+    for (i64 i = 0; i < n; i++) {
+        const u8 *p = text + offsets[i], *end = text + offsets[i + 1];
+        i64 room = (end - p) * 4 + 4;
+        r->chars.size = r->other.size = 0;
+        if (!reserve(&r->chars, room) || !reserve(&r->other, room) || !reserve(&r->text, end - p)) return complete(r, 0);
+        u32 *c = AT(r->chars, u32), *right = AT(r->other, u32);
+        i64 size = 0, evidence = 0;
+        while (p < end) c[size++] = read_char(&p);
+        for (i64 layer = 0; layer < layers; layer++) {
+            i64 chars;
+            evidence = best_charset(r, t, c, size, right, &chars);
+            if (evidence < t->evidence) break;
+            u32 *last = c;
+            c = right;
+            right = last;
+            size = chars;
+        }
+        u8 *first = (u8 *)r->text.data + r->text.size, *out = first;
+        for (i64 k = 0; k < size; k++) out = write_char(out, c[k]);
+        r->text.size += out - first;
+        PUSH(r->evidence, i64, evidence);
+        PUSH(r->offsets, i64, r->text.size);
+    }
+    return complete(r, 1);
 }

@@ -6,7 +6,7 @@ import ftfy
 import polars as pl
 import pytest
 from ftfy import badness as ftfy_badness
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from etl.repair import encoding, mojibake, native
@@ -55,6 +55,34 @@ def texts(draw: st.DrawFn) -> str:
         except UnicodeError:
             continue
     return text
+
+
+@pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
+@settings(deadline=None)
+@given(st.lists(texts(), max_size=6), st.sampled_from((1, 4)))
+@example(
+    [
+        "",
+        " ",
+        "\t\t",
+        "caf\u00c3\u00a9 caf\u00c3\u00a9\tna\u00c3\u00afve",
+        "\u0420\u0457\u0421\u0402\u0420\u0451 x",
+        "\u00c3\u00c3\u00a9",
+    ],
+    4,
+)
+@example(
+    [
+        "a\U0001f600\u00f0\u0178\u02dc\u20ac \u00ed\u00a0\u0080 \u00c0\u0080",
+        "Za\u00c3\u00adZ \u00c3\u00a9\u00c3\u00a8\u00c3\u00aa",
+        "\u251c\u2310" * 9,
+    ],
+    1,
+)
+def test_the_kernel_reads_words_as_python_does(lines: list[str], layers: int) -> None:
+    told = [mojibake._by_words(line, layers=layers) for line in lines]
+    evidences, readings = native.by_words(lines, mojibake._charsets(), layers=layers)
+    assert list(zip(evidences, readings, strict=True)) == told
 
 
 @pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
