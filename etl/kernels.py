@@ -23,7 +23,7 @@ import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
-VERSION: Final = 4
+VERSION: Final = 5
 SWITCH: Final = "WINNOW_KERNELS"
 CHARACTERS: Final = "characters.json.xz"
 CODE_POINTS: Final = 0x110000
@@ -69,6 +69,42 @@ def text_buffers(texts: pl.Series) -> tuple[Array, Array]:
     offsets = np.frombuffer(arrow.buffers()[1], np.int64)[arrow.offset : arrow.offset + n + 1]
     held = arrow.buffers()[2]
     return (np.frombuffer(held, np.uint8) if held is not None and len(held) else np.zeros(1, np.uint8)), offsets
+
+
+class _Texts(ctypes.Structure):
+    _fields_ = (("views", ctypes.c_void_p), ("buffers", ctypes.c_void_p))
+
+
+class TextViews:
+    """A string column without nulls as kernels read it where it lies, nothing copied. Must outlive the call.
+
+    buffers: those that the views point into, in order.
+    """
+
+    def __init__(self, texts: pl.Series) -> None:
+        arrow = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.newest())
+        assert arrow.type == pa.string_view(), arrow.type
+        _, views, *self.buffers = arrow.buffers()
+        self._held = arrow
+        self._places = (ctypes.c_void_p * len(self.buffers))(*(buffer.address for buffer in self.buffers))
+        self._structure = _Texts(views.address + 16 * arrow.offset, ctypes.addressof(self._places))
+
+    @property
+    def pointer(self) -> Any:
+        """Where the C structure lies."""
+        return ctypes.byref(self._structure)
+
+    @property
+    def address(self) -> int:
+        """The same as a number."""
+        return ctypes.addressof(self._structure)
+
+    def parts(self, views: Array) -> pl.Series:
+        """The string column of `views`, 16 bytes each, of parts of these texts."""
+        held = [None, pa.py_buffer(views), *self.buffers]
+        series = pl.from_arrow(pa.Array.from_buffers(pa.string_view(), len(views) // 16, held))
+        assert isinstance(series, pl.Series)
+        return series
 
 
 class _Result:

@@ -42,11 +42,12 @@ def strip_boilerplate(
         decided = [marks.filter(unit="line").select("doc", "line") for marks in staged]
         settled = pl.concat([*decided, shielded.select("doc", "line")]).unique().with_columns(settled=pl.lit(True))
         asked = lines.join(settled, on=["doc", "line"], how="left", maintain_order="left")
+        asked = markup.add(asked.with_columns(pl.col("settled").fill_null(False), hit=told), docs)
         cuts = model.mark(
-            markup.add(asked.with_columns(pl.col("settled").fill_null(False), hit=told), docs),
+            asked,
             threshold=options.model.threshold,
             clean_threshold=options.model.clean_threshold,
-            revise=markup.revise,
+            revise=markup.revise if "markup" in asked.columns else None,
         )
         staged.append(_stage(cuts, "model"))
     marks = _one_decision_a_line(pl.concat(staged))

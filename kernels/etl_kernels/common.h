@@ -20,6 +20,13 @@
 #define WIDE
 #endif
 
+/* Part of each version of the function that calls it. */
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#else
+#define INLINE static inline
+#endif
+
 typedef uint8_t u8;
 typedef uint32_t u32;
 typedef uint64_t u64;
@@ -100,6 +107,22 @@ static inline void *new_result(size_t size) {
 
 #define COUNT(buffer, type) ((buffer).size / (i64)sizeof(type))
 #define AT(buffer, type) ((type *)(buffer).data)
+
+/* Texts as Arrow's string views: 16 bytes each, a text's length and then itself, if it has 12 bytes or fewer, or else its
+   first bytes, the number of a buffer and where it begins in there. */
+typedef struct {
+    const u8 *views;
+    const u8 *const *buffers;
+} Texts;
+
+static inline const u8 *text_of(const Texts *t, i64 i, const u8 **end) {
+    const u8 *view = t->views + 16 * i;
+    u32 where[4];
+    memcpy(where, view, 16);
+    const u8 *p = where[0] <= 12 ? view + 4 : t->buffers[where[2]] + where[3];
+    *end = p + where[0];
+    return p;
+}
 
 /* One code point; `*p` moves behind it. */
 static inline u32 read_char(const u8 **p) {
