@@ -283,14 +283,12 @@ def featurize(lines: pl.DataFrame, lexicon: Lexicon) -> Floats:
 
 def measure(lines: pl.DataFrame) -> Measured:
     """`lines` as numbers: the one pass over the text."""
-    doc = lines["doc"].to_numpy()
-    n = len(doc)
-    starts = np.flatnonzero(np.concatenate(([True], doc[1:] != doc[:-1]))) if n else np.zeros(0, np.int64)
-    lengths = np.diff(np.append(starts, n))
+    bounds = page_bounds(lines)
+    starts, lengths = bounds[:-1], np.diff(bounds)
     first = np.repeat(starts, lengths)
     last = np.repeat(starts + lengths, lengths)
     own, start, words = (_read_natively if native.available() else _read)(lines, starts)
-    seen, pages = _site(lines)
+    seen, pages = site_counts(lines)
     return Measured(
         first=first,
         last=last,
@@ -301,18 +299,29 @@ def measure(lines: pl.DataFrame) -> Measured:
         words=words,
         site_near=seen,
         site_pages=pages,
-        hit=lines["hit"].to_numpy() if "hit" in lines.columns else np.zeros(n, np.uint8),
+        hit=hits(lines),
     )
 
 
-def first_features(measured: Measured, lexicon: Lexicon, *, room: Floats | None = None) -> Floats:
+def page_bounds(lines: pl.DataFrame) -> Ints:
+    """The row at which each page begins, and the number of rows."""
+    doc = lines["doc"].to_numpy()
+    inner = np.flatnonzero(doc[1:] != doc[:-1]) + 1
+    return np.concatenate(([0], inner, [len(doc)])) if len(doc) else np.zeros(1, np.int64)
+
+
+def hits(lines: pl.DataFrame) -> Bytes:
+    """The column `hit`, or that no rule names any line."""
+    return lines["hit"].to_numpy() if "hit" in lines.columns else np.zeros(lines.height, np.uint8)
+
+
+def first_features(measured: Measured, lexicon: Lexicon) -> Floats:
     """Features of the first pass, shape (lines, len(FEATURE_NAMES)), column by column in memory.
 
     lexicon: for each of 1 << LEXICON_BITS entries, how much a word speaks for boilerplate, in 1/16 of log odds; 0 unknown.
-    room: where the columns are to be, a row each.
     """
     if native.available():
-        made = np.empty((len(FEATURE_NAMES), len(measured.size)), np.float32) if room is None else room
+        made = np.empty((len(FEATURE_NAMES), len(measured.size)), np.float32)
         native.first_columns(_in_place(measured), lexicon, made)
         return made.T
     columns = dict(measured.own)
@@ -408,7 +417,7 @@ def first_features(measured: Measured, lexicon: Lexicon, *, room: Floats | None 
         _stretch("sentence stretch", np.where((size >= 60) & ends, np.minimum(size, 400.0), -25.0), first, last)
     )
     columns.update(_wording(measured, lexicon))
-    return _matrix(columns, FEATURE_NAMES, room)
+    return _matrix(columns, FEATURE_NAMES)
 
 
 def _in_place(measured: Measured) -> native.Lines:
@@ -520,13 +529,13 @@ def _word_sums(
     return total, most, least, known, words
 
 
-def second_features(measured: Measured, scores: npt.NDArray[np.float64], *, room: Floats | None = None) -> Floats:
+def second_features(measured: Measured, scores: npt.NDArray[np.float64]) -> Floats:
     """Features of the second pass: what the first pass says of the neighbours and the page, one for each of SECOND_NAMES.
 
     scores: P(boilerplate) of the first pass, one a line. They are rounded, so that sums are exact.
     """
     if native.available():
-        made = np.empty((len(SECOND_NAMES), len(measured.size)), np.float32) if room is None else room
+        made = np.empty((len(SECOND_NAMES), len(measured.size)), np.float32)
         native.second_columns(_in_place(measured), scores, made)
         return made.T
     columns: dict[str, npt.NDArray[np.float64]] = {}
@@ -578,7 +587,7 @@ def second_features(measured: Measured, scores: npt.NDArray[np.float64], *, room
     worth = np.floor((keep - 2048) * (np.minimum(size, 300.0) + 20) / 64)
     columns.update(_stretch("kept stretch", worth, first, last))
     columns.update(_against(measured, keep))
-    return _matrix(columns, SECOND_NAMES, room)
+    return _matrix(columns, SECOND_NAMES)
 
 
 def shared_words(measured: Measured, which: Bools) -> tuple[Doubles, Doubles]:
@@ -632,11 +641,11 @@ def _against(measured: Measured, keep: Doubles) -> dict[str, Doubles]:
     return result
 
 
-def _matrix(columns: dict[str, npt.NDArray[np.float64]], names: tuple[str, ...], room: Floats | None = None) -> Floats:
+def _matrix(columns: dict[str, npt.NDArray[np.float64]], names: tuple[str, ...]) -> Floats:
     if tuple(columns) != names:
         raise AssertionError(sorted(set(columns) ^ set(names)))
     n = len(next(iter(columns.values())))
-    matrix = np.empty((len(names), n), np.float32) if room is None else room
+    matrix = np.empty((len(names), n), np.float32)
     for row, values in zip(matrix, columns.values(), strict=True):
         row[:] = values
     return matrix.T
@@ -737,14 +746,15 @@ def _read(lines: pl.DataFrame, starts: Ints) -> _Read:
 
 def _read_natively(lines: pl.DataFrame, starts: Ints) -> _Read:
     numbers, start, found = native.read_lines(
-        lines["text"], np.append(starts, lines.height), _signs(), features=len(OWN_NAMES)
+        lines["text"], np.append(starts, lines.height), signs(), features=len(OWN_NAMES)
     )
     slots = max(int(found.pop("slots")[0]), 1)
     return dict(zip(OWN_NAMES, numbers, strict=True)), start, Words(**found, slots=slots)
 
 
 @functools.cache
-def _signs() -> native.Signs:
+def signs() -> native.Signs:
+    """What the kernels are told of bytes and characters."""
     return native.signs(
         _PAIRS,
         closing=CLOSERS,
@@ -930,7 +940,7 @@ def _read_batch(
     return key, line + np.int32(low), long_enough
 
 
-def _site(lines: pl.DataFrame) -> tuple[Doubles, Doubles]:
+def site_counts(lines: pl.DataFrame) -> tuple[Doubles, Doubles]:
     """What is known of the site of each line: nothing without the columns, or where `site` is empty."""
     if not {"site_near", "site_pages"} <= set(lines.columns):
         return np.zeros(lines.height), np.zeros(lines.height)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from etl.boilerplate import features, model
+from etl.boilerplate import model
 from etl.schema import HINTS, MARKUP, REGIONS
 
 RULE: Final = "html-line-model"
@@ -163,28 +163,26 @@ class Weighed:
         return made
 
 
-def revise(batch: pl.DataFrame, measured: features.Measured, *, first: Floats, second: Floats) -> Weighed | None:
+def revise(batch: pl.DataFrame, scored: model.Scored) -> Weighed | None:
     """The scores of `batch` with its markup weighed in; None when no line has any."""
-    return weigh(batch, measured, first=first, second=second, forest=load()) if "markup" in batch.columns else None
+    return weigh(batch, scored, forest=load()) if "markup" in batch.columns else None
 
 
-def weigh(
-    batch: pl.DataFrame, measured: features.Measured, *, first: Floats, second: Floats, forest: model.Forest
-) -> Weighed | None:
-    """The scores of `batch`, which has the column `markup`, by `forest`. first, second: the scores of both passes."""
+def weigh(batch: pl.DataFrame, scored: model.Scored, *, forest: model.Forest) -> Weighed | None:
+    """The scores of `batch`, which has the column `markup`, by `forest`. scored: what the text alone says."""
     markup = batch["markup"].to_numpy()
     rows = np.flatnonzero(markup[:, _LINES])
     if not len(rows):
         return None
     matrix = featurize(
         markup[rows],
-        measured.first[rows],
-        measured.size[rows],
-        measured.ends[rows],
-        first=first[rows],
-        second=second[rows],
+        scored.page[rows],
+        scored.size[rows],
+        scored.ends[rows],
+        first=scored.first[rows],
+        second=scored.second[rows],
     )
-    score = second.copy()
+    score = scored.second.copy()
     score[rows] = model.probability(model.log_odds(forest, matrix))
     return Weighed(score, rows, markup[rows], matrix, forest)
 

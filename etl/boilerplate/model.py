@@ -40,10 +40,10 @@ CHROME_MASS: Final = 0.02  # a page with this share of its text in sure lines th
 NEIGHBOUR_SHARE: Final = 0.2  # docs/decisions/0049-rests-of-pages.md says what this and the next two are worth
 REST_LINES: Final = 20
 REST_SCORE: Final = 0.6
-BATCH_LINES: Final = 16384  # lines scored together: their columns stay in the cache; whole pages only
+BATCH_LINES: Final = 65536  # lines scored together, of whole pages
+PLAIN_BATCH_LINES: Final = 16384  # without the kernels: the columns of all must stay in the cache
 BLOCK: Final = 8192
 NAMED_FEATURES: Final = 3
-_OWN_SCORE: Final = len(features.FEATURE_NAMES) + features.SECOND_NAMES.index("own score")
 
 Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
@@ -77,6 +77,23 @@ class LineModel:
     lexicon: features.Lexicon
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Lines of whole pages, and what the model says of them.
+
+    page: the row at which each line's page begins. size, ends: as `features.Measured` has them. first, second: scores of
+    both passes. held: features of both passes of the lines `rows`, in order: shape (len(rows), features).
+    """
+
+    page: Ints
+    size: Doubles
+    ends: npt.NDArray[np.bool_]
+    first: Floats
+    second: Floats
+    rows: Ints
+    held: Floats
+
+
 class Revised(Protocol):
     """Scores that count instead of the model's, with a word on each."""
 
@@ -93,10 +110,8 @@ class Revised(Protocol):
 class Revise(Protocol):
     """Looks at a batch again with what isn't in its text; None where there is nothing of the kind."""
 
-    def __call__(
-        self, batch: pl.DataFrame, measured: features.Measured, *, first: Floats, second: Floats
-    ) -> Revised | None:
-        """first, second: the scores of both passes."""
+    def __call__(self, batch: pl.DataFrame, scored: Scored) -> Revised | None:
+        """scored: what the text alone says."""
         ...
 
 
@@ -127,8 +142,8 @@ def lexicon(raw: Mapping[str, Sequence[int]]) -> features.Lexicon:
 def score(lines: pl.DataFrame, *, model: LineModel | None = None) -> Floats:
     """P(boilerplate) of each line, in steps of 1/4096. `lines` is sorted by doc and line."""
     model = model or load()
-    room = _Room()
-    return np.concatenate([np.zeros(0, np.float32), *(_scored(batch, model, room).score for batch in batches(lines))])
+    scored = (_scored(batch, model, np.zeros(batch.height, np.uint8)) for batch in batches(lines))
+    return np.concatenate([np.zeros(0, np.float32), *(each.second for each in scored)])
 
 
 def mark(
@@ -159,20 +174,20 @@ def score_and_mark(
     """What `score` and `mark` return, for the price of one of them."""
     model = model or load()
     scores, marks = [np.zeros(0, np.float32)], [MARKS.to_frame()]
-    room = _Room()
+    floor = _least_score(threshold)
     for batch in batches(lines):
-        scored = _scored(batch, model, room)
-        page, size, score = scored.measured.first, scored.measured.size, scored.score
-        revised = revise(batch, scored.measured, first=scored.second[:, _OWN_SCORE], second=score) if revise else None
+        settled = batch["settled"].to_numpy() if "settled" in batch.columns else np.zeros(batch.height, bool)
+        scored = _scored(batch, model, np.where(settled, 0, 2 if revise else 1).astype(np.uint8), floor)
+        page, size, score = scored.page, scored.size, scored.second
+        revised = revise(batch, scored) if revise else None
         score = revised.score if revised else score
-        settled = batch["settled"].to_numpy() if "settled" in batch.columns else np.zeros(len(page), bool)
         decision = decide(
             page,
             size,
             score,
             threshold=threshold,
             clean_threshold=clean_threshold,
-            prose=scored.measured.ends & (size >= SENTENCE_SIZE) | (size >= features.LONG),
+            prose=scored.ends & (size >= SENTENCE_SIZE) | (size >= features.LONG),
             settled=settled,
         )
         gone = np.flatnonzero(decision.gone & ~settled)
@@ -193,12 +208,12 @@ def score_and_mark(
 
 
 def batches(lines: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Whole pages, about BATCH_LINES lines at a time. No value depends on where a batch ends."""
-    n = lines.height
+    """Whole pages, about BATCH_LINES lines at a time, or PLAIN_BATCH_LINES. No value depends on where a batch ends."""
+    n, most = lines.height, BATCH_LINES if native.available() else PLAIN_BATCH_LINES
     doc = lines["doc"].to_numpy()
     low = 0
     while low < n:
-        high = int(np.searchsorted(doc, doc[min(low + BATCH_LINES, n) - 1], side="right"))
+        high = int(np.searchsorted(doc, doc[min(low + most, n) - 1], side="right"))
         yield lines[low:high]
         low = high
 
@@ -282,37 +297,48 @@ def with_neighbours(scores: Floats, starts: Ints, lengths: Ints) -> Doubles:
     return probability(odds + NEIGHBOUR_SHARE * around / np.maximum(above + below, 1.0))
 
 
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    measured: features.Measured
-    first: Floats
-    second: Floats
-    score: Floats
-
-
-class _Room:
-    """Memory for the columns of one batch after the other: fresh memory would cost more than what is written to it."""
-
-    def __init__(self) -> None:
-        self._held = np.empty(0, np.float32)
-
-    def columns(self, rows: int, n: int) -> Floats:
-        """`rows` columns of n numbers, which the next call gives away again."""
-        if rows * n > len(self._held):
-            self._held = np.empty(rows * n, np.float32)
-        return self._held[: rows * n].reshape(rows, n)
-
-
-def _scored(batch: pl.DataFrame, model: LineModel, room: _Room) -> _Scored:
+def _scored(batch: pl.DataFrame, model: LineModel, asked: npt.NDArray[np.uint8], floor: float = 0.0) -> Scored:
+    """What the model says of the lines of a batch. Features are held at least of lines where `asked` is 1 and that score
+    `floor` or more, and where it is 2."""
+    if native.available():
+        return _scored_natively(batch, model, asked, floor)
     measured = features.measure(batch)
-    names, more = len(features.FEATURE_NAMES), len(features.SECOND_NAMES)
-    columns = room.columns(names + more, batch.height)  # of both passes: the second reads all
-    first = features.first_features(measured, model.lexicon, room=columns[:names])
+    first = features.first_features(measured, model.lexicon)
     once = probability(log_odds(model.first, first))
-    features.second_features(measured, once, room=columns[names:])
-    both = columns.T
-    twice = probability(log_odds(model.second, both))
-    return _Scored(measured=measured, first=first, second=both, score=twice.astype(np.float32))
+    both = np.concatenate((first.T, features.second_features(measured, once).T)).T
+    twice = probability(log_odds(model.second, both)).astype(np.float32)
+    return Scored(
+        page=measured.first,
+        size=measured.size,
+        ends=measured.ends,
+        first=once.astype(np.float32),
+        second=twice,
+        rows=np.arange(batch.height),
+        held=both,
+    )
+
+
+def _scored_natively(batch: pl.DataFrame, model: LineModel, asked: npt.NDArray[np.uint8], floor: float) -> Scored:
+    pages = features.page_bounds(batch)
+    near, site_pages = features.site_counts(batch)
+    found = native.score_lines(
+        batch["text"],
+        pages,
+        native.Known(near, site_pages, features.hits(batch)),
+        features.signs(),
+        lexicon=model.lexicon,
+        forests=(model.first, model.second),
+        probabilities=_SIGMOID,
+        asked=asked,
+        floor=floor,
+    )
+    return Scored(page=np.repeat(pages[:-1], np.diff(pages)), **found)
+
+
+def _least_score(threshold: float) -> float:
+    """A score below which a line can't go, whatever the lines next to it say."""
+    heard = probability(_LOG_ODDS + NEIGHBOUR_SHARE * _LOG_ODDS[-1]) >= threshold
+    return float(np.argmax(heard)) / STEPS if heard[-1] else 2.0
 
 
 def _with_asked(reasons: pl.Series, asked: Floats) -> pl.Series:
@@ -533,7 +559,7 @@ def _groups(names: tuple[str, ...]) -> Ints:
     return np.array([phrases.index(phrase_of(name)) for name in names])
 
 
-def _reasons(scored: _Scored, rows: Ints, model: LineModel) -> pl.Series:
+def _reasons(scored: Scored, rows: Ints, model: LineModel) -> pl.Series:
     """For each of `rows`, the groups of features that spoke most for boilerplate, in plain words.
 
     The part of the line's own first score is handed on to the features that made that score.
@@ -545,8 +571,9 @@ def _reasons(scored: _Scored, rows: Ints, model: LineModel) -> pl.Series:
     own = model.second.names.index("own score")
     apart = groups.copy()
     apart[own] = n_groups
-    once = np.maximum(contributions(model.first, scored.first.T[:, rows].T, groups, n_groups), 0.0)
-    twice = contributions(model.second, scored.second.T[:, rows].T, apart, n_groups + 1)
+    columns = np.ascontiguousarray(scored.held[np.searchsorted(scored.rows, rows)].T)
+    once = np.maximum(contributions(model.first, columns[: len(features.FEATURE_NAMES)].T, groups, n_groups), 0.0)
+    twice = contributions(model.second, columns.T, apart, n_groups + 1)
     total = twice[:-1] + once / np.maximum(once.sum(axis=0), 1.0) * np.maximum(twice[-1], 0.0)
     top = np.argsort(-total, axis=0, kind="stable")[:NAMED_FEATURES]
     named = np.take_along_axis(total, top, axis=0) > 0

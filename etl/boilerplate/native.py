@@ -6,7 +6,7 @@ import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -122,28 +122,33 @@ def read_lines(texts: pl.Series, pages: Array, signs: Signs, *, features: int) -
     pages: rows, and one more. features: how many there are.
     """
     library = _library()
-    text, offsets = kernels.text_buffers(texts)
+    views = kernels.TextViews(texts)
     n = len(texts)
-    members = {name: _members(getattr(signs, name)) for name in ("closing", "terminal", "colon", "ellipsis")}
-    held = {"space": kernels.character_table(SPACE), **members}
-    held |= {"row": signs.row, "column": signs.column, "pairs": signs.pairs}
-    tables = _HeadTables(
-        **{name: kernels.pointer(table) for name, table in held.items()},
-        entry_bits=signs.entry_bits,
-        room=signs.room,
-    )
+    tables = _head_tables(signs)
     own, start = np.empty((features, n)), np.empty(n)
     pages = np.ascontiguousarray(pages, np.int64)
     library.winnow_read_lines.restype = ctypes.c_void_p
     made = library.winnow_read_lines(
         ctypes.byref(tables),
-        *map(kernels.pointer, (text, offsets)),
+        views.pointer,
         ctypes.c_int64(n),
         kernels.pointer(pages),
         ctypes.c_int64(len(pages) - 1),
         *map(kernels.pointer, (own, start)),
     )
     return own, start, kernels.take_arrays("winnow_read_lines", made, _WORDS)
+
+
+def _head_tables(signs: Signs) -> _HeadTables:
+    """The C structure; its arrays live as long as `signs`, or for good."""
+    members = {name: _members(getattr(signs, name)) for name in ("closing", "terminal", "colon", "ellipsis")}
+    held = {"space": kernels.character_table(SPACE), **members}
+    held |= {"row": signs.row, "column": signs.column, "pairs": signs.pairs}
+    return _HeadTables(
+        **{name: kernels.pointer(table) for name, table in held.items()},
+        entry_bits=signs.entry_bits,
+        room=signs.room,
+    )
 
 
 @cache
@@ -158,22 +163,21 @@ _LINES: Final = (
     ("line", np.uint32),
     ("start", np.uint32),
     ("end", np.uint32),
-    ("text", np.uint8),
-    ("offsets", np.int64),
+    ("views", np.uint8),
 )
 
 
 def split_lines(texts: pl.Series, visible: str) -> pl.DataFrame:
     """The lines of `texts` that hold a character which the pattern `visible` matches: doc, line, start, end, text."""
     library = _library()
-    text, offsets = kernels.text_buffers(texts)
+    views = kernels.TextViews(texts)
     library.winnow_split_lines.restype = ctypes.c_void_p
     made = library.winnow_split_lines(
-        *map(kernels.pointer, (kernels.character_table(visible), text, offsets)), ctypes.c_int64(len(texts))
+        kernels.pointer(kernels.character_table(visible)), views.pointer, ctypes.c_int64(len(texts))
     )
     found = kernels.take_arrays("winnow_split_lines", made, _LINES)
-    numbers = {name: found[name] for name, _ in _LINES[:4]}
-    return pl.DataFrame({**numbers, "text": kernels.text_series(found["text"], found["offsets"])})
+    text = views.parts(found.pop("views"))
+    return pl.DataFrame({**found, "text": text})
 
 
 _KINDS: Final = (SPACE, DIGIT, LETTER, HAN)
@@ -200,11 +204,13 @@ _EVIDENCE: Final = (
 def evidence(texts: pl.Series, order: Array, visible: str, *, line_chars: int, page_chars: int) -> dict[str, Array]:
     """Keys and weights of the lines of `texts` in the given order: `lines` up to the end of each, its `mass`, -1 where it has none."""
     library = _library()
-    text, offsets = kernels.text_buffers(texts)
+    views = kernels.TextViews(texts)
     order = np.ascontiguousarray(order, np.int64)
     library.winnow_evidence.restype = ctypes.c_void_p
     made = library.winnow_evidence(
-        *(kernels.pointer(one) for one in (_kinds(visible), heads.fold_table(), text, offsets, order)),
+        *(kernels.pointer(table) for table in (_kinds(visible), heads.fold_table())),
+        views.pointer,
+        kernels.pointer(order),
         ctypes.c_int64(len(order)),
         ctypes.c_uint32(line_chars),
         ctypes.c_int64(page_chars),
@@ -215,11 +221,12 @@ def evidence(texts: pl.Series, order: Array, visible: str, *, line_chars: int, p
 def line_keys(texts: pl.Series, visible: str) -> tuple[Array, Array]:
     """What `templates.line_keys` gives."""
     library = _library()
-    text, offsets = kernels.text_buffers(texts)
+    views = kernels.TextViews(texts)
     keys, near = np.empty(len(texts), np.uint64), np.empty(len(texts), np.uint64)
     library.winnow_line_keys.restype = ctypes.c_int
     done = library.winnow_line_keys(
-        *(kernels.pointer(one) for one in (_kinds(visible), heads.fold_table(), text, offsets)),
+        *(kernels.pointer(table) for table in (_kinds(visible), heads.fold_table())),
+        views.pointer,
         ctypes.c_int64(len(texts)),
         *map(kernels.pointer, (keys, near)),
     )
@@ -331,6 +338,123 @@ def _fill(kernel: str, lines: Lines, told: Array, columns: Array) -> None:
     if not made and columns.shape[1]:
         raise MemoryError(f"no memory left in {kernel}")
     assert made in (0, len(columns))
+
+
+class Trees(Protocol):
+    """What the kernels read of a `model.Forest`."""
+
+    @property
+    def feature(self) -> Array:
+        """What each level of each tree asks about."""
+        ...
+
+    @property
+    def border(self) -> Array:
+        """And with which border."""
+        ...
+
+    @property
+    def leaf(self) -> Array:
+        """Log odds in each leaf of each tree."""
+        ...
+
+    @property
+    def bias(self) -> float:
+        """What is added."""
+        ...
+
+
+class _Forest(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("feature", "border", "leaf")),
+        *((name, ctypes.c_int64) for name in ("trees", "levels")),
+        ("bias", ctypes.c_double),
+    )
+
+
+class _Model(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("heads", "lexicon", "probabilities")),
+        *((name, _Forest) for name in ("first", "second")),
+    )
+
+
+class _Given(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("lines", "pages")),
+        ("n_pages", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("site_near", "site_pages", "hit", "asked")),
+        ("floor", ctypes.c_double),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of lines besides their text, as `features.Measured` has it."""
+
+    site_near: Array
+    site_pages: Array
+    hit: Array
+
+
+def score_lines(
+    texts: pl.Series,
+    pages: Array,
+    known: Known,
+    signs: Signs,
+    *,
+    lexicon: Array,
+    forests: tuple[Trees, Trees],
+    probabilities: Array,
+    asked: Array,
+    floor: float,
+) -> dict[str, Array]:
+    """The arrays of `model.Scored` but for `page`. pages: the row at which each page begins, and one more.
+
+    asked: of each line, whether its features are held: 0 never, 1 if it scores `floor` or more, 2 always.
+    """
+    library = _library()
+    views = kernels.TextViews(texts)
+    n = len(texts)
+    doubles = [np.ascontiguousarray(values, np.float64) for values in (known.site_near, known.site_pages)]
+    bytes_of = [np.ascontiguousarray(values, np.uint8) for values in (known.hit, asked)]
+    pages, lexicon = np.ascontiguousarray(pages, np.int64), np.ascontiguousarray(lexicon, np.int8)
+    heads = _head_tables(signs)
+    trees = [
+        (np.ascontiguousarray(f.feature, np.int32), _floats(f.border), np.ascontiguousarray(f.leaf)) for f in forests
+    ]
+    first, second = (
+        _Forest(*map(kernels.pointer, arrays), *arrays[0].shape, forest.bias)
+        for arrays, forest in zip(trees, forests, strict=True)
+    )
+    model = _Model(ctypes.addressof(heads), kernels.pointer(lexicon), kernels.pointer(probabilities), first, second)
+    given = _Given(
+        views.address,
+        kernels.pointer(pages),
+        len(pages) - 1,
+        *map(kernels.pointer, doubles),
+        *map(kernels.pointer, bytes_of),
+        floor,
+    )
+    size, once, twice = np.empty((3, n))
+    ends = np.empty(n, np.bool_)
+    filled: tuple[Array, ...] = (size, ends, once, twice)
+    library.winnow_score_lines.restype = ctypes.c_void_p
+    made = library.winnow_score_lines(
+        ctypes.byref(model),
+        ctypes.byref(given),
+        *map(kernels.pointer, filled),
+    )
+    found = kernels.take_arrays("winnow_score_lines", made, (("rows", np.int64), ("held", np.float32)))
+    rows = found["rows"]
+    return {
+        "size": size,
+        "ends": ends,
+        "first": once.astype(np.float32),
+        "second": twice.astype(np.float32),
+        "rows": rows,
+        "held": found["held"].reshape(len(rows), -1) if len(rows) else np.zeros((0, 1), np.float32),
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,11 +48,12 @@ def strip_boilerplate(
     if options.model.enabled:
         settled = is_shielded
         settled[np.concatenate([_rows_of(marks, lines)[_is_whole(marks)] for marks in staged])] = True
+        asked = markup.add(lines.with_columns(settled=pl.Series(settled), hit=told), docs)
         cuts = model.mark(
-            markup.add(lines.with_columns(settled=pl.Series(settled), hit=told), docs),
+            asked,
             threshold=options.model.threshold,
             clean_threshold=options.model.clean_threshold,
-            revise=markup.revise,
+            revise=markup.revise if "markup" in asked.columns else None,
         )
         staged.append(_stage(cuts, "model"))
     marks = _one_decision_a_line(pl.concat(staged), lines)

@@ -1,25 +1,15 @@
 /* The columns that the trees of the line model read, page by page: the twin of `first_features` and `second_features` of
    etl/boilerplate/features.py, which say what each column means. The same operations in the same order, so the same bits:
    a sum runs on from page to page, as a cumulative sum over the whole batch does. Columns are written in their order. */
-#include "common.h"
+#include "line_model.h"
 
-enum { OWN = 24, LONG = 100, FAR = 250, BLOCK_SIZE = 40, MOST_WORDING = 400 };
+enum { LONG = 100, FAR = 250, BLOCK_SIZE = 40, MOST_WORDING = 400 };
 enum { NO_HIT, RULED, TITLE, BYLINE, COMMENTS, RELATED, SHARING };
 enum { SIZE = 0, WORDS = 1, DIGITS = 3, CAPITALS = 6, STOPS = 10, SEPARATORS = 11, SYMBOLS = 18, SHORT_WORDS = 19, LETTER = 20, SIGN = 21 };
 
-typedef struct {
-    i64 n, n_pages, n_words, n_entries, room;
-    const double *const *own;      /* what lines are by themselves: a row of n for each of the first features */
-    const double *start, *site_near, *site_pages;
-    const i64 *pages;              /* the first line of each, and n */
-    const i64 *slot;               /* of each word worth comparing, in the vocabulary of its page, */
-    const i32 *line;               /* and the line it stands in */
-    const i32 *entry, *entry_line; /* of each word, its place in the lexicon and its line */
-    const u8 *hit;
-} Measured;
-
-/* What is worked out for one page: arrays for the lines of the longest. A running sum has one number more than lines. */
-enum { SUMS = 16, VALUES = 6, FLAGS = 4 };
+/* What is worked out for one page: arrays for the lines of the longest. A running sum has one number more than lines, and
+   room for MARGIN copies of its ends on both sides: where a window goes beyond the page. */
+enum { VALUES = 6, FLAGS = 4, MARGIN = 32 };
 typedef struct {
     u32 first, last; /* of the flagged lines with a word; NOWHERE */
 } Seen;
@@ -29,16 +19,15 @@ static const u32 NOWHERE = 0xFFFFFFFF;
 typedef struct {
     double *sum[SUMS], *value[VALUES];
     u8 *flag[FLAGS];
-    Seen *seen;             /* of each slot of a page's vocabulary */
-    double held[SUMS];      /* where each running sum stands */
-    void *memory;
+    Seen *seen;   /* of each slot of a page's vocabulary */
+    double *held; /* where each running sum stands */
 } Desk;
 
 static inline double least(double a, double b) { return a < b ? a : b; }
 static inline double most(double a, double b) { return a > b ? a : b; }
-static inline double whole(double x) { return (double)(i64)x; } /* of what isn't negative and far below 2^63 */
-static inline double floor_of(double x) { /* of what is far from 2^63 */
-    double cut = (double)(i64)x;
+static inline double whole(double x) { return (double)(i32)x; } /* of what isn't negative and below 2^31 */
+static inline double floor_of(double x) { /* of what is less than 2^31 away from 0 */
+    double cut = (double)(i32)x;
     return cut > x ? cut - 1 : cut;
 }
 static inline double limited(double x, double low, double high) { return most(low, least(x, high)); }
@@ -54,7 +43,8 @@ static i64 words_above(const Measured *m, i64 low, i64 end) {
     return low;
 }
 
-static int set_up(Desk *d, const Measured *m) {
+/* Room for the largest of the pages, in `memory`. */
+static int set_up(Desk *d, const Measured *m, Buffer *memory, double *held) {
     i64 longest = 0, slots = 1;
     for (i64 p = 0, w = 0; p < m->n_pages; p++) {
         i64 lines = m->pages[p + 1] - m->pages[p], first = w;
@@ -63,32 +53,33 @@ static int set_up(Desk *d, const Measured *m) {
         if (lines > longest) longest = lines;
         if (room > slots) slots = room;
     }
-    i64 doubles = (SUMS + VALUES) * (longest + 1), bytes = doubles * 8 + slots * (i64)sizeof(Seen) + FLAGS * longest;
-    d->memory = malloc((size_t)bytes);
-    if (!d->memory) return 0;
-    double *at = d->memory;
-    for (int i = 0; i < SUMS; i++, at += longest + 1) d->sum[i] = at, d->held[i] = 0;
-    for (int i = 0; i < VALUES; i++, at += longest + 1) d->value[i] = at;
+    i64 run = longest + 1 + 2 * MARGIN, doubles = SUMS * run + VALUES * longest;
+    memory->size = 0;
+    if (!reserve(memory, doubles * 8 + slots * (i64)sizeof(Seen) + FLAGS * longest)) return 0;
+    double *at = AT(*memory, double);
+    for (int i = 0; i < SUMS; i++, at += run) d->sum[i] = at + MARGIN;
+    for (int i = 0; i < VALUES; i++, at += longest) d->value[i] = at;
     d->seen = (Seen *)at;
     u8 *flag = (u8 *)(d->seen + slots);
     for (int i = 0; i < FLAGS; i++, flag += longest) d->flag[i] = flag;
+    d->held = held;
     return 1;
 }
 
 /* Where columns go: each call gives the place of the page's lines in the next one. */
 typedef struct {
     float *at;
-    i64 n, made;
+    i64 stride, made;
 } Columns;
 
 static inline float *next(Columns *c) {
     float *here = c->at;
-    c->at += c->n;
+    c->at += c->stride;
     c->made++;
     return here;
 }
 
-#define EACH for (i64 i = 0; i < n; i++)
+#define EACH for (i32 i = 0; i < n; i++)
 #define COLUMN(value)                        \
     do {                                     \
         float *restrict out = next(c);       \
@@ -109,50 +100,62 @@ static inline float *next(Columns *c) {
 
 #define TOTAL(which) (d->sum[which][n] - d->sum[which][0])
 #define THROUGH(which) (d->sum[which][i + 1] - d->sum[which][0])
-#define WITHIN(which, reach) within(d->sum[which], i, n, reach)
+
+/* Makes windows of up to `reach` lines around each line possible. */
+#define WIDEN(which, reach)                                    \
+    do {                                                       \
+        double *run = d->sum[which];                           \
+        for (i32 k = 1; k <= (reach); k++) {                   \
+            run[-k] = run[0];                                  \
+            run[n + k] = run[n];                               \
+        }                                                      \
+    } while (0)
 
 /* The mean over the lines at most `reach` away. */
-static inline double within(const double *run, i64 i, i64 n, i64 reach) {
-    i64 low = i > reach ? i - reach : 0, high = i + reach + 1 < n ? i + reach + 1 : n;
-    return (run[high] - run[low]) / (double)(high - low);
+#define WITHIN(which, reach) ((d->sum[which][i + (reach) + 1] - d->sum[which][i - (reach)]) / lines_within(i, n, reach))
+
+static inline double lines_within(i32 i, i32 n, i32 reach) {
+    i32 low = i > reach ? i - reach : 0, high = i + reach + 1 < n ? i + reach + 1 : n;
+    return (double)(high - low);
 }
 
-static inline void beside(Columns *c, const double *values, i64 n, i64 step, double unit) {
+/* The value `step` lines below, times `unit`, or -1 times it where there is none. */
+static inline void beside(Columns *c, const double *values, i32 n, i32 step, double unit) {
     float *restrict out = next(c);
-    EACH {
-        i64 at = i + step;
-        out[i] = (float)((at >= 0 && at < n ? values[at] : -1) / unit);
-    }
+    i32 low = step < 0 ? -step : 0, high = step > 0 ? n - step : n;
+    for (i32 i = 0; i < n && i < low; i++) out[i] = (float)-unit;
+    for (i32 i = low; i < high; i++) out[i] = (float)(values[i + step] * unit);
+    for (i32 i = high < 0 ? 0 : high; i < n; i++) out[i] = (float)-unit;
 }
 
 /* Lines back to the nearest other line that is flagged, and ahead to it. */
-static inline void back_to(float *restrict out, const u8 *flag, i64 n) {
-    i64 since = FAR;
+static inline void back_to(float *restrict out, const u8 *flag, i32 n) {
+    i32 since = FAR;
     EACH {
         out[i] = (float)since;
         since = flag[i] ? 1 : since < FAR ? since + 1 : FAR;
     }
 }
 
-static inline void ahead_to(float *restrict out, const u8 *flag, i64 n) {
-    i64 to = FAR;
-    for (i64 i = n - 1; i >= 0; i--) {
+static inline void ahead_to(float *restrict out, const u8 *flag, i32 n) {
+    i32 to = FAR;
+    for (i32 i = n - 1; i >= 0; i--) {
         out[i] = (float)to;
         to = flag[i] ? 1 : to < FAR ? to + 1 : FAR;
     }
 }
 
 /* Where lines stand to the stretch with the largest sum of `worth` (whole numbers). before: room. */
-static inline void stretch(Columns *c, const double *worth, double *restrict before, i64 n) {
+static inline void stretch(Columns *c, const double *worth, double *restrict before, i32 n) {
     double now = 0, lowest = 0, best = 0, opening = 0;
-    i64 end = 0;
+    i32 end = 0;
     EACH {
         before[i] = now;
         lowest = least(lowest, now);
         now += worth[i];
         if (!i || now - lowest > best) best = now - lowest, end = i, opening = lowest;
     }
-    i64 begin = end;
+    i32 begin = end;
     while (before[begin] != opening) begin--;
     COLUMN(limited((double)(begin - i), -FAR, FAR));
     COLUMN(limited((double)(i - end), -FAR, FAR));
@@ -174,7 +177,7 @@ static Vocabulary vocabulary_after(const Measured *m, const Vocabulary *last, i6
 }
 
 /* Of each line's words, how many also stand in another flagged line (shared), and how many there are (compared). */
-static inline void share_words(const Vocabulary *v, Desk *d, const u8 *flag, i64 low, i64 n, double *restrict shared, double *restrict compared) {
+static inline void share_words(const Vocabulary *v, Desk *d, const u8 *flag, i64 low, i32 n, double *restrict shared, double *restrict compared) {
     Seen *restrict seen = d->seen;
     memset(seen, 0xFF, (size_t)v->slots * sizeof(Seen));
     const i64 *slots = v->slot;
@@ -202,15 +205,15 @@ static inline void share_words(const Vocabulary *v, Desk *d, const u8 *flag, i64
     }
 }
 
-static inline void blocks(Columns *c, const double *size, double *restrict text, i64 n) {
+static inline void blocks(Columns *c, const double *size, double *restrict text, i32 n) {
     double largest = -1;
-    i64 begin = 0;
-    for (i64 i = 0; i < n;) {
-        i64 from = i;
+    i32 begin = 0;
+    for (i32 i = 0; i < n;) {
+        i32 from = i;
         int in = size[i] >= BLOCK_SIZE;
         double sum = 0;
         for (; i < n && (size[i] >= BLOCK_SIZE) == in; i++) sum += in ? size[i] : 0;
-        for (i64 k = from; k < i; k++) text[k] = sum;
+        for (i32 k = from; k < i; k++) text[k] = sum;
         if (sum > largest) largest = sum, begin = from;
     }
     COLUMN(text[i]);
@@ -224,20 +227,25 @@ static inline void blocks(Columns *c, const double *size, double *restrict text,
         EACH f[i] = (value);           \
     } while (0)
 
-/* The columns of the first pass. columns: room for a row of n for each. How many there are; 0 when memory ran out. */
-WIDE EXPORT i64 winnow_first_columns(const Measured *m, const signed char *lexicon, float *columns) {
+/* By itself, so that many wait for the memory together. */
+void look_up(const signed char *lexicon, const i32 *entry, i64 n, signed char *said) {
+    for (i64 i = 0; i < n; i++) said[i] = lexicon[entry[i]];
+}
+
+WIDE i64 fill_first(const Measured *m, const signed char *says_of, float *columns, i64 stride, Buffer *memory, double *held) {
     Desk desk, *d = &desk;
-    if (!set_up(d, m)) return 0;
+    if (!set_up(d, m, memory, held)) return 0;
     Vocabulary v = {m->slot, m->line, 0, 0, 0};
     i64 made = 0, entries = 0;
     for (int k = 0; k < OWN; k++) {
         const double *restrict own = m->own[k];
-        float *restrict out = columns + k * m->n;
+        float *restrict out = columns + k * stride;
         for (i64 i = 0; i < m->n; i++) out[i] = (float)own[i];
     }
     for (i64 p = 0; p < m->n_pages; p++) {
-        const i64 low = m->pages[p], n = m->pages[p + 1] - low;
-        Columns columns_here = {columns + OWN * m->n + low, m->n, OWN}, *c = &columns_here;
+        const i64 low = m->pages[p];
+        const i32 n = (i32)(m->pages[p + 1] - low);
+        Columns columns_here = {columns + OWN * stride + low, stride, OWN}, *c = &columns_here;
         const double *own[OWN];
         for (int k = 0; k < OWN; k++) own[k] = m->own[k] + low;
         const double *size = own[SIZE], *sign = own[SIGN], *start = m->start + low;
@@ -286,7 +294,7 @@ WIDE EXPORT i64 winnow_first_columns(const Measured *m, const signed char *lexic
         EACH value[i] = is_long[i] ? least(size[i], 600) : -60;
         stretch(c, value, room, n);
 
-        for (i64 step = -3; step <= 3; step++) {
+        for (i32 step = -3; step <= 3; step++) {
             if (!step) continue;
             beside(c, size, n, step, 1);
             if (step != 1 && step != -1) continue;
@@ -303,9 +311,12 @@ WIDE EXPORT i64 winnow_first_columns(const Measured *m, const signed char *lexic
         RUN(capitals, whole(own[CAPITALS][i] * 64));
         RUN(digits, whole(own[DIGITS][i] * 64));
         RUN(signs, own[SEPARATORS][i] + own[SYMBOLS][i]);
-        static const i64 reaches[] = {2, 5, 12, 30};
+        static const i32 reaches[] = {2, 5, 12, 30};
+        static const u8 widest[] = {text, stops, long_text}, wide[] = {words, mild, mild_squares, capitals, digits, signs};
+        for (int k = 0; k < 3; k++) WIDEN(widest[k], 30);
+        for (int k = 0; k < 6; k++) WIDEN(wide[k], 12);
         for (int r = 0; r < 4; r++) {
-            i64 reach = reaches[r];
+            i32 reach = reaches[r];
             COLUMN(WITHIN(text, reach));
             COLUMN(WITHIN(stops, reach));
             COLUMN(WITHIN(long_text, reach));
@@ -322,6 +333,7 @@ WIDE EXPORT i64 winnow_first_columns(const Measured *m, const signed char *lexic
         COLUMN(shared[i]);
         COLUMN(compared[i]);
         RUN(shared64, whole(shared[i] * 64));
+        WIDEN(shared64, 4);
         COLUMN(WITHIN(shared64, 4));
 
         const double *near = m->site_near + low, *pages = m->site_pages + low;
@@ -329,11 +341,13 @@ WIDE EXPORT i64 winnow_first_columns(const Measured *m, const signed char *lexic
         COLUMN(near[i] / most(pages[i], 1));
         COLUMN(limited(pages[i] - 1, 0, 3));
         RUN(seen, pages[i] > 0 ? least(near[i], 2) : 0.0);
+        WIDEN(seen, 4);
         COLUMN(WITHIN(seen, 4));
 
         COLUMN(hit[i] != NO_HIT);
         COLUMN(hit[i] == TITLE ? 1 : hit[i] == BYLINE ? 2 : 0);
         RUN(marks, hit[i] != NO_HIT ? 1.0 : 0.0);
+        WIDEN(marks, 10);
         COLUMN(WITHIN(marks, 3));
         COLUMN(WITHIN(marks, 10));
         COLUMN(TOTAL(marks));
@@ -356,7 +370,7 @@ WIDE EXPORT i64 winnow_first_columns(const Measured *m, const signed char *lexic
             i64 from = entries, sum = 0, some_known = 0;
             int top = 0, bottom = 0;
             for (; entries < m->n_entries && m->entry_line[entries] == low + i; entries++) {
-                int said = lexicon[m->entry[entries]];
+                int said = says_of[entries];
                 sum += said;
                 top = said > top ? said : top;
                 bottom = said < bottom ? said : bottom;
@@ -375,28 +389,28 @@ WIDE EXPORT i64 winnow_first_columns(const Measured *m, const signed char *lexic
         COLUMN(lowest[i]);
         COLUMN(known[i] / most(count[i], 1));
         EACH mean[i] = floor_of(mean[i] * 16);
-        for (i64 step = -2; step <= 2; step++)
+        for (i32 step = -2; step <= 2; step++)
             if (step) beside(c, mean, n, step, 1);
         RUN(rounded, mean[i]);
         RUN(wording, limited(says[i], -MOST_WORDING, MOST_WORDING));
+        WIDEN(wording, 10);
         COLUMN(WITHIN(wording, 3));
         COLUMN(WITHIN(wording, 10));
         COLUMN(TOTAL(rounded) / lines);
         made = c->made;
     }
-    free(d->memory);
     return made;
 }
 
-/* The columns of the second pass. scores: what the first pass says of each line, from 0 to 1. As above. */
-WIDE EXPORT i64 winnow_second_columns(const Measured *m, const double *scores, float *columns) {
+WIDE i64 fill_second(const Measured *m, const double *scores, float *columns, i64 stride, Buffer *memory, double *held) {
     Desk desk, *d = &desk;
-    if (!set_up(d, m)) return 0;
+    if (!set_up(d, m, memory, held)) return 0;
     Vocabulary v = {m->slot, m->line, 0, 0, 0};
     i64 made = 0;
     for (i64 p = 0; p < m->n_pages; p++) {
-        const i64 low = m->pages[p], n = m->pages[p + 1] - low;
-        Columns columns_here = {columns + low, m->n, 0}, *c = &columns_here;
+        const i64 low = m->pages[p];
+        const i32 n = (i32)(m->pages[p + 1] - low);
+        Columns columns_here = {columns + low, stride, 0}, *c = &columns_here;
         const double *size = m->own[SIZE] + low;
         double *score = d->value[0], *keep = d->value[1], *capped = d->value[2], *kept = d->value[3], *value = d->value[4], *room = d->value[5];
         EACH score[i] = whole(scores[low + i] * 4096 + 0.5);
@@ -412,13 +426,16 @@ WIDE EXPORT i64 winnow_second_columns(const Measured *m, const double *scores, f
         COLUMN((score[i] - mean) / 4096);
         COLUMN(sure_lines);
         COLUMN(sure_lines / lines);
-        for (i64 step = -4; step <= 4; step++)
-            if (step) beside(c, score, n, step, 4096);
-        static const i64 reaches[] = {1, 2, 5, 10, 25}, wider[] = {2, 6, 15};
+        for (i32 step = -4; step <= 4; step++)
+            if (step) beside(c, score, n, step, 1.0 / 4096);
+        static const i32 reaches[] = {1, 2, 5, 10, 25}, wider[] = {2, 6, 15};
+        WIDEN(of_score, 25);
         for (int r = 0; r < 5; r++) COLUMN(WITHIN(of_score, reaches[r]) / 4096);
         RUN(of_kept, kept[i]);
         RUN(of_capped, capped[i]);
         RUN(of_keep, keep[i]);
+        WIDEN(of_kept, 15);
+        WIDEN(of_capped, 15);
         for (int r = 0; r < 3; r++) COLUMN(WITHIN(of_kept, wider[r]) / most(WITHIN(of_capped, wider[r]), 1) / 4096);
         double kept_total = TOTAL(of_kept), some = most(kept_total, 1);
         COLUMN((THROUGH(of_kept) - kept[i]) / some);
@@ -446,6 +463,7 @@ WIDE EXPORT i64 winnow_second_columns(const Measured *m, const double *scores, f
         share_words(&v, d, is_main, low, n, value, room);
         COLUMN(value[i]);
         RUN(shared64, whole(value[i] * 64));
+        WIDEN(shared64, 3);
         COLUMN(WITHIN(shared64, 3));
         EACH value[i] = floor_of((keep[i] - 2048) * (least(size[i], 300) + 20) / 64);
         stretch(c, value, room, n);
@@ -460,6 +478,27 @@ WIDE EXPORT i64 winnow_second_columns(const Measured *m, const double *scores, f
         }
         made = c->made;
     }
-    free(d->memory);
+    return made;
+}
+
+/* The columns of the first pass. columns: room for a row of n for each. How many there are; 0 when memory ran out. */
+EXPORT i64 winnow_first_columns(const Measured *m, const signed char *lexicon, float *columns) {
+    Buffer memory = {0};
+    double held[SUMS] = {0};
+    signed char *said = malloc((size_t)m->n_entries + 1);
+    if (!said) return 0;
+    look_up(lexicon, m->entry, m->n_entries, said);
+    i64 made = fill_first(m, said, columns, m->n, &memory, held);
+    free(said);
+    free(memory.data);
+    return made;
+}
+
+/* The columns of the second pass. scores: what the first pass says of each line, from 0 to 1. As above. */
+EXPORT i64 winnow_second_columns(const Measured *m, const double *scores, float *columns) {
+    Buffer memory = {0};
+    double held[SUMS] = {0};
+    i64 made = fill_second(m, scores, columns, m->n, &memory, held);
+    free(memory.data);
     return made;
 }

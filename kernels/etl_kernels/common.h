@@ -20,6 +20,13 @@
 #define WIDE
 #endif
 
+/* Part of each version of the function that calls it. */
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#else
+#define INLINE static inline
+#endif
+
 typedef uint8_t u8;
 typedef uint32_t u32;
 typedef uint64_t u64;

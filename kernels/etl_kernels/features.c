@@ -1,29 +1,13 @@
 /* What the line model sees of lines: counters and words of their beginnings.
    Twins of the numpy functions of etl/boilerplate/features.py, which say what each number means. */
-#include "common.h"
+#include "line_model.h"
 
 enum { HEAD_CHARS = 240, HEAD_BYTES = 4 * HEAD_CHARS, PADDING = 72, HAN_FIRST = 0xE3, HAN_LAST = 0xE9 };
 
-typedef struct {
-    i64 buffers;
-    Buffer slot, line, entry, entry_line; /* the words: those worth comparing, then all */
-    Buffer slots;                         /* one number: slots of all pages */
-    Buffer keys, table;                   /* work */
-} Words;
-
-typedef u64 Pair __attribute__((vector_size(16), aligned(8))); /* twice eight packed counters */
-
-typedef struct {
-    const u8 *space;                                 /* of each code point */
-    const u8 *closing, *terminal, *colon, *ellipsis; /* of each code point */
-    const uint16_t *row, *column; /* of each byte, what it is as the first and as the second one of a pair: */
-    const Pair *pairs;            /* at row + column is what the pair counts */
-    i64 entry_bits, room;         /* of a lexicon; slots for each word of a page */
-} HeadTables;
-
 static const u64 KEY_FACTOR = 0xD6E8FEB86659FD93ULL, WIDE_FACTOR = 0x9E3779B97F4A7C15ULL;
 
-static inline u64 keep(u64 value, i64 bytes) { return bytes >= 8 ? value : value & ((1ULL << (8 * bytes)) - 1); }
+/* The first of up to 8 bytes, at least one. */
+static inline u64 keep(u64 value, i64 bytes) { return value & ~0ULL >> (64 - 8 * (bytes < 8 ? bytes : 8)); }
 static inline i64 at_least_1(i64 x) { return x > 1 ? x : 1; }
 static inline int is_han(u8 b) { return b >= HAN_FIRST && b <= HAN_LAST; }
 
@@ -66,7 +50,7 @@ static int by_key(const u64 *keys, i64 n, Buffer *table, double *same, double *a
 }
 
 /* Characters from p to end, and into `bytes` how many bytes the first HEAD_CHARS of them take. */
-static i64 count_chars(const u8 *p, const u8 *end, i64 *bytes) {
+INLINE i64 count_chars(const u8 *p, const u8 *end, i64 *bytes) {
     u8 any = 0;
     for (const u8 *q = p; q < end; q++) any |= *q;
     i64 size = end - p, count = size;
@@ -94,7 +78,7 @@ typedef struct {
 } Head;
 
 /* Which of 64 bytes are of words: ASCII letters and digits, and what lies beyond ASCII but for the first bytes of signs. */
-static inline u64 words_of(const u8 *text) {
+INLINE u64 words_of(const u8 *text) {
     u8 flag[64];
     for (int i = 0; i < 64; i++) {
         u8 b = text[i];
@@ -105,7 +89,7 @@ static inline u64 words_of(const u8 *text) {
     return words;
 }
 
-static void read_head(const HeadTables *t, Head *h, const u8 *p, i64 bytes) {
+INLINE void read_head(const HeadTables *t, Head *h, const u8 *p, i64 bytes) {
     memcpy(h->text, p, (size_t)bytes);
     memset(h->text + bytes, '\n', PADDING);
     h->bytes = bytes;
@@ -142,7 +126,7 @@ static int reserve_words(Words *r) {
 }
 
 /* Adds the words of a head; how many of them are short. */
-static i64 add_words(const HeadTables *t, const Head *h, i64 l, Words *r) {
+INLINE i64 add_words(const HeadTables *t, const Head *h, i64 l, Words *r) {
     const u8 *text = h->text;
     i64 entries = COUNT(r->entry, i32), slots = COUNT(r->slot, u64), brief = 0;
     i32 *entry = AT(r->entry, i32), *entry_line = AT(r->entry_line, i32), *line = AT(r->line, i32);
@@ -175,7 +159,7 @@ static i64 add_words(const HeadTables *t, const Head *h, i64 l, Words *r) {
 }
 
 /* The features of a line by itself, in their order, each a row of n numbers. */
-static void write_own(const Head *h, i64 chars, i64 brief, double tail, double *own, i64 n) {
+INLINE void write_own(const Head *h, i64 chars, i64 brief, double tail, double *own, i64 n) {
     double count[16];
     for (int f = 0; f < 16; f++) count[f] = (double)(h->sum[f >> 3] >> (8 * (f & 7)) & 255);
     enum { letters, digits, capitals, wide, words_, commas, stops, separators, quotes, colons, times, numbers, brackets, links, symbols };
@@ -208,19 +192,15 @@ static void write_own(const Head *h, i64 chars, i64 brief, double tail, double *
     own[21 * n] = tail;
 }
 
-/* Reads n lines, of n_pages pages that begin at the lines `pages` (and one more: n). own: 24 rows of n numbers, the
-   features of lines by themselves in their order. start: the first bytes of each line. */
-EXPORT Words *winnow_read_lines(const HeadTables *t, const u8 *text, const i64 *offsets, i64 n, const i64 *pages, i64 n_pages, double *own, double *start) {
-    Words *r = NEW_RESULT(Words);
-    if (!r) return NULL;
+WIDE int read_pages(const HeadTables *t, const Texts *texts, const i64 *pages, i64 n_pages, double *own, i64 stride, double *start, Words *r) {
     Head head, *h = &head;
     i64 base = 0;
     int ok = 1;
     for (i64 page = 0; ok && page < n_pages; page++) {
-        i64 first_word = COUNT(r->line, i32);
+        i64 first_word = COUNT(r->line, i32), low = pages[page] - pages[0], high = pages[page + 1] - pages[0];
         r->keys.size = 0;
-        for (i64 l = pages[page]; ok && l < pages[page + 1]; l++) {
-            const u8 *p = text + offsets[l], *end = text + offsets[l + 1];
+        for (i64 l = low; ok && l < high; l++) {
+            const u8 *end, *p = text_of(texts, pages[0] + l, &end);
             PUSH(r->keys, u64, xxh64(p, end - p, 0));
             while (p < end) {
                 const u8 *next = p;
@@ -236,14 +216,13 @@ EXPORT Words *winnow_read_lines(const HeadTables *t, const u8 *text, const i64 *
             read_head(t, h, p, bytes);
             ok = reserve_words(r);
             if (!ok) break;
-            write_own(h, chars, add_words(t, h, l, r), tail_of(t, p, end), own + l, n);
+            write_own(h, chars, add_words(t, h, l, r), tail_of(t, p, end), own + l, stride);
             const u8 *b = h->text;
             u64 opens = t->pairs[t->row[b[0]] + t->column[b[1]]][0];
-            own[20 * n + l] = opens >> 16 & 1 ? 3 : opens & 1 ? 2 : opens >> 8 & 1 ? 1 : 0;
+            own[20 * stride + l] = opens >> 16 & 1 ? 3 : opens & 1 ? 2 : opens >> 8 & 1 ? 1 : 0;
             start[l] = (double)((i64)b[0] << 16 | (i64)b[1] << 8 | (b[0] > 0xE0 ? b[2] : 0));
         }
-        i64 low = pages[page];
-        ok = ok && !r->keys.failed && by_key(AT(r->keys, u64), pages[page + 1] - low, &r->table, own + 22 * n + low, own + 23 * n + low);
+        ok = ok && !r->keys.failed && by_key(AT(r->keys, u64), high - low, &r->table, own + 22 * stride + low, own + 23 * stride + low);
         if (!ok) break;
         i64 some = COUNT(r->line, i32) - first_word, bits = slot_bits(some, t->room);
         u64 *slots = AT(r->slot, u64) + first_word;
@@ -251,5 +230,12 @@ EXPORT Words *winnow_read_lines(const HeadTables *t, const u8 *text, const i64 *
         base += (i64)1 << bits;
     }
     PUSH(r->slots, i64, base);
-    return complete(r, ok);
+    return ok && !r->slots.failed;
+}
+
+/* Reads n lines, of n_pages pages that begin at the lines `pages` (and one more: n). own: 24 rows of n numbers, the
+   features of lines by themselves in their order. start: the first bytes of each line. */
+EXPORT Words *winnow_read_lines(const HeadTables *t, const Texts *texts, i64 n, const i64 *pages, i64 n_pages, double *own, double *start) {
+    Words *r = NEW_RESULT(Words);
+    return r ? complete(r, read_pages(t, texts, pages, n_pages, own, n, start, r)) : NULL;
 }

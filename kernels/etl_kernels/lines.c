@@ -3,39 +3,54 @@
 
 typedef struct {
     i64 buffers;
-    Buffer doc, line, start, end, text, offsets;
+    Buffer doc, line, start, end, view;
 } Lines;
 
-static int line_of(Lines *r, const u8 *visible, const u8 *from, const u8 *to, u32 doc, u32 line, u32 *at) {
+INLINE u32 count_chars(const u8 *p, const u8 *end) {
+    u32 n = 0;
+    for (; p < end; p++) n += (*p & 0xC0) != 0x80;
+    return n;
+}
+
+/* Adds the line from `from` to `to` if there is something to see in it. where: its text's view; text: where that begins. */
+INLINE int add_line(Lines *r, const u8 *visible, const u8 *from, const u8 *to, const u8 *where, const u8 *text, u32 doc, u32 line, u32 *at) {
     u32 chars = 0;
+    const u8 *p = from;
     int seen = 0;
-    for (const u8 *p = from; p < to; chars++) seen |= visible[read_char(&p)];
+    for (; p < to && !seen; chars++) seen = visible[read_char(&p)];
+    chars += count_chars(p, to);
     u32 start = *at;
     *at += chars + 1;
     if (!seen) return 1;
-    if (!reserve(&r->text, to - from)) return 0;
-    memcpy(r->text.data + r->text.size, from, (size_t)(to - from));
-    r->text.size += to - from;
+    u32 view[4] = {(u32)(to - from), 0, 0, 0};
+    if (view[0] <= 12) {
+        memcpy(view + 1, from, view[0]);
+    } else {
+        memcpy(view + 1, from, 4);
+        memcpy(view + 2, where + 8, 8);
+        view[3] += (u32)(from - text);
+    }
+    if (!reserve(&r->view, 16)) return 0;
+    memcpy(r->view.data + r->view.size, view, 16);
+    r->view.size += 16;
     PUSH(r->doc, u32, doc);
     PUSH(r->line, u32, line);
     PUSH(r->start, u32, start);
     PUSH(r->end, u32, start + chars);
-    PUSH(r->offsets, i64, r->text.size);
-    return !(r->doc.failed || r->line.failed || r->start.failed || r->end.failed || r->offsets.failed);
+    return !(r->doc.failed || r->line.failed || r->start.failed || r->end.failed);
 }
 
-/* The lines of n texts that hold a visible character (1 in the table `visible`). */
-EXPORT Lines *winnow_split_lines(const u8 *visible, const u8 *text, const i64 *offsets, i64 n) {
+/* The lines of n texts that hold a visible character (1 in the table `visible`), as views into the texts' buffers. */
+WIDE EXPORT Lines *winnow_split_lines(const u8 *visible, const Texts *texts, i64 n) {
     Lines *r = NEW_RESULT(Lines);
     if (!r) return NULL;
-    PUSH(r->offsets, i64, 0);
-    int ok = !r->offsets.failed;
+    int ok = 1;
     for (i64 doc = 0; ok && doc < n; doc++) {
-        const u8 *p = text + offsets[doc], *end = text + offsets[doc + 1];
+        const u8 *end, *text = text_of(texts, doc, &end), *p = text;
         u32 line = 0, at = 0;
         while (ok) {
             const u8 *stop = p < end ? memchr(p, '\n', (size_t)(end - p)) : NULL;
-            ok = line_of(r, visible, p, stop ? stop : end, (u32)doc, line++, &at);
+            ok = add_line(r, visible, p, stop ? stop : end, texts->views + 16 * doc, text, (u32)doc, line++, &at);
             if (!stop) break;
             p = stop + 1;
         }
@@ -50,56 +65,65 @@ enum { SPACE = 1, DIGIT = 2, LETTER = 4, HAN = 8, VISIBLE = 16 };
 /* Of each byte below 128, its high bit if it is between two characters. */
 static inline u64 between(u64 x, u8 low, u8 high) { return (x + BYTES(0x80 - low)) & ~(x + BYTES(0x7F - high)) & BYTES(0x80); }
 
+enum { SOME_LETTERS = 4 };
+
 typedef struct {
-    int letters, digits, han, visible; /* how many there are; of digits and visible ones, whether there are any */
+    int letters, digits, han, visible; /* how many there are, letters at least up to SOME_LETTERS; of digits and visible ones, whether there are any */
 } Kinds;
 
 /* The folded text, stripped, each run of blanks one space, into `room`; how many characters, and of which kinds there were.
-   Eight characters at a time where all are ASCII, with single spaces alone between them. */
-static i64 fold_line(const u8 *kinds, const u32 *fold, const u8 *p, const u8 *end, u32 *room, Kinds *seen) {
+   Visible ASCII with single spaces in it is read in pieces of up to 8 characters. */
+INLINE i64 fold_line(const u8 *kinds, const u32 *fold, const u8 *p, const u8 *end, u32 *room, Kinds *seen) {
     i64 size = 0;
-    int blank = 0;
+    int blank = 0, letters = 0;
+    u64 digits = 0, visible = 0; /* not 0 if there are any */
     while (p < end) {
-        while (end - p >= 8) {
-            u64 x = load64(p);
-            if ((x | (x - BYTES(0x20))) & BYTES(0x80)) break; /* beyond ASCII, or a control character */
-            u64 spaces = between(x, ' ', ' ');
-            int opens = (x & 0xFF) == ' ', closes = x >> 56 == ' ';
-            if ((spaces & spaces << 8) || (opens && (blank || !size))) break;
+        u64 x = 0;
+        if (end - p >= 8) x = load64(p);
+        else memcpy(&x, p, (size_t)(end - p));
+        u64 spaces = between(x, ' ', ' '); /* all this is true up to the first byte that is `other` */
+        u64 other = ((x | (x - BYTES(0x20))) & BYTES(0x80)) | (spaces & (spaces << 8 | (u64)(blank || !size) << 7));
+        int n = other ? __builtin_ctzll(other) >> 3 : 8;
+        if (n) {
+            u64 these = ~0ULL >> (64 - 8 * n);
             if (blank) room[size++] = ' ';
+            blank = (int)(spaces >> (8 * n - 1) & 1);
             x |= between(x, 'A', 'Z') >> 2;
-            seen->digits |= between(x, '0', '9') != 0;
-            seen->visible |= between(x, '!', '~') != 0;
-            seen->letters += (int)((between(x, 'a', 'z') >> 7) * BYTES(1) >> 56);
+            digits |= between(x, '0', '9') & these;
+            visible |= between(x, '!', '~') & these;
+            if (letters < SOME_LETTERS) letters += (int)(((between(x, 'a', 'z') & these) >> 7) * BYTES(1) >> 56);
             u8 eight[8];
             memcpy(eight, &x, 8);
             for (int i = 0; i < 8; i++) room[size + i] = eight[i];
-            size += 8 - closes;
-            blank = closes;
-            p += 8;
+            size += n - blank;
+            p += n;
         }
-        if (p == end) break;
+        if (n == 8 || p == end) continue;
         u32 c = read_char(&p);
         u8 kind = kinds[c];
-        seen->visible |= kind & VISIBLE;
+        visible |= kind & VISIBLE;
         if (kind & SPACE) {
             blank = size > 0;
             continue;
         }
         if (blank) room[size++] = ' ';
         blank = 0;
-        seen->letters += (kind & LETTER) != 0;
-        seen->digits |= (kind & DIGIT) != 0;
+        letters += (kind & LETTER) != 0;
+        digits |= kind & DIGIT;
         seen->han += (kind & HAN) != 0;
         room[size++] = fold[c];
     }
+    seen->letters = letters;
+    seen->digits = digits != 0;
+    seen->visible = visible != 0;
     return size;
 }
 
 /* The text that `fold_line` left, with each number as one 0: digits, and a sign between two of them. */
-static i64 mask_numbers(const u8 *kinds, u32 *room, i64 size) {
+INLINE i64 mask_numbers(const u8 *kinds, u32 *room, i64 size) {
     i64 kept = 0;
-    for (i64 i = 0; i < size; i++) {
+    while (kept < size && room[kept] - '0' > 9 && room[kept] < 128) kept++;
+    for (i64 i = kept; i < size; i++) {
         if ((room[i] < 128 && room[i] - '0' > 9) || !(kinds[room[i]] & DIGIT)) {
             room[kept++] = room[i];
             continue;
@@ -115,29 +139,26 @@ static i64 mask_numbers(const u8 *kinds, u32 *room, i64 size) {
     return kept;
 }
 
-static int is_numbered(const Kinds *seen) { return seen->digits && (seen->letters >= 4 || seen->han >= 2); }
+static int is_numbered(const Kinds *seen) { return seen->digits && (seen->letters >= SOME_LETTERS || seen->han >= 2); }
 
-WIDE static u32 count_chars(const u8 *p, const u8 *end) {
-    u32 n = 0;
-    for (; p < end; p++) n += (*p & 0xC0) != 0x80;
-    return n;
-}
-
-static u32 *room_for(const i64 *offsets, i64 n) {
+static u32 *room_for(const Texts *texts, i64 n) {
     i64 longest = 0;
-    for (i64 i = 0; i < n; i++)
-        if (offsets[i + 1] - offsets[i] > longest) longest = offsets[i + 1] - offsets[i];
-    return malloc((size_t)(longest + 1) * 8);
+    for (i64 i = 0; i < n; i++) {
+        const u8 *end, *p = text_of(texts, i, &end);
+        if (end - p > longest) longest = end - p;
+    }
+    return malloc((size_t)(longest + 8) * 8); /* pieces are written whole */
 }
 
 /* XXH64 of each line's folded text, and the key it shares with lines that differ in numbers alone. kinds: of each code
    point, SPACE, DIGIT, LETTER, HAN and VISIBLE together. 0 when memory ran out. */
-EXPORT int winnow_line_keys(const u8 *kinds, const u32 *fold, const u8 *text, const i64 *offsets, i64 n, u64 *keys, u64 *near) {
-    u32 *room = room_for(offsets, n);
+WIDE EXPORT int winnow_line_keys(const u8 *kinds, const u32 *fold, const Texts *texts, i64 n, u64 *keys, u64 *near) {
+    u32 *room = room_for(texts, n);
     if (!room) return 0;
     for (i64 i = 0; i < n; i++) {
         Kinds seen = {0, 0, 0, 0};
-        i64 size = fold_line(kinds, fold, text + offsets[i], text + offsets[i + 1], room, &seen);
+        const u8 *end, *p = text_of(texts, i, &end);
+        i64 size = fold_line(kinds, fold, p, end, room, &seen);
         keys[i] = near[i] = xxh64((const u8 *)room, size * 4, 0);
         if (is_numbered(&seen)) near[i] = xxh64((const u8 *)room, mask_numbers(kinds, room, size) * 4, 0);
     }
@@ -173,7 +194,7 @@ static i64 distinct(Counted *counted, i64 n) {
 }
 
 /* The visible lines of a text as keys with their weight: a long line's characters, or on a page with little in long lines, each line's. */
-static void weigh_text(Evidence *r, const u8 *kinds, const u32 *fold, const u8 *p, const u8 *end, u32 *room, u32 long_chars, i64 page_chars) {
+INLINE void weigh_text(Evidence *r, const u8 *kinds, const u32 *fold, const u8 *p, const u8 *end, u32 *room, u32 long_chars, i64 page_chars) {
     Buffer *work = &r->work;
     work->size = 0;
     Buffer near = {0};
@@ -212,13 +233,14 @@ static void weigh_text(Evidence *r, const u8 *kinds, const u32 *fold, const u8 *
 }
 
 /* The evidence of the n texts `order`. A text without a visible line has mass -1. */
-EXPORT Evidence *winnow_evidence(const u8 *kinds, const u32 *fold, const u8 *text, const i64 *offsets, const i64 *order, i64 n,
-                                 u32 long_chars, i64 page_chars) {
-    u32 *room = room_for(offsets, n);
+WIDE EXPORT Evidence *winnow_evidence(const u8 *kinds, const u32 *fold, const Texts *texts, const i64 *order, i64 n,
+                                      u32 long_chars, i64 page_chars) {
+    u32 *room = room_for(texts, n);
     Evidence *r = room ? NEW_RESULT(Evidence) : NULL;
     int ok = r != NULL;
     for (i64 i = 0; ok && i < n; i++) {
-        weigh_text(r, kinds, fold, text + offsets[order[i]], text + offsets[order[i] + 1], room, long_chars, page_chars);
+        const u8 *end, *p = text_of(texts, order[i], &end);
+        weigh_text(r, kinds, fold, p, end, room, long_chars, page_chars);
         ok = !r->work.failed;
     }
     free(room);

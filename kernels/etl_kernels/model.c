@@ -1,5 +1,5 @@
 /* The line model: symmetric trees over columns of numbers. Twins of etl/boilerplate/model.py. */
-#include "common.h"
+#include "line_model.h"
 
 enum { ROWS = 512 };
 
@@ -25,10 +25,11 @@ static inline void find_leaves(const float *columns, i64 n, i64 size, const i32 
 
 enum { TOGETHER = 4 };
 
-/* Adds to `total` (n numbers) the leaf of each tree that each row falls in. columns: n_columns rows of n floats.
-   feature, border: of each level of each tree; leaf: 2^levels of each tree, whole numbers, so that any order gives the
-   same sum. The answer of level d is bit d of the leaf's number. */
-WIDE EXPORT void winnow_log_odds(const float *columns, i64 n, const i32 *feature, const float *border, const double *leaf, i64 trees, i64 levels, double *total) {
+WIDE void add_leaves(const float *columns, i64 n, i64 stride, const Forest *forest, double *total) {
+    const i32 *feature = forest->feature;
+    const float *border = forest->border;
+    const double *leaf = forest->leaf;
+    i64 levels = forest->levels, trees = forest->trees;
     u32 index[TOGETHER][ROWS];
     for (i64 low = 0; low < n; low += ROWS) {
         i64 size = n - low < ROWS ? n - low : ROWS;
@@ -36,16 +37,24 @@ WIDE EXPORT void winnow_log_odds(const float *columns, i64 n, const i32 *feature
         i64 tree = 0;
         for (; tree + TOGETHER <= trees; tree += TOGETHER) {
             for (i64 k = 0; k < TOGETHER; k++)
-                find_leaves(columns + low, n, size, feature + (tree + k) * levels, border + (tree + k) * levels, levels, index[k]);
+                find_leaves(columns + low, stride, size, feature + (tree + k) * levels, border + (tree + k) * levels, levels, index[k]);
             const double *l0 = leaf + (tree << levels), *l1 = l0 + (1LL << levels), *l2 = l1 + (1LL << levels), *l3 = l2 + (1LL << levels);
             for (i64 i = 0; i < size; i++)
                 out[i] += (l0[index[0][i]] + l1[index[1][i]]) + (l2[index[2][i]] + l3[index[3][i]]);
         }
         for (; tree < trees; tree++) {
-            find_leaves(columns + low, n, size, feature + tree * levels, border + tree * levels, levels, index[0]);
+            find_leaves(columns + low, stride, size, feature + tree * levels, border + tree * levels, levels, index[0]);
             for (i64 i = 0; i < size; i++) out[i] += leaf[(tree << levels) + index[0][i]];
         }
     }
+}
+
+/* Adds to `total` (n numbers) the leaf of each tree that each row falls in. columns: n_columns rows of n floats.
+   feature, border: of each level of each tree; leaf: 2^levels of each tree, whole numbers, so that any order gives the
+   same sum. The answer of level d is bit d of the leaf's number. */
+EXPORT void winnow_log_odds(const float *columns, i64 n, const i32 *feature, const float *border, const double *leaf, i64 trees, i64 levels, double *total) {
+    Forest forest = {feature, border, leaf, trees, levels, 0};
+    add_leaves(columns, n, n, &forest, total);
 }
 
 /* Adds to moved[group of the feature][row] what each answer does to the mean of the leaves still reachable. means: of

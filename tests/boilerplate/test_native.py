@@ -159,3 +159,24 @@ def test_the_keys_of_titles_are_the_same(texts: list[str]) -> None:
 def test_every_character_has_the_same_key_alone_and_beside_others() -> None:
     made, expected = keys([*EVERY_CHAR, *(f"A{char}b" for char in EVERY_CHAR)])
     assert made == expected
+
+
+def test_texts_are_read_where_they_lie() -> None:
+    long, short = "A line that is longer than a view holds\n\nB\n12 chars ok!\n13 chars long", "x\ny"
+    chunks = pl.Series("text", [long, short, "", long], dtype=pl.String)
+    texts = chunks.append(pl.Series("text", ["é " * 40, "\n", long], dtype=pl.String))
+    for some in (texts, texts[1:6], texts[:0], texts.filter(pl.Series([True, False] * 3 + [True]))):
+        split, keys = split_lines(some), templates.line_keys(some)
+        with without_kernels():
+            assert split.equals(split_lines(some))
+            twin = templates.line_keys(some)
+        assert keys[0].equals(twin[0])
+        assert keys[1].equals(twin[1])
+
+
+def test_short_and_long_pages_are_scored_alike_together() -> None:
+    line = "Line {} says something else than its neighbours do, and it ends here."
+    long = "\n".join(line.format(number) if number % 3 else f"Share {number}" for number in range(700))
+    assert_same(
+        ["Home\nNews", *(["a\nb. c\nRead more"] * 120), long, "x", "\n".join(long.split("\n")[:128]), "Contact"]
+    )
