@@ -106,6 +106,7 @@ def test_the_kernels_find_what_the_patterns_find(given_texts: list[str]) -> None
 
 
 @pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
+@settings(deadline=None)
 @given(st.lists(texts(), max_size=6))
 def test_repairs_are_the_same_without_the_kernels(given_texts: list[str]) -> None:
     series = pl.Series("text", given_texts, dtype=pl.String)
