@@ -467,7 +467,7 @@ def test_statements_run_in_parts_decide_the_same(tmp_path: Path) -> None:
         resources.files("etl.dedup").joinpath(file).read_text(encoding="utf-8")
         for file in ("documents.sql", "sentences.sql")
     )
-    names = ("dropped_documents", "numbered_documents", "dropped_sentences", "near_candidates")
+    names = ("dropped_documents", "numbered_documents", "dropped_sentences", "meeting_sentences")
     made = []
     for size in (1_000_000, 60):
         parts = re.sub(r"(?<=-- In parts of )[\d,]+", str(size), script)
