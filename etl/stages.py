@@ -756,6 +756,8 @@ def _near_candidates(plan: Plan, history: History, engine: LocalEngine) -> pl.Da
         temp=plan.work,
     )
     pairs = pl.read_parquet(path)
+    for one in (compared, path):  # a tenth of the raw text, and nobody's but this stage's
+        one.unlink()
     numbers = pairs.filter(pl.col("earlier") < 0)["earlier"].unique().sort().to_numpy()
     known = history.look_up(keys, "fingerprints", "number", numbers).select(
         pl.col("number").alias("earlier"), "part", known_doc_id="doc_id"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -171,14 +171,9 @@ def near_across(
     done = set(own.select("kept_doc_id", "kept_start").iter_rows())
     gone: set[tuple[str, int]] = set()
     rows = []
-    for row in (
-        row for some in candidates for row in _alike(some).iter_rows(named=True)
-    ):  # a few in a thousand sentences
+    for row, alike in (pair for some in candidates for pair in _judged_alike(some, similarity_min)):
         mine, theirs = (row["doc_id"], row["start_char"]), (row["kept_doc_id"], row["kept_start"])
         if mine in done or theirs in gone:
-            continue
-        alike = likeness(row["kept_text"], row["text"])
-        if not alike or alike.score < similarity_min or alike.poorer == 0:
             continue
         chars = taken.get(mine[0], 0) + row["end_char"] - row["start_char"]
         stays = mode == "annotate" or chars > max_share * row["n_chars"]
@@ -215,10 +210,14 @@ def pointing_on(judged: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _alike(candidates: pl.DataFrame) -> pl.DataFrame:
-    """The `candidates` whose texts are alike enough to be looked at closer: one in five."""
+def _judged_alike(candidates: pl.DataFrame, similarity_min: float) -> Iterator[tuple[dict[str, Any], Likeness]]:
+    """The `candidates` of which the later one can go, a few in a thousand sentences, each with how alike the two are."""
     texts, kept = candidates["text"].to_list(), candidates["kept_text"].to_list()
-    return candidates.filter(cpdist(kept, texts, scorer=fuzz.ratio, score_cutoff=_ALIKE_ACROSS_MIN) > 0)
+    near = np.flatnonzero(cpdist(kept, texts, scorer=fuzz.ratio, score_cutoff=_ALIKE_ACROSS_MIN) > 0).tolist()
+    judged = likenesses([kept[n] for n in near], [texts[n] for n in near], score_min=similarity_min)
+    found = [(n, alike) for n, alike in zip(near, judged, strict=True) if alike and alike.poorer == 1]
+    rows = candidates[[n for n, _ in found]].iter_rows(named=True)
+    return zip(rows, (alike for _, alike in found), strict=True)
 
 
 def likeness(first: str, second: str) -> Likeness | None:

@@ -174,10 +174,13 @@ def _at_points(compared: pl.DataFrame) -> pl.DataFrame:
 
 def pack(texts: pl.Series) -> pl.DataFrame:
     """`texts`, none of which holds a newline, with the schema TEXTS."""
-    whole = [
-        "\n".join(some.to_list()).encode()
-        for some in (texts[first : first + TEXTS_AT_ONCE] for first in range(0, len(texts), TEXTS_AT_ONCE))
-    ]
+    rows = pl.select(pl.int_range(len(texts)) // TEXTS_AT_ONCE).to_series()
+    joined = (
+        pl.DataFrame({"row": rows, "text": texts})
+        .group_by("row", maintain_order=True)
+        .agg(pl.col("text").str.join("\n"))
+    )
+    whole = [text.encode() for text in joined["text"]]
     packed = [_CODEC.compress(some, asbytes=True) for some in whole]
     return pl.DataFrame({"texts": packed, "size": [len(some) for some in whole]}, schema=TEXTS)
 

@@ -473,7 +473,8 @@ def test_statements_run_in_parts_decide_the_same(tmp_path: Path) -> None:
         parts = re.sub(r"(?<=-- In parts of )[\d,]+", str(size), script)
         outputs = {name: tmp_path / f"{name}-{size}.parquet" for name in names}
         LocalEngine(1).sql(parts, views=views, outputs=outputs, temp=tmp_path)
-        made.append([pl.read_parquet(path) for path in outputs.values()])
+        read = [pl.read_parquet(path) for path in outputs.values()]
+        made.append([*read[:-1], read[-1].sort("number", "start_char")])  # near.sql orders them itself
     assert made[0][0].height > 12
     for whole, in_parts in zip(*made, strict=True):
         assert whole.equals(in_parts)
