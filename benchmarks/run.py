@@ -34,7 +34,6 @@ from typing import Any, NamedTuple
 HERE = Path(__file__).resolve().parent
 SAMPLE_S = 0.1
 DISK_SAMPLE_S = 0.5
-PAGE = os.sysconf("SC_PAGE_SIZE")
 DOCUMENT_BYTES = 3_700  # of a generated document, as JSON
 DISK_FACTOR = 4  # of the raw text: what a corpus, the work files and the output may take together
 MOST_AT_ONCE = 100_000  # documents that the generator makes in one go
@@ -254,20 +253,19 @@ def _wait_for_orphans() -> None:
 
 
 def _session_mb(session: int) -> float:
-    """What the processes of a session hold: what each has alone, and the largest part that one shares (libraries, files)."""
-    alone = shared = 0
+    """What the processes of a session hold: a page that several share, as forked workers do, counts once (Linux: Pss)."""
+    held = 0
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
         try:
             if os.getsid(int(folder.name)) != session:
                 continue
-            resident, of_it_shared = map(int, (folder / "statm").read_text().split()[1:3])
+            told = (folder / "smaps_rollup").read_text()
         except (OSError, ProcessLookupError):
             continue
-        alone += resident - of_it_shared
-        shared = max(shared, of_it_shared)
-    return (alone + shared) * PAGE / 1e6
+        held += next((int(line.split()[1]) for line in told.splitlines() if line.startswith("Pss:")), 0)
+    return held * 1024 / 1e6
 
 
 def _print(result: Mapping[str, Any]) -> None:
