@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Time a run without history and the same run after many earlier ones, and print one table.
 
-    history.py CORPUS [--sentences 100000000 | --runs 30] [--site-lines] [--workers 2] [--cache .cache/history]
+    history.py CORPUS [--sentences 100000000 | --runs 30] [--site-lines] [--near] [--workers 2] [--cache .cache/history]
 
 The earlier runs are made: the state of the run itself, each time under other hashes, until they hold so many sentences.
 One sentence in twenty keeps its hash in the first of them, and one in fifty of the points where near-duplicate sentences
-meet in one of them, so that there is something to find, and texts to read. --site-lines adds what barrier 1 knows of
+meet in one of them (--near), so that there is something to find, and texts to read. --site-lines adds what barrier 1 knows of
 earlier runs: as many other pages of each site, with its furniture and another text. CORPUS: a folder of raw files.
 """
 
@@ -44,6 +44,9 @@ def main() -> int:
     parser.add_argument("--sentences", type=int, default=100_000_000)
     parser.add_argument("--runs", type=int, default=0, help="so many earlier runs, whatever they hold")
     parser.add_argument("--site-lines", action="store_true")
+    parser.add_argument(
+        "--near", action="store_true", help="near-duplicate sentences of earlier runs too (near_history)"
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--cache", type=Path, default=Path(__file__).resolve().parent.parent / ".cache" / "history")
     options = parser.parse_args()
@@ -52,6 +55,7 @@ def main() -> int:
     inputs = sorted(str(path) for path in options.corpus.iterdir() if path.name.startswith("part-"))
     command = [str(Path(sys.executable).with_name("etl")), "run", *inputs, "--out", str(out), "--run-key", KEY]
     command += ["--workers", str(options.workers)]
+    command += ["--set", "sentence_dedup.near_history=true"] if options.near else []
     alone = measure(command)
     spent = _stages(out)
     runs, sentences = _make_history(out, options)

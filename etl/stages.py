@@ -739,7 +739,7 @@ def _known_duplicates(plan: Plan, history: History) -> dict[str, pl.DataFrame]:
 def _near_candidates(plan: Plan, history: History, engine: LocalEngine) -> pl.DataFrame:
     """The pairs that near.sql finds among this run's sentences and those of earlier runs, with doc_id, n_chars and
     kept_doc_id, and part of a document of an earlier run."""
-    keys = list(plan.history)
+    keys = list(plan.history) if plan.settings.dedup.sentence_dedup.near_history else []
     compared = plan.work / "meeting_sentences.parquet"
     wanted = np.zeros(0, dtype=np.int64)
     if keys:
@@ -971,11 +971,14 @@ def _write_shard_state(plan: Plan, shard: int, judged_sentences: pl.DataFrame) -
         _of_shard(plan, shard, "numbered_documents"),
         judged_sentences,
         part=shard,
+        near_history=plan.settings.dedup.sentence_dedup.near_history,
     )
     for name, rows in made.items():
         _keep(folder, f"{name}-{shard:05d}", rows, STATE[name], sorted_by=SORTED_BY[name])
     placed = spans.with_row_index("place").sort("doc", "start_char")
-    texts = _texts_of([plan.shard_files("docs", "arrow")[shard]], placed.drop("place"))
+    texts = pl.Series(dtype=pl.String)
+    if placed.height:
+        texts = _texts_of([plan.shard_files("docs", "arrow")[shard]], placed.drop("place"))
     packed = pack(texts.gather(placed["place"].arg_sort()))
     kind = _arrow_schema(TEXTS)
     write_state(folder, f"texts-{shard:05d}", [_to_arrow(packed, TEXTS)], kind, row_group_rows=PACKED_AT_ONCE)

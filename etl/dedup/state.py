@@ -97,12 +97,18 @@ common_words: in sentences that many documents up to it have. kept_doc_id, rule,
 
 
 def state_tables(
-    tables: dict[str, pl.DataFrame], numbers: pl.DataFrame, judged: pl.DataFrame, *, part: int = 0
+    tables: dict[str, pl.DataFrame],
+    numbers: pl.DataFrame,
+    judged: pl.DataFrame,
+    *,
+    part: int = 0,
+    near_history: bool = True,
 ) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
     """The state of a shard's documents, and the doc, start_char, end_char of the sentences whose texts belong to it, in order
     of place.
 
-    tables: as fingerprint.py made them. judged: their rows of dropped_sentences, of which some are exact copies.
+    tables: as fingerprint.py made them. judged: their rows of dropped_sentences, of which some are exact copies. near_history:
+    whether later runs are to find near-duplicates of their sentences; else `meetings` is empty, and no texts belong to it.
 
     An exact copy leaves nothing. A near copy is no copy that could stay for a later run, and leaves no sketches; but an
     exact copy of it is to be known as one, its sentences count towards how common they are, and its bands are as full.
@@ -144,7 +150,9 @@ def state_tables(
     sentences = _by_hash(sentences, "key_hash", pl.col("number"), pl.col("usable").not_(), pl.col("start_char")).filter(
         _is_new("key_hash") | _is_new("number")
     )
-    compared = sentences.filter("usable", pl.col("near_a").is_not_null(), pl.col("near").fill_null(value=True))
+    compared = sentences.filter(
+        "usable", pl.col("near_a").is_not_null(), pl.col("near").fill_null(value=True), pl.lit(near_history)
+    )
     compared = compared.sort("number", "start_char").with_row_index("place")
     made = {
         "fingerprints": tables["fingerprints"].join(known, on="doc").sort("number").with_columns(part=pl.lit(part)),
