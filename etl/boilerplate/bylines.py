@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from etl.boilerplate.body import above_body
-from etl.boilerplate.lines import edges
+from etl.boilerplate.lines import edges, matching
 
 Array = npt.NDArray[Any]
 
@@ -190,7 +190,7 @@ def bare_names(head: pl.DataFrame, *, titles: pl.DataFrame, bylines: pl.DataFram
     before_body = head["body"].to_numpy() - head["idx"].to_numpy()
     alone = (head["above"].to_numpy() > 0) & (head["below"].to_numpy() > 0) & ~head["spaced"].to_numpy()
     rows = np.flatnonzero((head["chars"].to_numpy() <= NAME_CHARS) & (before_body > 0) & (before_body <= 2) & alone)
-    rows = rows[head["bare"].gather(rows).str.contains(_BARE_NAME).to_numpy()]
+    rows = matching(head["bare"], rows, _BARE_NAME)
     some: pl.DataFrame = head.select("row", "doc", "idx", "body", "bare")[rows]
     return (
         some.join(above, on="doc", maintain_order="left")

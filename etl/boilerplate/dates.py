@@ -18,7 +18,7 @@ import numpy.typing as npt
 import polars as pl
 
 from etl.boilerplate.body import above_body
-from etl.boilerplate.lines import edges
+from etl.boilerplate.lines import edges, matching
 
 Array = npt.NDArray[Any]
 
@@ -320,18 +320,12 @@ def _dated(head: pl.DataFrame) -> Array:
     maybe = np.sort(
         np.concatenate(
             [
-                _met(head["bare"], np.flatnonzero(short & is_ascii), "19|20"),
-                _met(head["bare"], np.flatnonzero(short & ~is_ascii), r"[0-9٠-٩۰-۹]{2}"),
+                matching(head["bare"], np.flatnonzero(short & is_ascii), "19|20"),
+                matching(head["bare"], np.flatnonzero(short & ~is_ascii), r"[0-9٠-٩۰-۹]{2}"),
             ]
         )
     )
-    return _met(head["bare"], maybe, _DATED)
-
-
-def _met(texts: pl.Series, rows: Array, pattern: str) -> Array:
-    """Those of `rows` whose text the pattern matches."""
-    met: Array = rows[texts.gather(rows).str.contains(pattern).to_numpy()]
-    return met
+    return matching(head["bare"], maybe, _DATED)
 
 
 def _langs(doc: pl.Series, docs: pl.DataFrame) -> Iterable[str]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from etl.boilerplate.body import SENTENCE_END
-from etl.boilerplate.lines import edges, replace_rows
+from etl.boilerplate.lines import edges, matching, replace_rows
 from etl.boilerplate.titles import TITLE_CHARS_MIN, title_keys
 
 Bools = npt.NDArray[np.bool_]
@@ -239,9 +239,8 @@ def _in_reach(head: pl.DataFrame, docs: pl.DataFrame) -> pl.DataFrame:
 
 def _met(texts: pl.Series, read: Bools, pattern: str) -> Bools:
     """Which of `texts` the pattern matches. read: which of them to look at; the others don't count."""
-    rows = np.flatnonzero(read)
     met = np.zeros(len(texts), np.bool_)
-    met[rows] = texts.gather(rows).str.contains(pattern).to_numpy()
+    met[matching(texts, np.flatnonzero(read), pattern)] = True
     return met
 
 

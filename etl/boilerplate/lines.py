@@ -143,3 +143,9 @@ def replace_rows(texts: pl.Series, rows: npt.NDArray[np.int64], others: pl.Serie
     where = np.arange(len(texts))
     where[rows] = len(texts) + np.arange(len(rows))
     return pl.concat([texts, others.alias(texts.name)]).gather(where)
+
+
+def matching(texts: pl.Series, rows: npt.NDArray[np.int64], pattern: str) -> npt.NDArray[np.int64]:
+    """Those of `rows` whose text the pattern matches."""
+    met: npt.NDArray[np.int64] = rows[texts.gather(rows).str.contains(pattern).to_numpy()]
+    return met

@@ -220,13 +220,8 @@ def _judged_alike(candidates: pl.DataFrame, similarity_min: float) -> Iterator[t
     return zip(rows, (alike for _, alike in found), strict=True)
 
 
-def likeness(first: str, second: str) -> Likeness | None:
-    """How alike two sentences are that say the same; None if they may not."""
-    return likenesses([first], [second], score_min=0.0)[0]
-
-
 def likenesses(first: Sequence[str], second: Sequence[str], *, score_min: float) -> list[Likeness | None]:
-    """`likeness` of each two sentences of two lists, or None if they are less than score_min alike."""
+    """How alike each two sentences of two lists are that say the same; None if they may not, or are less than score_min alike."""
     both = zip(first, second, strict=True)
     pairs = _cores([pair if max(map(len, pair)) <= MAX_CHARS else ("", "") for pair in both])
     folded = fold([core for pair in pairs for core in (pair.first_core, pair.second_core)])

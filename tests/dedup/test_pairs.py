@@ -7,9 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.dedup.fingerprint import shard_tables
-from etl.dedup.pairs import likeness, pointing_on
+from etl.dedup.pairs import Likeness, likenesses, pointing_on
 
 BASE = "The city council approved the new budget of 3.5 million on Tuesday, Mayor Anna Kowalska said."
+
+
+def likeness(first: str, second: str) -> Likeness | None:
+    return likenesses([first], [second], score_min=0.0)[0]
 
 
 @pytest.mark.parametrize(
