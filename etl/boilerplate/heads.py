@@ -15,11 +15,13 @@ import lzma
 from collections.abc import Collection, Mapping
 from functools import cache, lru_cache
 from importlib import resources
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
+
+from etl.boilerplate.patterns import Chars, Choice, Node, Place, Repeat, Sequence, Unknown, read_pattern
 
 HEAD_CHARS: Final = 6
 HEAD: Final = rf"\p{{L}}[\s\S]{{0,{HEAD_CHARS - 1}}}"  # of a line, for Polars
@@ -27,12 +29,10 @@ KNOWN: Final = "heads.json.xz"
 _FEW_CHARS: Final = 3
 _MANY_HEADS: Final = 400  # longer heads are only worth while when there are no more of them than this,
 _MOST_HEADS: Final = 4000  # and with more than this even of short ones, a line may begin with anything
-_MOST_MEMBERS: Final = 40  # letters of a class that are spelled out
 _MOST_ROUNDS: Final = 8  # of a repetition: each letter lengthens a head, so later ones add nothing
 _CASED: Final = ((0x41, 0x3400), (0xA640, 0xAC00), (0xFB00, 0x10000), (0x10400, 0x11000), (0x11800, 0x11900))
 _CASED_BEYOND: Final = ((0x16E00, 0x16F00), (0x1E000, 0x1EA00))
 ANYTHING: Final = frozenset([""])
-_LETTERS: Final = "L"
 
 _Heads = frozenset[str]
 """The heads, not yet full, of all ways to get to a place in a pattern."""
@@ -42,10 +42,10 @@ def heads_of(pattern: str) -> frozenset[str]:
     """The heads of the lines that `pattern` matches from end to end; one shorter than HEAD_CHARS stands for all that begin so."""
     for chars in range(HEAD_CHARS, _FEW_CHARS - 1, -1):
         try:
-            heads = _Parser(pattern, chars, _MOST_HEADS if chars == _FEW_CHARS else _MANY_HEADS).parse()
+            heads = _Walk(chars, _MOST_HEADS if chars == _FEW_CHARS else _MANY_HEADS).of(pattern)
         except _TooMany:
             continue
-        except (_Unknown, IndexError, ValueError, OverflowError):
+        except (_Anything, Unknown):
             break
         return ANYTHING if "" in heads else heads
     return ANYTHING
@@ -106,224 +106,69 @@ def fold_table() -> npt.NDArray[np.uint32]:
     return table
 
 
-class _Unknown(Exception):
-    """Syntax that isn't read here, or a pattern that can begin with anything."""
+class _Anything(Exception):
+    """A pattern whose matches can begin with anything."""
 
 
 class _TooMany(Exception):
     """More heads than are worth while."""
 
 
-class _Class(NamedTuple):
-    """A set of characters: those listed, or all that aren't; whole: more than those listed (a range too long, \\w)."""
-
-    members: frozenset[str]
-    negated: bool
-    letters: bool  # letters other than the members may be in it (before negation)
-    others: bool  # the same for characters that are no letters
-    all_letters: bool  # \p{L} is in it
-
-
-_DOT: Final = _Class(frozenset(), True, False, False, False)
-
-
-class _Parser:
+class _Walk:
     """Walks a pattern once, carrying the heads that can still grow; those that are done are in `full`."""
 
-    def __init__(self, pattern: str, chars: int, most: int) -> None:
-        self.text = pattern
+    def __init__(self, chars: int, most: int) -> None:
         self.chars = chars
         self.most = most
-        self.at = 0
         self.full: set[str] = set()
 
-    def parse(self) -> frozenset[str]:
-        rest = self.alternatives(frozenset([""]))
-        if self.at != len(self.text):
-            raise _Unknown
+    def of(self, pattern: str) -> frozenset[str]:
+        rest = self.after(read_pattern(pattern), frozenset([""]))
+        self.check(rest)
         return rest | self.full
 
-    def alternatives(self, heads: _Heads) -> _Heads:
-        found: set[str] = set()
-        while True:
-            found |= self.sequence(heads)
-            self.check(found)
-            if not self.accept("|"):
+    def after(self, node: Node, heads: _Heads) -> _Heads:
+        """The heads after `node`, from those before it."""
+        match node:
+            case Chars():
+                return self.extend(heads, node)
+            case Place():
+                return heads
+            case Sequence(parts):
+                for part in parts:
+                    heads = self.after(part, heads)
+                    self.check(heads)
+                return heads
+            case Choice(parts):
+                found: set[str] = set()
+                for part in parts:
+                    found |= self.after(part, heads)
+                    self.check(found)
                 return frozenset(found)
+            case Repeat():
+                return self.repeated(node, heads)
 
-    def sequence(self, heads: _Heads) -> _Heads:
-        while self.at < len(self.text) and self.text[self.at] not in "|)":
-            begin = self.at
-            after = self.atom(heads)
-            low, high = self.quantifier()
-            end = self.at
-            found = after if low else heads | after
-            for done in range(1, _MOST_ROUNDS if high is None else min(high, _MOST_ROUNDS)):
-                if not after:
-                    break
-                self.check(after)
-                self.at = begin
-                more = self.atom(after)
-                if more == after:
-                    break
-                after = more
-                found = after if done < low else found | after
-            self.at = end
-            heads = found
-            self.check(heads)
-        return heads
-
-    def quantifier(self) -> tuple[int, int | None]:
-        low: int
-        high: int | None
-        low, high = 1, 1
-        if self.accept("?"):
-            low = 0
-        elif self.accept("*"):
-            low, high = 0, None
-        elif self.accept("+"):
-            high = None
-        elif self.text[self.at : self.at + 1] == "{":
-            end = self.text.index("}", self.at)
-            first, comma, last = self.text[self.at + 1 : end].partition(",")
-            low = int(first or 0)
-            high = low if not comma else int(last) if last else None
-            self.at = end + 1
-        self.accept("?")  # lazy: matches the same
-        return low, high
-
-    def atom(self, heads: _Heads) -> _Heads:
-        char = self.text[self.at]
-        if char == "(":
-            return self.group(heads)
-        self.at += 1
-        if char in "^$":
-            return heads
-        if char == ".":
-            return self.extend(heads, _DOT)
-        if char == "[":
-            return self.extend(heads, self.klass())
-        if char == "\\":
-            escaped = self.escape()
-            return heads if escaped is None else self.extend(heads, escaped)
-        if char in "*+?{":
-            raise _Unknown
-        return self.extend(heads, _one(char))
-
-    def group(self, heads: _Heads) -> _Heads:
-        self.at += 1
-        if self.accept("?"):
-            if self.accept("P<") or self.accept("<"):
-                self.at = self.text.index(">", self.at) + 1
-            else:
-                begin = self.at
-                while self.text[self.at] not in ":)":
-                    self.at += 1
-                if set(self.text[begin : self.at]) - set("imsU-u"):
-                    raise _Unknown
-                if self.accept(")"):
-                    return heads
-                self.at += 1
-        found = self.alternatives(heads)
-        if not self.accept(")"):
-            raise _Unknown
+    def repeated(self, node: Repeat, heads: _Heads) -> _Heads:
+        found = _NONE if node.low else heads
+        after = heads
+        for done in range(1, min(node.high if node.high is not None else _MOST_ROUNDS, _MOST_ROUNDS) + 1):
+            more = self.after(node.part, after)
+            self.check(more)
+            if more == after:
+                return found | more
+            after = more
+            found = after if done <= node.low else found | after
+            if not after:
+                break
         return found
-
-    def escape(self) -> _Class | None:
-        """The class of characters that an escape stands for; None for one that matches a place."""
-        char = self.text[self.at]
-        self.at += 1
-        if char in "bBAz":
-            return None
-        if char in "xu":
-            return _one(self.code_point(char))
-        if char in "dsDSwWpP":
-            return self.property(char)
-        if char in "nrtfv":
-            return _one({"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v"}[char])
-        if char.isalnum():
-            raise _Unknown
-        return _one(char)
-
-    def code_point(self, kind: str) -> str:
-        if self.accept("{"):
-            end = self.text.index("}", self.at)
-            digits, self.at = self.text[self.at : end], end + 1
-        else:
-            size = 2 if kind == "x" else 4
-            digits = self.text[self.at : self.at + size]
-            self.at += size
-        return chr(int(digits, 16))
-
-    def property(self, kind: str) -> _Class:
-        if kind in "pP":
-            if self.accept("{"):
-                end = self.text.index("}", self.at)
-                name, self.at = self.text[self.at : end], end + 1
-            else:
-                name = self.text[self.at]
-                self.at += 1
-            if kind == "P":
-                # Everything but a property: no letter if it is all letters, else perhaps anything.
-                return _Class(frozenset(), False, name != _LETTERS, True, False)
-            letters = name[:1] == _LETTERS or name[:1] not in "NPSZCM" or len(name) > 2
-            return _Class(frozenset(), False, letters, name[:1] != _LETTERS or len(name) > 2, name == _LETTERS)
-        if kind in "ds":
-            return _Class(frozenset(), False, False, True, False)
-        return _Class(frozenset(), False, kind != "W", True, kind == "w")
-
-    def klass(self) -> _Class:
-        negated = self.accept("^")
-        members: set[str] = set()
-        letters = others = all_letters = False
-        first = True
-        while first or self.text[self.at] != "]":
-            first = False
-            char = self.text[self.at]
-            if char == "[" or self.text.startswith(("&&", "--", "~~"), self.at):
-                raise _Unknown
-            self.at += 1
-            if char == "\\":
-                inner = self.escape()
-                if inner is None:
-                    raise _Unknown
-                if inner.negated or len(inner.members) != 1:
-                    letters, others = letters or inner.letters, others or inner.others
-                    all_letters = all_letters or inner.all_letters
-                    continue
-                (char,) = inner.members
-            if self.text[self.at] == "-" and self.text[self.at + 1] != "]":
-                self.at += 1
-                last = self.text[self.at]
-                self.at += 1
-                if last == "\\":
-                    inner = self.escape()
-                    if inner is None or inner.negated or len(inner.members) != 1:
-                        raise _Unknown
-                    (last,) = inner.members
-                span = range(ord(char), ord(last) + 1)
-                if len(span) > _MOST_MEMBERS:
-                    letters = others = True
-                else:
-                    members.update(map(chr, span))
-                continue
-            members.add(char)
-        self.at += 1
-        return _Class(frozenset(members), negated, letters, others, all_letters)
 
     def check(self, heads: Collection[str]) -> None:
         if "" in self.full:
-            raise _Unknown
+            raise _Anything
         if len(heads) + len(self.full) > self.most:
             raise _TooMany
 
-    def accept(self, text: str) -> bool:
-        if self.text.startswith(text, self.at):
-            self.at += len(text)
-            return True
-        return False
-
-    def extend(self, heads: _Heads, chars: _Class) -> _Heads:
+    def extend(self, heads: _Heads, chars: Chars) -> _Heads:
         """The heads after one character of the class."""
         found: set[str] = set()
         for head in heads:
@@ -342,5 +187,4 @@ class _Parser:
         return frozenset(found)
 
 
-def _one(char: str) -> _Class:
-    return _Class(frozenset([char]), False, False, False, False)
+_NONE: Final[_Heads] = frozenset()

@@ -14,7 +14,7 @@ import polars as pl
 import xxhash
 
 from etl import kernels
-from etl.boilerplate import heads
+from etl.boilerplate import heads, literals
 
 Array = npt.NDArray[Any]
 
@@ -495,6 +495,134 @@ def bits_of(texts: pl.Series, table: HeadTable) -> Array:
         ctypes.c_uint64(table.always),
         kernels.pointer(found),
     )
+    return found.view(np.int64)
+
+
+_LITERAL_ARRAYS: Final = ("klass", "seen", "before", "first", "next", "back", "ascii", "codes", "bits", "fold")
+
+
+class _Literals(ctypes.Structure):
+    _fields_ = (*((name, ctypes.c_void_p) for name in _LITERAL_ARRAYS), ("always", ctypes.c_uint64))
+
+
+@dataclass(frozen=True, slots=True)
+class LiteralTable:
+    """Literals and their bits as literals.c describes them; always: bits of any text."""
+
+    klass: Array
+    seen: Array
+    before: Array
+    first: Array
+    next: Array
+    back: Array
+    ascii: Array
+    codes: Array
+    bits: Array
+    fold: Array
+    always: int
+
+
+_CLASS_BITS: Final = 7
+_CLASSES: Final = 1 << _CLASS_BITS
+_FOUND_BY: Final = 3  # characters
+
+
+def literal_table(by_literal: Mapping[str, int]) -> LiteralTable:
+    """The table for `literal_bits`. by_literal: literal as `literals.literals_of` gives it -> bits; any text has those of ""."""
+    always = by_literal.get("", 0)
+    by_literal = {literal: bits for literal, bits in by_literal.items() if literal}
+    klass = _classes()
+    found_by: dict[tuple[int, ...], list[int]] = {}  # classes, three or fewer, and the literals that they find
+    back = []
+    for number, literal in enumerate(by_literal):
+        last = _found_at(literal)
+        codes = map(ord, literal[max(0, last + 1 - _FOUND_BY) : last + 1])
+        found_by.setdefault(tuple(klass[list(codes)].tolist()), []).append(number)
+        back.append(last - literal.startswith(literals.START))
+    following = np.full(max(1, len(back)), -1, np.int32)
+    first = np.full(1 << _CLASS_BITS * _FOUND_BY, -1, np.int32)
+    numbers = np.arange(len(first))
+    for classes in sorted(found_by, key=len):  # where more characters find a literal, it comes before those of fewer
+        three = 0
+        for one in classes:
+            three = three << _CLASS_BITS | one
+        held = found_by[classes]
+        places = numbers[three :: _CLASSES ** len(classes)]
+        following[held[:-1]] = held[1:]
+        following[held[-1]] = first[places[0]]
+        first[places] = held[0]
+    seen = first >= 0
+    words = np.packbits(seen, bitorder="little").view(np.uint64)
+    counts = seen.reshape(-1, 64).sum(axis=1, dtype=np.uint32)
+    known = list(by_literal) or [""]
+    return LiteralTable(
+        klass=klass,
+        seen=words,
+        before=np.cumsum(counts, dtype=np.uint32) - counts,
+        first=first[seen] if seen.any() else first[:1],
+        next=following,
+        back=np.array(back or [0], np.int32),
+        ascii=np.array([_ascii(literal) for literal in known], np.uint64),
+        codes=np.array([_codes(literal) for literal in known], np.uint16),
+        bits=np.array(list(by_literal.values()) or [0], np.uint64),
+        fold=heads.fold_table(),
+        always=always,
+    )
+
+
+def _found_at(literal: str) -> int:
+    """The place of the last one of the three characters in a row by which `literal` is found: the rarest three."""
+    ends = range(min(len(literal), _FOUND_BY) - 1, len(literal))
+    return min(ends, key=lambda end: literals.rate_of_three(literal[max(0, end + 1 - _FOUND_BY) : end + 1]))
+
+
+@cache
+def _classes() -> Array:
+    """The class of each code point: those of ASCII share half of the classes, many have their own; all others the rest."""
+    own = r"""abcdefghijklmnopqrstuvwxyz .,()[]:;-/|\"'@<>&!?*+=#_%$"""
+    fold = heads.fold_table()
+    table = (fold * np.uint32(_PRIME) >> np.uint32(32 - _CLASS_BITS + 1)).astype(np.uint8) | np.uint8(_CLASSES // 2)
+    table[:128] = len(own) + 1
+    for number, char in enumerate(own):
+        table[ord(char)] = number
+    table[ord("0") : ord("9") + 1] = len(own)
+    table[ord(literals.START)], table[ord(literals.END)] = _CLASSES // 2 - 2, _CLASSES // 2 - 1
+    return table[fold]
+
+
+_PRIME: Final = 0x9E3779B1
+
+
+def _codes(literal: str) -> list[int]:
+    codes = [ord(char) & 0xFFFF for char in literal.strip(literals.START + literals.END)]
+    return [*codes, *[0] * (literals.LITERAL_CHARS - len(codes)), len(codes)]
+
+
+def _ascii(literal: str) -> list[int]:
+    """Its bytes, the bits in which those of a text may differ, and the bits that count; what no text has if it isn't ASCII."""
+    text = literal.strip(literals.START + literals.END)
+    if not text.isascii():
+        return [1, 0, 0]
+    spare = bytes(0x20 if char.isalpha() else 0 for char in text)
+    return [int.from_bytes(one, "little") for one in (text.encode(), spare, b"\xff" * len(text))]
+
+
+def literal_bits(texts: pl.Series, table: LiteralTable, *, chars: int = 0) -> Array:
+    """For each text the bits of all literals of the table that it holds, as signed 64-bit integers.
+
+    chars: in its first so many characters, in its last ones where that is negative, in all of them with 0.
+    """
+    library = _library()
+    views = kernels.TextViews(texts)
+    held = {name: kernels.pointer(getattr(table, name)) for name in _LITERAL_ARRAYS}
+    given = _Literals(**held, always=table.always)
+    found = np.empty(len(texts), np.uint64)
+    library.winnow_literals.restype = ctypes.c_int
+    done = library.winnow_literals(
+        ctypes.byref(given), views.pointer, ctypes.c_int64(len(texts)), ctypes.c_int64(chars), kernels.pointer(found)
+    )
+    if not done:
+        raise MemoryError("no memory left in winnow_literals")
     return found.view(np.int64)
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -33,10 +33,11 @@ import polars as pl
 import xxhash
 import yaml
 
-from etl.boilerplate import heads, native
+from etl.boilerplate import heads, literals, native
 from etl.boilerplate.captions import repeated_captions
 from etl.boilerplate.heads import ANYTHING, HEAD, folded, known_heads
 from etl.boilerplate.lines import MARKS, split_lines
+from etl.boilerplate.literals import literals_of, tails_of
 from etl.errors import ConfigError
 
 Ints = npt.NDArray[np.int64]
@@ -48,7 +49,9 @@ ACTIONS: Final = ("remove", "keep")
 LENGTHS: Final = (60, 100, 160, 300, 600)  # what max_chars may be: rules of one length share a pass over the lines
 LONG_CHARS: Final = 160  # most longer lines are prose: a rule for them says in `needs` which words to look for first
 PASS_CHARS: Final = 12_000  # pattern in one alternation; the engine refuses a regex that compiles to more than 10 MB
-PASS_BITS: Final = 63  # passes that a line's head can choose among: bits of a signed number; the rest see every line
+PASS_BITS: Final = (
+    63  # passes that what is known of a line can choose among: bits of a signed number; the rest see every line
+)
 MAX_CHARS: Final = 100  # a longer line is rarely furniture alone
 NEEDS_CHARS: Final = 140  # where a long line must hold one of those words
 SPAN_CHARS: Final = 200  # how much of a line's start or end a `match` rule sees
@@ -147,8 +150,8 @@ class Family:
 class Pass:
     """Rules that run as one alternation. at: "" for whole lines. rules: their places in RuleSet.rules.
 
-    other: only lines that hold a letter of OTHER_SCRIPTS can match. heads: how lines that match can begin (see heads.py);
-    None when that is not known.
+    other: only lines that hold a letter of OTHER_SCRIPTS can match. heads: how lines that match can begin (see heads.py),
+    literals: of which they hold one, or with which they end where `at` is "end" (see literals.py); None when that is not known.
     """
 
     at: str
@@ -157,6 +160,7 @@ class Pass:
     regex: str
     rules: tuple[int, ...]
     heads: frozenset[str] | None = None
+    literals: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +181,8 @@ class RuleSet:
     """Families made ready to run.
 
     table: rule_no, rule, family, reason, reach, action, where, max_chars. phrases: bare, rule_no. members: regex by rule_no.
-    needs: words one of which a line longer than LONG_CHARS holds, if any rule is for it. by_head: bits of `passes`.
+    needs: words one of which a line longer than LONG_CHARS holds, if any rule is for it. by_head, by_literal, by_tail: bits of
+    `passes` for whole lines, and for the ends of lines; "" has those of all passes of which no head, or no literal, is known.
     """
 
     rules: tuple[Rule, ...]
@@ -188,6 +193,8 @@ class RuleSet:
     needs: tuple[str, ...]
     members: Mapping[int, str]
     by_head: Mapping[str, int]
+    by_literal: Mapping[str, int]
+    by_tail: Mapping[str, int]
 
     @cached_property
     def told(self) -> Told:
@@ -208,6 +215,21 @@ class RuleSet:
     def head_table(self) -> native.HeadTable:
         """`by_head` as the kernel takes it."""
         return native.head_table(self.by_head)
+
+    @cached_property
+    def literal_table(self) -> native.LiteralTable:
+        """`by_literal` as the kernel takes it."""
+        return native.literal_table(self.by_literal)
+
+    @cached_property
+    def tail_table(self) -> native.LiteralTable:
+        """`by_tail` as the kernel takes it."""
+        return native.literal_table(self.by_tail)
+
+    @cached_property
+    def need_table(self) -> native.LiteralTable:
+        """`needs` as the kernel takes them."""
+        return native.literal_table({literals.rarest_part(folded(word)): 1 for word in self.needs})
 
 
 _THREAD: Final = ThreadPoolExecutor(1, thread_name_prefix="rules")
@@ -268,6 +290,8 @@ def compile_rules(families: Iterable[Family], *, passes: Sequence[Mapping[str, A
         rules=rules,
         passes=(),
         by_head={},
+        by_literal={},
+        by_tail={},
         table=table.cast(dict.fromkeys(table.columns[1:-1], pl.String)),
         phrases=pl.DataFrame(phrases, schema={"bare": pl.String, "rule_no": pl.UInt32}, orient="row")
         .with_columns(bare=_bare(_plain(pl.col("bare"))))
@@ -280,7 +304,7 @@ def compile_rules(families: Iterable[Family], *, passes: Sequence[Mapping[str, A
             if rule.members
         },
     )
-    return _with_passes(compiled, _passes(rules, with_heads=False) if passes is None else map(_unpacked, passes))
+    return _with_passes(compiled, _passes(rules, read=False) if passes is None else map(_unpacked, passes))
 
 
 def with_passes(ruleset: RuleSet, passes: Sequence[Mapping[str, Any]]) -> RuleSet:
@@ -290,14 +314,22 @@ def with_passes(ruleset: RuleSet, passes: Sequence[Mapping[str, Any]]) -> RuleSe
 
 def _with_passes(ruleset: RuleSet, passes: Iterable[Pass]) -> RuleSet:
     made = tuple(passes)
-    made = (*made[:PASS_BITS], *(replace(one, heads=None) for one in made[PASS_BITS:]))
-    return replace(ruleset, passes=made, by_head=_by_head(made))
+    made = (*made[:PASS_BITS], *(replace(one, heads=None, literals=None) for one in made[PASS_BITS:]))
+    chosen = made[:PASS_BITS]
+    return replace(
+        ruleset,
+        passes=made,
+        by_head=_bits(one.heads for one in chosen),
+        by_literal=_bits(one.literals if not one.at else frozenset() for one in chosen),
+        by_tail=_bits(one.literals if one.at == "end" else frozenset() for one in chosen),
+    )
 
 
 def packed_passes(ruleset: RuleSet) -> list[dict[str, Any]]:
     """The passes of a rule set as plain values, for `compile_rules` in another process.
 
-    Made with all that is known of how matches begin: that takes most of a second for rules that aren't the product's own.
+    Made with all that is known of how matches begin and of what they hold: that takes a second for some fifty patterns that
+    aren't the product's own.
     """
     kept = heads.kept()["passes"]
     if kept["of"] == _name_of_rules(ruleset):
@@ -314,8 +346,9 @@ def _packed(ruleset: RuleSet) -> list[dict[str, Any]]:
             "regex": one.regex,
             "rules": list(one.rules),
             "heads": None if one.heads is None else sorted(one.heads),
+            "literals": None if one.literals is None else sorted(one.literals),
         }
-        for one in _passes(ruleset.rules, with_heads=True)
+        for one in _passes(ruleset.rules, read=True)
     ]
 
 
@@ -328,8 +361,8 @@ def _name_of_rules(ruleset: RuleSet) -> str:
 
 
 def _unpacked(one: Mapping[str, Any]) -> Pass:
-    heads = None if one["heads"] is None else frozenset(one["heads"])
-    return Pass(**{**one, "rules": tuple(one["rules"]), "heads": heads})
+    known = {name: None if one[name] is None else frozenset(one[name]) for name in ("heads", "literals")}
+    return Pass(**{**one, **known, "rules": tuple(one["rules"])})
 
 
 def apply_rules(lines: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
@@ -384,7 +417,7 @@ def _judge(lines: pl.DataFrame, ruleset: RuleSet) -> tuple[pl.DataFrame, pl.Data
     whole = table[gone].select(
         "doc", "line", "start", "end", pl.Series("rule_no", cut[gone], pl.UInt32), unit=pl.lit("line")
     )
-    spans = _spans(table[np.flatnonzero(cut < 0)], ruleset)
+    spans = _spans(table, np.flatnonzero(cut < 0), ruleset)
     marks = (
         pl.concat([whole, spans])
         .join(ruleset.table, on="rule_no")
@@ -496,7 +529,7 @@ class _Hits:
 def _line_hits(table: pl.DataFrame, ruleset: RuleSet) -> tuple[Ints, Ints]:
     """Which rules name which lines: rows, and the number of a rule for each. A line may have several, one of a pass."""
     some = _short_enough(table, ruleset)
-    keys = _with_heads(_keys(some.filter(pl.col("row") == pl.col("like")), ruleset), ruleset)
+    keys = _with_passes_of(_keys(some.filter(pl.col("row") == pl.col("like")), ruleset), ruleset)
     phrases = keys.filter(pl.col("bare").is_not_null()).select("row", "size", "bare").join(ruleset.phrases, on="bare")
     found = [
         phrases.select("row", "size", "rule_no"),
@@ -525,6 +558,8 @@ def _short_enough(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
         long = table.filter((pl.col("chars") > LONG_CHARS + spare) & (pl.col("chars") <= LENGTHS[-1] + spare)).select(
             "row", "text", "chars"
         )
+        if native.available():
+            long = long[np.flatnonzero(native.literal_bits(long["text"], ruleset.need_table, chars=NEEDS_CHARS))]
         needed = pl.col("text").str.head(NEEDS_CHARS).str.contains_any(list(ruleset.needs), ascii_case_insensitive=True)
         some = pl.concat([some, long.filter(needed)])
     return some.with_columns(like=pl.col("row").first().over("text"))
@@ -555,12 +590,17 @@ def _where(table: pl.DataFrame, condition: pl.Expr, **columns: pl.Expr) -> pl.Da
     return pl.concat([table.filter(~met), table.filter(met).with_columns(**columns)])
 
 
-def _with_heads(keys: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
-    """`keys` with `passes`: the bits of the passes that a line which begins like this can match."""
-    if all(one.heads is None for one in ruleset.passes):
+def _with_passes_of(keys: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
+    """`keys` with `passes`: the bits of the passes that such a line can match, by how it begins and what it holds.
+
+    What it holds is only asked where the kernels are; without them more lines meet the patterns.
+    """
+    if all(one.heads is None and one.literals is None for one in ruleset.passes):
         return keys.with_columns(passes=pl.lit(-1, dtype=pl.Int64))
     if native.available():
-        return keys.with_columns(passes=pl.Series(native.bits_of(keys["key"], ruleset.head_table)))
+        by_head = native.bits_of(keys["key"], ruleset.head_table)
+        by_literal = native.literal_bits(keys["key"], ruleset.literal_table)
+        return keys.with_columns(passes=pl.Series(by_head & by_literal))
     begins = keys["key"].str.extract(HEAD, 0).fill_null("").to_list()
     return keys.with_columns(passes=pl.Series([_passes_of(head, ruleset.by_head) for head in begins], dtype=pl.Int64))
 
@@ -573,13 +613,13 @@ def _passes_of(head: str, by_head: Mapping[str, int]) -> int:
     return bits
 
 
-def _by_head(passes: Sequence[Pass]) -> dict[str, int]:
-    """For each head, or beginning of one, the bits of the passes that it can lead to; a pass without heads has none."""
-    by_head: dict[str, int] = {}
-    for bit, one in enumerate(passes):
-        for head in one.heads or ():
-            by_head[head] = by_head.get(head, 0) | 1 << bit
-    return by_head
+def _bits(known: Iterable[frozenset[str] | None]) -> dict[str, int]:
+    """For each head, or each literal, the bits of the passes that have it; those of which none is known are at ""."""
+    bits: dict[str, int] = {}
+    for bit, texts in enumerate(known):
+        for text in ("",) if texts is None else texts:
+            bits[text] = bits.get(text, 0) | 1 << bit
+    return bits
 
 
 def _pass_hits(keys: pl.DataFrame, one: Pass, bit: int) -> pl.DataFrame:
@@ -587,7 +627,7 @@ def _pass_hits(keys: pl.DataFrame, one: Pass, bit: int) -> pl.DataFrame:
     short = keys["size"].to_numpy() <= one.max_chars
     if one.other:
         short &= keys["other"].to_numpy()
-    if one.heads is not None:
+    if one.heads is not None or one.literals is not None:
         short &= (keys["passes"].to_numpy() >> bit & 1).astype(np.bool_)
     asked = np.flatnonzero(short)
     met = keys["key"].gather(asked).str.contains(one.regex).to_numpy() if len(asked) else short[:0]
@@ -717,17 +757,23 @@ def _with_ends(page: _Page, hits: _Hits, cut: Ints, kept: Flags, ruleset: RuleSe
     cut[tail] = first[begun[tail]]
 
 
-def _spans(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
-    """The parts of lines that `match` rules cut: doc, line, start, end, rule_no, unit; one at each end of a line."""
+def _spans(table: pl.DataFrame, rows: Ints, ruleset: RuleSet) -> pl.DataFrame:
+    """The parts of the lines at `rows` that `match` rules cut: doc, line, start, end, rule_no, unit; one at each end of a line."""
     found = []
-    bare = table.select(pl.col("text").str.strip_chars()).to_series()
-    for one in ruleset.passes:
+    bare = table["text"].gather(rows).str.strip_chars()
+    for bit, one in enumerate(ruleset.passes):
         if not one.at:
             continue
-        window = (bare.str.head(one.max_chars) if one.at == "start" else bare.str.tail(one.max_chars)).alias("window")
+        asked = np.arange(len(rows))
+        if one.literals is not None and native.available():
+            tails = native.literal_bits(bare, ruleset.tail_table, chars=-literals.LITERAL_CHARS)
+            asked = np.flatnonzero(tails >> bit & 1)
+        window = bare.gather(asked)
+        window = window.str.head(one.max_chars) if one.at == "start" else window.str.tail(one.max_chars)
+        window = window.alias("window")
         met = np.flatnonzero(window.str.contains(one.regex).to_numpy())
         hits = (
-            table[met]
+            table[rows[asked[met]]]
             .with_columns(window[met])
             .with_columns(
                 size=pl.col("window").str.extract(one.regex, 0).str.len_chars(), rule_no=_which(pl.col("window"), one)
@@ -778,7 +824,7 @@ def _bare(key: pl.Expr) -> pl.Expr:
 # ---- compiling
 
 
-def _passes(rules: tuple[Rule, ...], *, with_heads: bool) -> Iterator[Pass]:
+def _passes(rules: tuple[Rule, ...], *, read: bool) -> Iterator[Pass]:
     """Passes of rules alike in where they match, script and length (but for other scripts, whose lines are few).
 
     Within a pass the first rule that matches names the line, so rules that ask least of the place come first. A kind
@@ -791,20 +837,44 @@ def _passes(rules: tuple[Rule, ...], *, with_heads: bool) -> Iterator[Pass]:
             other = not at and language in OTHER_LANGUAGES
             # The engine's fast path gives up on a Unicode word boundary; other scripts have no ASCII words to bound.
             plain = pattern.replace(r"\b", "" if language in OTHER_LANGUAGES else r"(?-u:\b)")
-            known = not at and _heads(pattern) != ANYTHING if with_heads else not _floats(pattern)
-            kind = (at, other, known, SPAN_CHARS if at else LENGTHS[-1] if other else rule.max_chars)
+            kind = (at, other, _known(plain, at, read), SPAN_CHARS if at else LENGTHS[-1] if other else rule.max_chars)
             kinds.setdefault(kind, []).append((number, plain))
     for kind, entries in sorted(kinds.items()):
         for part in _parts(entries):
-            yield from _pass(kind, part, with_heads=with_heads and kind[2])
+            yield from _pass(kind, part, read=read)
 
 
-_Kind = tuple[str, bool, bool, int]
-"""at, other, whether something is known of how a match begins, max_chars."""
+_Kind = tuple[str, bool, int, int]
+"""at, other, what is known of a match (see _known), max_chars."""
+_LITERALS: Final = 1
+_HEADS: Final = 2
+
+
+def _known(pattern: str, at: str, read: bool) -> int:
+    """What is known of a pattern's matches: how they begin, or else what they hold, or neither.
+
+    Without having read it: a pattern that may begin with anything reads every line to its end, and is kept from the others.
+    """
+    if not read:
+        return 0 if not at and _floats(pattern) else _HEADS
+    if not at and _heads(pattern) != ANYTHING:
+        return _HEADS
+    return 0 if _literals(pattern, at) is None else _LITERALS
 
 
 def _heads(pattern: str) -> frozenset[str]:
     return known_heads(pattern.translate(_AS_WRITTEN))
+
+
+@lru_cache(maxsize=1 << 12)
+def _literals(pattern: str, at: str) -> frozenset[str] | None:
+    """Literals of which a line holds one where `pattern` matches, and with which it ends where it matches at the end.
+
+    At the start of a line a pattern finds out for itself, as fast.
+    """
+    if not at:
+        return literals_of(f"^(?:{pattern.translate(_AS_WRITTEN)})$")
+    return tails_of(pattern) if at == "end" else None
 
 
 def pack_heads(ruleset: RuleSet) -> bytes:
@@ -828,18 +898,24 @@ def _floats(pattern: str) -> bool:
     return pattern.lstrip("(?:").startswith((".", "[^"))
 
 
-def _pass(kind: _Kind, part: list[tuple[int, str]], *, with_heads: bool) -> Iterator[Pass]:
+def _pass(kind: _Kind, part: list[tuple[int, str]], *, read: bool) -> Iterator[Pass]:
     """The pass for `part`, or two for its halves when the engine finds it too large."""
     by_rule = {number: [pattern for other, pattern in part if other == number] for number, _ in part}
-    at, other, _, max_chars = kind
+    at, other, known, max_chars = kind
     branches = "|".join(f"(?P<r{number}>{_unit(patterns, folded=not at)})" for number, patterns in by_rule.items())
     regex = {"": _whole_line(branches), "start": rf"(?i)^(?:{branches})\s*", "end": rf"(?i)\s*(?:{branches})$"}[at]
     if len(part) > 1 and _refusal(regex):
-        yield from _pass(kind, part[: len(part) // 2], with_heads=with_heads)
-        yield from _pass(kind, part[len(part) // 2 :], with_heads=with_heads)
+        yield from _pass(kind, part[: len(part) // 2], read=read)
+        yield from _pass(kind, part[len(part) // 2 :], read=read)
     else:
-        known = frozenset().union(*(_heads(pattern) for _, pattern in part)) if with_heads else None
-        yield Pass(at=at, other=other, max_chars=max_chars, regex=regex, rules=tuple(by_rule), heads=known)
+        patterns = [pattern for _, pattern in part]
+        begun = frozenset().union(*map(_heads, patterns)) if read and known == _HEADS else None
+        held = (
+            frozenset().union(*(_literals(pattern, at) or () for pattern in patterns))
+            if read and known == _LITERALS
+            else None
+        )
+        yield Pass(at, other, max_chars, regex, tuple(by_rule), heads=begun, literals=held)
 
 
 def _parts(entries: list[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
