@@ -15,15 +15,19 @@ from typing import Final, NamedTuple
 from etl.boilerplate.heads import folded
 from etl.boilerplate.patterns import Chars, Choice, Node, Place, Repeat, Sequence, Unknown, read_pattern
 
-LITERAL_CHARS: Final = 8  # of a longer literal the rarest so many characters are looked for
+LITERAL_CHARS: Final = 16  # of a longer literal the rarest so many characters are looked for
 _MOST_LITERALS: Final = 2000  # that one place in a pattern may have
 _LONGEST: Final = 100  # characters of a literal, before it is cut
 _MOST_MEMBERS: Final = 8  # letters of a class that are spelled out
 _MOST_ROUNDS: Final = 3  # of a repetition that are spelled out
 _TOO_OFTEN: Final = 4e-3  # literals a character of prose; a line has about a hundred characters
+_RATE_OF_WORDS: Final = 2e-4
 _TOO_MANY_LINES: Final = 0.1  # that end so
 START: Final = "\ufdd0"  # stands before a text's first character, and END after its last: code points for inner use
 END: Final = "\ufdd1"
+
+_SENTENCE_END: Final = "." + END
+_SENTENCES: Final = 70  # so much likelier than by chance
 
 # How often a character of prose in Latin script is this one; rounded, for what matters is which of two is rarer.
 _SHARES: Final = {
@@ -42,9 +46,28 @@ _COMMON: Final = (
     "usee r sh tectity age loaveity ped iplay td s, tcesr araticaeaty a siantnteartss worsteures fortlin atain us"
     "g astrs ct s midero t batorundld dinounghtcal eneraow om e eitinalpleiceanc plrin acromt wturhavmaniesactost"
     "ealustay sinpre - ke be isthinntsenc larede het , whan fan i un i d o taease lt cr sabl spnoterinti goompd b"
-    "renfronesot y,  cl oukinwhea sendmorey tenserialge lan daheaalsstitime n naontn olesasthou evt, "
+    "renfronesot y,  cl oukinwhea sendmorey tenserialge lan daheaalsstitime n naontn olesasthou evt, t. indh an s"
+    "by ienic tiv febutminlead c adranlly hiso . iins, ipartics b byporr c grds o sothinc, seseimelatcha boake's "
+    "whininaseite br titesorkt famels s par y srouhenackardappnieormanies,liteadffert onampln, d wvende howcouy o"
+    "tanmatachnerrec gewasferanyheyndeexps md fad chee gr o abr pssitho imir d pshoimph ty. riect  crd memesed ea"
+    "o amonoult p apew t milespeny tataliuld raritediwe sto scy ierydest hsesreeciacre 20heihasgetusiprieedes.mer"
+    "d. y cdenricn. , bwerid n censsitgrar, trilowtteht lartals hofft be ua cellus catr iikeck ie s leireenwila p"
+    "ichugh rontaabochillel aown fuelefinsioo calts dsur. adathesd, ficeneansinin faidook drliky wduc upitsr fif "
+    "acer miliowemarnowee  oposesoml tracd hualirengedisassousn bcars rg insiougndiinas nmakn ehicacc cuharn ws e"
+    "r b if muup tre viisee yecot dervtarnato bernvelbouem warmedigndayn mommangpen puultnewginn pchoy pgenr wlic"
+    "y feciwhaordf ao moodpecneeope ye biseaoriicivinanao psongeswinr erepposbilntrthrhilbersaid eralailsenongg s"
+    "ia helmpatemd dunirti, cms sigr. untd rr dcenattsseg olson hvicl stecdeductriseli. w junstoll ri quwhooteel "
+    "t rwayxpeltharimosvesrd vidrovt yesilisgh ndsf yer,m tmil gal cpanuchshey bod yeaorsamiy da tmy ption,t erod"
+    ", oned veclu ovo itruks rstaleertquiledtiemeso htaihemraielya mbesaderchfullliitaulag, greps ditrget ltaka f"
+    "on.ng,a b pi nirelatu cestuntomalo dtror htoo. sodengsg pnicrevpacrmaeth agniteniettn dayscory hataoducur my"
+    "r rrviremondg fy m, p af keselarkecheti oturievifteoolarcsidovido delrowonlwanlonizea loinjus, mcusfirna ger"
+    "ifig cimao wl poloelpho uti ambusbeco rcie aulooildmetfacronlogwn  emdy aryeaccledias yd lcolgrotabinfick sm"
+    "quel bncl vaseel ostssecivihostomudegs arsspoaddliggo w tausianrcea rludtlyh sn r aiolilecue lloa wursnneu c"
+    "tudetea dequ flrk basathh ileneopoplramurafrey rimil ieanhroorapeonsuletts,eeplas. bo feng tyuesl, lacf ch c"
+    "teag. ecehor bltopbetextpinng.oldd n w higinkt'ss gys  syossdowierndaa, ychg wdonm aishriacer, eystshifeeasi"
+    "dicargctoniaweemeaowita telno two00  eleamelomai zaesperfo erkeoftsupuppurn gictss u"
 )
-_PLACES: Final = {_COMMON[at : at + 3]: at // 3 for at in range(0, len(_COMMON), 3)}
+RATE_OF_OTHERS: Final = 2e-4
 _RARE: Final = 0.001  # signs
 _RARER: Final = 0.0003  # characters of other scripts
 
@@ -203,14 +226,17 @@ def _rate_of_rarest(text: str) -> float:
 
 
 def rate(text: str) -> float:
-    """About how often a character of prose begins this."""
-    return prod(_share(char) for char in text)
+    """About how often a character of prose begins this: as its characters say, but single words may be common ones."""
+    often = prod(_share(char) for char in text)
+    if text.isascii() and text.strip(" ").isalpha():
+        return max(often, _RATE_OF_WORDS * 0.63 ** len(text))
+    return often * _SENTENCES if text.endswith(_SENTENCE_END) else often
 
 
-def rate_of_three(text: str) -> float:
-    """The same for three characters or fewer, a better guess."""
-    place = _PLACES.get(text)
-    return min(rate(text), 1 / (100 * len(_PLACES))) if place is None else 1 / (100 + 12 * place)
+def rates_of_common() -> dict[str, float]:
+    """The same for the commonest three characters in a row, a better guess; all others are rarer than RATE_OF_OTHERS."""
+    commonest = (_COMMON[at : at + 3] for at in range(0, len(_COMMON), 3))
+    return {three: 0.035 / (place + 9) ** 0.72 for place, three in enumerate(commonest)}
 
 
 def _share(char: str) -> float:

@@ -498,7 +498,15 @@ def bits_of(texts: pl.Series, table: HeadTable) -> Array:
     return found.view(np.int64)
 
 
-_LITERAL_ARRAYS: Final = ("klass", "seen", "before", "first", "next", "back", "ascii", "codes", "bits", "fold")
+_LITERAL_ARRAYS: Final = ("klass", "seen", "before", "prior", "first", "literals", "codes", "fold")
+_LITERAL: Final = np.dtype(
+    [
+        *((name, np.uint8, literals.LITERAL_CHARS) for name in ("bytes", "spare", "mask")),
+        ("bits", np.uint64),
+        ("next", np.int32),
+        *((name, np.uint8) for name in ("back", "size", "edges", "spare_byte")),
+    ]
+)
 
 
 class _Literals(ctypes.Structure):
@@ -512,12 +520,10 @@ class LiteralTable:
     klass: Array
     seen: Array
     before: Array
+    prior: Array
     first: Array
-    next: Array
-    back: Array
-    ascii: Array
+    literals: Array
     codes: Array
-    bits: Array
     fold: Array
     always: int
 
@@ -529,51 +535,126 @@ _FOUND_BY: Final = 3  # characters
 
 def literal_table(by_literal: Mapping[str, int]) -> LiteralTable:
     """The table for `literal_bits`. by_literal: literal as `literals.literals_of` gives it -> bits; any text has those of ""."""
-    always = by_literal.get("", 0)
-    by_literal = {literal: bits for literal, bits in by_literal.items() if literal}
+    texts = [literal for literal in by_literal if literal]
     klass = _classes()
-    found_by: dict[tuple[int, ...], list[int]] = {}  # classes, three or fewer, and the literals that they find
-    back = []
-    for number, literal in enumerate(by_literal):
-        last = _found_at(literal)
-        codes = map(ord, literal[max(0, last + 1 - _FOUND_BY) : last + 1])
-        found_by.setdefault(tuple(klass[list(codes)].tolist()), []).append(number)
-        back.append(last - literal.startswith(literals.START))
-    following = np.full(max(1, len(back)), -1, np.int32)
-    first = np.full(1 << _CLASS_BITS * _FOUND_BY, -1, np.int32)
-    numbers = np.arange(len(first))
-    for classes in sorted(found_by, key=len):  # where more characters find a literal, it comes before those of fewer
-        three = 0
-        for one in classes:
-            three = three << _CLASS_BITS | one
-        held = found_by[classes]
-        places = numbers[three :: _CLASSES ** len(classes)]
+    chars, length = _padded(texts)
+    classes = klass[chars].astype(np.int64)
+    last = _found_at(classes, length)
+    n = np.arange(len(texts))
+    three = classes[n, last]
+    for back in (1, 2):
+        three |= np.where(length > back, classes[n, np.maximum(last - back, 0)] << back * _CLASS_BITS, 0)
+    following = np.full(len(texts), -1, np.int32)
+    shorter = np.full(
+        1 << 2 * _CLASS_BITS, -1, np.int32
+    )  # for two classes the first literal that they, or one of them, find
+    begins, places = np.zeros(0, np.intp), three[:0]
+    for chars_of in range(
+        1, _FOUND_BY + 1
+    ):  # where more characters find a literal, it comes before those that fewer find
+        held = np.flatnonzero(np.minimum(length, _FOUND_BY) == chars_of)
+        held = held[np.argsort(three[held], kind="stable")]
+        ends = np.append(three[held][1:] != three[held][:-1], np.ones(min(1, len(held)), bool))
+        begins = held[np.append(True, ends)[: len(held)]]
+        places = three[begins]
         following[held[:-1]] = held[1:]
-        following[held[-1]] = first[places[0]]
-        first[places] = held[0]
-    seen = first >= 0
-    words = np.packbits(seen, bitorder="little").view(np.uint64)
-    counts = seen.reshape(-1, 64).sum(axis=1, dtype=np.uint32)
-    known = list(by_literal) or [""]
+        following[held[ends]] = shorter[places & len(shorter) - 1 if chars_of > 1 else 0]
+        if chars_of == 1:
+            shorter.reshape(_CLASSES, _CLASSES)[:, places] = begins
+        elif chars_of == 2:
+            shorter[places] = begins
+    seen = np.zeros((_CLASSES, len(shorter)), np.uint8)
+    seen[:, shorter >= 0] = 1
+    found = seen.ravel()
+    found[places] = 1
+    held = np.flatnonzero(found)
+    first = shorter[held & len(shorter) - 1]
+    first[np.searchsorted(held, places)] = begins
+    words = np.packbits(found, bitorder="little").view(np.uint64)
+    counts = found.reshape(-1, 64).sum(axis=1, dtype=np.uint32)
+    bare, size = _padded([text.strip(literals.START + literals.END) for text in texts])
+    edges = np.array([text.startswith(literals.START) + 2 * text.endswith(literals.END) for text in texts], np.uint8)
+    ascii_only = np.all(bare <= 0x7F, axis=1, keepdims=True)
+    made = np.zeros(len(texts), _LITERAL)
+    made["bytes"] = np.where(ascii_only, bare, 1)  # with nothing that counts, no text has this
+    made["spare"] = np.where(ascii_only & (bare >= ord("a")) & (bare <= ord("z")), 0x20, 0)
+    made["mask"] = np.where(ascii_only & (np.arange(bare.shape[1]) < size[:, None]), 0xFF, 0)
+    made["bits"] = [by_literal[text] for text in texts]
+    made["next"], made["size"], made["edges"], made["back"] = following, size, edges, last - (edges & 1)
     return LiteralTable(
         klass=klass,
         seen=words,
         before=np.cumsum(counts, dtype=np.uint32) - counts,
-        first=first[seen] if seen.any() else first[:1],
-        next=following,
-        back=np.array(back or [0], np.int32),
-        ascii=np.array([_ascii(literal) for literal in known], np.uint64),
-        codes=np.array([_codes(literal) for literal in known], np.uint16),
-        bits=np.array(list(by_literal.values()) or [0], np.uint64),
+        prior=_prior(held, shorter, three, classes, last, length),
+        first=np.append(first, np.int32(-1)),
+        literals=made,
+        codes=bare.astype(np.uint16),
         fold=heads.fold_table(),
-        always=always,
+        always=by_literal.get("", 0),
     )
 
 
-def _found_at(literal: str) -> int:
-    """The place of the last one of the three characters in a row by which `literal` is found: the rarest three."""
-    ends = range(min(len(literal), _FOUND_BY) - 1, len(literal))
-    return min(ends, key=lambda end: literals.rate_of_three(literal[max(0, end + 1 - _FOUND_BY) : end + 1]))
+def _prior(
+    held: Array, shorter: Array, three: Array, classes: Array, last: Array, length: Array
+) -> npt.NDArray[np.uint64]:
+    """For each three classes `held` the classes that can stand before them where they find a literal: a bit each."""
+    can = np.zeros((len(held), _CLASSES), np.bool_)
+    can[shorter[held & len(shorter) - 1] >= 0] = True  # fewer characters find one
+    long = np.flatnonzero(length >= _FOUND_BY)
+    place = np.searchsorted(held, three[long])
+    inside = last[long] >= _FOUND_BY
+    can[place[~inside]] = True
+    can[place[inside], classes[long[inside], last[long[inside]] - _FOUND_BY]] = True
+    packed: npt.NDArray[np.uint64] = np.packbits(can, axis=1, bitorder="little").view(np.uint64)
+    return packed
+
+
+def _padded(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+    """The code points of `texts`, a row each, with zeros after them; and how many each has."""
+    length = np.fromiter(map(len, texts), np.int64, len(texts))
+    table = np.zeros((len(texts), literals.LITERAL_CHARS), np.uint32)
+    table[np.arange(literals.LITERAL_CHARS) < length[:, None]] = np.frombuffer(
+        "".join(texts).encode("utf-32-le"), np.uint32
+    )
+    return table, length
+
+
+def _found_at(classes: Array, length: Array) -> npt.NDArray[np.int64]:
+    """Of each literal the place of the last one of the three characters in a row by which it is found.
+
+    They are rare, and find few other literals: a text's three characters are compared with all the literals they find.
+    """
+    rates = _rates()
+    common = np.minimum(classes, len(rates) - 1)
+    each = rates[common[:, :-2], common[:, 1:-1], common[:, 2:]]
+    each[np.arange(2, classes.shape[1]) >= length[:, None]] = 1
+    threes = classes[:, :-2] << 2 * _CLASS_BITS | classes[:, 1:-1] << _CLASS_BITS | classes[:, 2:]
+    threes = np.unique(threes, return_inverse=True)[1].reshape(threes.shape)
+    n = np.arange(len(length))
+    chosen = each.argmin(axis=1)
+    for part in range(_PARTS):  # some of them choose anew, knowing what all the others chose
+        found = np.bincount(threes[n, chosen], minlength=int(threes.max(initial=0)) + 1)
+        some = n[part::_PARTS]
+        chosen[some] = (each[some] * (found[threes[some]] + 1)).argmin(axis=1)
+    at: npt.NDArray[np.int64] = np.where(length < _FOUND_BY, length - 1, chosen + 2)
+    return at
+
+
+_PARTS: Final = 8
+
+
+@cache
+def _rates() -> npt.NDArray[np.float64]:
+    """How often three characters in a row are in prose, by their classes; the last class stands for all that aren't ASCII."""
+    klass = _classes()
+    of_class = {int(klass[code]): chr(code) for code in (*range(127, 31, -1), ord(literals.START), ord(literals.END))}
+    shares = np.array([literals.rate(of_class.get(one, "\u3000")) for one in range(_CLASSES // 2 + 1)])
+    rates: npt.NDArray[np.float64] = np.minimum(
+        8 * shares[:, None, None] * shares[:, None] * shares, literals.RATE_OF_OTHERS
+    )
+    for common, rate in literals.rates_of_common().items():
+        rates[tuple(klass[list(map(ord, common))].tolist())] = rate
+    return rates
 
 
 @cache
@@ -591,20 +672,6 @@ def _classes() -> Array:
 
 
 _PRIME: Final = 0x9E3779B1
-
-
-def _codes(literal: str) -> list[int]:
-    codes = [ord(char) & 0xFFFF for char in literal.strip(literals.START + literals.END)]
-    return [*codes, *[0] * (literals.LITERAL_CHARS - len(codes)), len(codes)]
-
-
-def _ascii(literal: str) -> list[int]:
-    """Its bytes, the bits in which those of a text may differ, and the bits that count; what no text has if it isn't ASCII."""
-    text = literal.strip(literals.START + literals.END)
-    if not text.isascii():
-        return [1, 0, 0]
-    spare = bytes(0x20 if char.isalpha() else 0 for char in text)
-    return [int.from_bytes(one, "little") for one in (text.encode(), spare, b"\xff" * len(text))]
 
 
 def literal_bits(texts: pl.Series, table: LiteralTable, *, chars: int = 0) -> Array:

@@ -23,9 +23,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -42,12 +42,14 @@ from etl.errors import ConfigError
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+T = TypeVar("T")
 
 REACHES: Final = ("line", "match", "to_end", "block")
 PLACES: Final = ("anywhere", "top", "bottom", "ends", "between")
 ACTIONS: Final = ("remove", "keep")
 LENGTHS: Final = (60, 100, 160, 300, 600)  # what max_chars may be: rules of one length share a pass over the lines
 LONG_CHARS: Final = 160  # most longer lines are prose: a rule for them says in `needs` which words to look for first
+PASSES_A_THREAD: Final = 16  # see _THREAD
 PASS_CHARS: Final = 12_000  # pattern in one alternation; the engine refuses a regex that compiles to more than 10 MB
 PASS_BITS: Final = (
     63  # passes that what is known of a line can choose among: bits of a signed number; the rest see every line
@@ -182,7 +184,7 @@ class RuleSet:
 
     table: rule_no, rule, family, reason, reach, action, where, max_chars. phrases: bare, rule_no. members: regex by rule_no.
     needs: words one of which a line longer than LONG_CHARS holds, if any rule is for it. by_head, by_literal, by_tail: bits of
-    `passes` for whole lines, and for the ends of lines; "" has those of all passes of which no head, or no literal, is known.
+    `passes`, by what is known of whole lines and of lines' ends; "" has those of which no head, or no literal, is known.
     """
 
     rules: tuple[Rule, ...]
@@ -233,8 +235,25 @@ class RuleSet:
 
 
 _THREAD: Final = ThreadPoolExecutor(1, thread_name_prefix="rules")
-"""Where rules run. Polars keeps the last 32 compiled patterns of each thread; in a thread of their own the rules' patterns
+"""Where rules run. Polars keeps the last 32 compiled patterns of each thread; in threads of their own the passes' patterns
 are compiled once (0.3 s), in one that also runs the other steps' patterns again for every batch."""
+
+
+@cache
+def _thread_of_passes(number: int) -> ThreadPoolExecutor:
+    """Where the passes from number * PASSES_A_THREAD on run."""
+    return ThreadPoolExecutor(1, thread_name_prefix=f"passes-{number}")
+
+
+def _in_threads(task: Callable[[int, Pass], T], passes: Sequence[Pass]) -> list[T]:
+    """`task` of each pass and its number, each in the thread that keeps the pattern; one after the other."""
+    found: list[T] = []
+    for low in range(0, len(passes), PASSES_A_THREAD):
+        numbers = range(low, min(low + PASSES_A_THREAD, len(passes)))
+        thread = _thread_of_passes(low // PASSES_A_THREAD)
+        found += thread.submit(lambda some: [task(number, passes[number]) for number in some], numbers).result()
+    return found
+
 
 CODE_RULES: Final[tuple[Callable[[pl.DataFrame], pl.DataFrame], ...]] = (repeated_captions,)
 """Rules that need the lines around: functions from the table of lines to marks, in the order in which they run."""
@@ -320,7 +339,7 @@ def _with_passes(ruleset: RuleSet, passes: Iterable[Pass]) -> RuleSet:
         ruleset,
         passes=made,
         by_head=_bits(one.heads for one in chosen),
-        by_literal=_bits(one.literals if not one.at else frozenset() for one in chosen),
+        by_literal=_bits(frozenset() if one.at else one.literals for one in chosen),
         by_tail=_bits(one.literals if one.at == "end" else frozenset() for one in chosen),
     )
 
@@ -391,8 +410,7 @@ def warm(ruleset: RuleSet) -> None:
 
 def _compile_patterns(ruleset: RuleSet) -> None:
     nothing = pl.Series([""])
-    for one in ruleset.passes:
-        nothing.str.contains(one.regex)
+    _in_threads(lambda _, one: nothing.str.contains(one.regex), ruleset.passes)
 
 
 def _judge(lines: pl.DataFrame, ruleset: RuleSet) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -529,12 +547,11 @@ class _Hits:
 def _line_hits(table: pl.DataFrame, ruleset: RuleSet) -> tuple[Ints, Ints]:
     """Which rules name which lines: rows, and the number of a rule for each. A line may have several, one of a pass."""
     some = _short_enough(table, ruleset)
-    keys = _with_passes_of(_keys(some.filter(pl.col("row") == pl.col("like")), ruleset), ruleset)
+    keys = _keys(some.filter(pl.col("row") == pl.col("like")), ruleset)
+    asked = _asked(keys, ruleset)
     phrases = keys.filter(pl.col("bare").is_not_null()).select("row", "size", "bare").join(ruleset.phrases, on="bare")
-    found = [
-        phrases.select("row", "size", "rule_no"),
-        *(_pass_hits(keys, one, bit) for bit, one in enumerate(ruleset.passes) if not one.at),
-    ]
+    matched = _in_threads(lambda number, one: _pass_hits(keys, asked[number], one), ruleset.passes)
+    found = [phrases.select("row", "size", "rule_no"), *(hits for hits in matched if hits is not None)]
     like, size, rule_no = (
         pl.concat([hits[name] for hits in found]).to_numpy().astype(np.int64) for name in found[0].columns
     )
@@ -581,7 +598,7 @@ def _keys(texts: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
         size=pl.col("key").str.len_chars(), bare=pl.lit(None, dtype=pl.String), other=pl.lit(False)
     )
     keys = _where(keys, ~pl.col("ascii"), other=pl.col("key").str.contains(OTHER_SCRIPTS))
-    return _where(keys, pl.col("size") <= ruleset.phrase_chars, bare=_bare(pl.col("key")))
+    return _where(keys, pl.col("size") <= ruleset.phrase_chars, bare=_bare(pl.col("key"))).rechunk()
 
 
 def _where(table: pl.DataFrame, condition: pl.Expr, **columns: pl.Expr) -> pl.DataFrame:
@@ -590,19 +607,39 @@ def _where(table: pl.DataFrame, condition: pl.Expr, **columns: pl.Expr) -> pl.Da
     return pl.concat([table.filter(~met), table.filter(met).with_columns(**columns)])
 
 
-def _with_passes_of(keys: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
-    """`keys` with `passes`: the bits of the passes that such a line can match, by how it begins and what it holds.
+def _asked(keys: pl.DataFrame, ruleset: RuleSet) -> list[Ints]:
+    """For each pass the rows of `keys` that it can match, by their length, script, beginning, and what they hold.
 
-    What it holds is only asked where the kernels are; without them more lines meet the patterns.
+    What they hold is only looked at where the kernels are; without them more lines meet the patterns.
     """
-    if all(one.heads is None and one.literals is None for one in ruleset.passes):
-        return keys.with_columns(passes=pl.lit(-1, dtype=pl.Int64))
+    passes = ruleset.passes[:PASS_BITS]
+    size, other = keys["size"].to_numpy(), keys["other"].to_numpy()
+    bits = np.full(keys.height, _all(not one.at for one in passes), np.int64)
+    for chars in {one.max_chars for one in passes}:
+        bits[size > chars] &= ~_all(one.max_chars == chars for one in passes)
+    bits[~other] &= ~_all(one.other for one in passes)
+    by_head = _all(one.heads is not None for one in passes)
+    by_literal = _all(one.literals is not None for one in passes)
+    if by_head or by_literal:
+        bits &= _by_head(keys["key"], ruleset)
+    if by_literal and native.available():
+        bits &= native.literal_bits(keys["key"], ruleset.literal_table)
+    known = by_head | by_literal
+    some = np.flatnonzero(bits & known)
+    few = bits[some]
+    asked = [
+        some[few & 1 << bit != 0] if known >> bit & 1 else np.flatnonzero(bits & 1 << bit) for bit in range(len(passes))
+    ]
+    rest = ruleset.passes[PASS_BITS:]
+    return asked + [np.flatnonzero((size <= one.max_chars) & (other | (not one.other)) & (not one.at)) for one in rest]
+
+
+def _by_head(texts: pl.Series, ruleset: RuleSet) -> Ints:
+    """For each text the bits of the passes that it can match by how it begins."""
     if native.available():
-        by_head = native.bits_of(keys["key"], ruleset.head_table)
-        by_literal = native.literal_bits(keys["key"], ruleset.literal_table)
-        return keys.with_columns(passes=pl.Series(by_head & by_literal))
-    begins = keys["key"].str.extract(HEAD, 0).fill_null("").to_list()
-    return keys.with_columns(passes=pl.Series([_passes_of(head, ruleset.by_head) for head in begins], dtype=pl.Int64))
+        return native.bits_of(texts, ruleset.head_table)
+    begins = texts.str.extract(HEAD, 0).fill_null("").to_list()
+    return np.array([_passes_of(head, ruleset.by_head) for head in begins], np.int64)
 
 
 def _passes_of(head: str, by_head: Mapping[str, int]) -> int:
@@ -611,6 +648,11 @@ def _passes_of(head: str, by_head: Mapping[str, int]) -> int:
     for size in range(1, len(text) + 1):
         bits |= by_head.get(text[:size], 0)
     return bits
+
+
+def _all(wanted: Iterable[bool]) -> int:
+    """The bits of the passes that are `wanted`."""
+    return sum(1 << bit for bit, one in enumerate(wanted) if one)
 
 
 def _bits(known: Iterable[frozenset[str] | None]) -> dict[str, int]:
@@ -622,19 +664,16 @@ def _bits(known: Iterable[frozenset[str] | None]) -> dict[str, int]:
     return bits
 
 
-def _pass_hits(keys: pl.DataFrame, one: Pass, bit: int) -> pl.DataFrame:
-    """row, size and rule_no of the keys that a pass matches. Only hits meet the groups that tell the rule."""
-    short = keys["size"].to_numpy() <= one.max_chars
-    if one.other:
-        short &= keys["other"].to_numpy()
-    if one.heads is not None or one.literals is not None:
-        short &= (keys["passes"].to_numpy() >> bit & 1).astype(np.bool_)
-    asked = np.flatnonzero(short)
-    met = keys["key"].gather(asked).str.contains(one.regex).to_numpy() if len(asked) else short[:0]
-    hits = keys.select("row", "size", "key")[asked[met]]
-    if hits.is_empty():
-        return hits.select("row", "size", rule_no=pl.lit(0, dtype=pl.UInt32))
-    return hits.select("row", "size", rule_no=_which(pl.col("key"), one))
+def _pass_hits(keys: pl.DataFrame, asked: Ints, one: Pass) -> pl.DataFrame | None:
+    """row, size and rule_no of the keys, of those `asked`, that a pass matches, None for none; hits alone meet the groups that tell the rule."""
+    if not len(asked):
+        return None
+    text = keys["key"].gather(asked)
+    met = np.flatnonzero(text.str.contains(one.regex).to_numpy())
+    if not len(met):
+        return None
+    hits = pl.DataFrame([keys["row"].gather(asked[met]), keys["size"].gather(asked[met]), text.gather(met)])
+    return hits.select_seq("row", "size", rule_no=_which(pl.col("key"), one))  # in this thread, which keeps the pattern
 
 
 def _which(text: pl.Expr, one: Pass) -> pl.Expr:
@@ -759,48 +798,15 @@ def _with_ends(page: _Page, hits: _Hits, cut: Ints, kept: Flags, ruleset: RuleSe
 
 def _spans(table: pl.DataFrame, rows: Ints, ruleset: RuleSet) -> pl.DataFrame:
     """The parts of the lines at `rows` that `match` rules cut: doc, line, start, end, rule_no, unit; one at each end of a line."""
-    found = []
     bare = table["text"].gather(rows).str.strip_chars()
-    for bit, one in enumerate(ruleset.passes):
-        if not one.at:
-            continue
-        asked = np.arange(len(rows))
-        if one.literals is not None and native.available():
-            tails = native.literal_bits(bare, ruleset.tail_table, chars=-literals.LITERAL_CHARS)
-            asked = np.flatnonzero(tails >> bit & 1)
-        window = bare.gather(asked)
-        window = window.str.head(one.max_chars) if one.at == "start" else window.str.tail(one.max_chars)
-        window = window.alias("window")
-        met = np.flatnonzero(window.str.contains(one.regex).to_numpy())
-        hits = (
-            table[rows[asked[met]]]
-            .with_columns(window[met])
-            .with_columns(
-                size=pl.col("window").str.extract(one.regex, 0).str.len_chars(), rule_no=_which(pl.col("window"), one)
-            )
-            .with_columns(
-                lead=pl.col("chars") - pl.col("text").str.strip_chars_start().str.len_chars(),
-                trail=pl.col("chars") - pl.col("text").str.strip_chars_end().str.len_chars(),
-            )
-            .with_columns(whole=pl.col("size") == pl.col("chars") - pl.col("lead") - pl.col("trail"))
-        )
-        start, end = pl.col("start").cast(pl.Int64), pl.col("end").cast(pl.Int64)
-        first = (
-            start
-            if one.at == "start"
-            else pl.when("whole").then(start).otherwise(end - pl.col("trail") - pl.col("size"))
-        )
-        last = end if one.at == "end" else pl.when("whole").then(end).otherwise(start + pl.col("lead") + pl.col("size"))
-        found.append(
-            hits.select(
-                "doc",
-                "line",
-                first.cast(pl.UInt32).alias("start"),
-                last.cast(pl.UInt32).alias("end"),
-                "rule_no",
-                unit=pl.when("whole").then(pl.lit("line")).otherwise(pl.lit("span")),
-            )
-        )
+    tails = None
+    if ruleset.by_tail and native.available():
+        tails = native.literal_bits(bare, ruleset.tail_table, chars=-literals.LITERAL_CHARS)
+    found = [
+        spans
+        for spans in _in_threads(lambda bit, one: _pass_spans(table, rows, bare, tails, one, bit), ruleset.passes)
+        if spans is not None
+    ]
     if not found:
         return table.select(
             "doc", "line", "start", "end", pl.lit(0, dtype=pl.UInt32).alias("rule_no"), unit=pl.lit("span")
@@ -808,6 +814,45 @@ def _spans(table: pl.DataFrame, rows: Ints, ruleset: RuleSet) -> pl.DataFrame:
     spans = pl.concat(found).sort("doc", "line", "start", "rule_no")
     # Two cuts that overlap (the line is a credit from end to end): the first one counts.
     return spans.filter((pl.col("start") >= pl.col("end").shift(1).over("doc", "line")).fill_null(True))
+
+
+def _pass_spans(
+    table: pl.DataFrame, rows: Ints, bare: pl.Series, tails: Ints | None, one: Pass, bit: int
+) -> pl.DataFrame | None:
+    """What a pass for parts of lines gives to `_spans`, None if it is for whole ones. bare: the lines without spaces around."""
+    if not one.at:
+        return None
+    if tails is not None and one.literals is not None:
+        asked = np.flatnonzero(tails >> bit & 1)
+        rows, bare = rows[asked], bare.gather(asked)
+    window = bare.str.head(one.max_chars) if one.at == "start" else bare.str.tail(one.max_chars)
+    window = window.alias("window")
+    met = np.flatnonzero(window.str.contains(one.regex).to_numpy())
+    hits = (
+        table[rows[met]]
+        .with_columns(window[met])
+        .with_columns_seq(
+            size=pl.col("window").str.extract(one.regex, 0).str.len_chars(), rule_no=_which(pl.col("window"), one)
+        )
+        .with_columns(
+            lead=pl.col("chars") - pl.col("text").str.strip_chars_start().str.len_chars(),
+            trail=pl.col("chars") - pl.col("text").str.strip_chars_end().str.len_chars(),
+        )
+        .with_columns(whole=pl.col("size") == pl.col("chars") - pl.col("lead") - pl.col("trail"))
+    )
+    start, end = pl.col("start").cast(pl.Int64), pl.col("end").cast(pl.Int64)
+    first = (
+        start if one.at == "start" else pl.when("whole").then(start).otherwise(end - pl.col("trail") - pl.col("size"))
+    )
+    last = end if one.at == "end" else pl.when("whole").then(end).otherwise(start + pl.col("lead") + pl.col("size"))
+    return hits.select(
+        "doc",
+        "line",
+        first.cast(pl.UInt32).alias("start"),
+        last.cast(pl.UInt32).alias("end"),
+        "rule_no",
+        unit=pl.when("whole").then(pl.lit("line")).otherwise(pl.lit("span")),
+    )
 
 
 def _plain(text: pl.Expr) -> pl.Expr:
@@ -837,7 +882,12 @@ def _passes(rules: tuple[Rule, ...], *, read: bool) -> Iterator[Pass]:
             other = not at and language in OTHER_LANGUAGES
             # The engine's fast path gives up on a Unicode word boundary; other scripts have no ASCII words to bound.
             plain = pattern.replace(r"\b", "" if language in OTHER_LANGUAGES else r"(?-u:\b)")
-            kind = (at, other, _known(plain, at, read), SPAN_CHARS if at else LENGTHS[-1] if other else rule.max_chars)
+            kind = (
+                at,
+                other,
+                _known(plain, at, read=read),
+                SPAN_CHARS if at else LENGTHS[-1] if other else rule.max_chars,
+            )
             kinds.setdefault(kind, []).append((number, plain))
     for kind, entries in sorted(kinds.items()):
         for part in _parts(entries):
@@ -850,7 +900,7 @@ _LITERALS: Final = 1
 _HEADS: Final = 2
 
 
-def _known(pattern: str, at: str, read: bool) -> int:
+def _known(pattern: str, at: str, *, read: bool) -> int:
     """What is known of a pattern's matches: how they begin, or else what they hold, or neither.
 
     Without having read it: a pattern that may begin with anything reads every line to its end, and is kept from the others.

@@ -5,72 +5,91 @@
    differ in case alone into the same; a text begins with START and ends with END. Three classes one after the other are a
    number of 21 bits. */
 typedef struct {
+    u64 bytes[2], spare[2], mask[2]; /* it as bytes, the bits in which a text's may differ, and those that count */
+    u64 bits;                        /* the patterns that ask for it */
+    i32 next;                        /* another one that the same three find, -1 for none */
+    u8 back;                         /* how many bytes or code points before the last one of the three it begins, */
+    u8 size;                         /* and how many it has */
+    u8 edges;                        /* 1 if a text must begin with it, 2 if it must end so, 3 for both */
+    u8 spare_byte;
+} Literal;
+
+typedef struct {
     const u8 *klass;   /* of each code point; START and END are code points for inner use */
     const u64 *seen;   /* a bit for each three classes that find a literal, 64 in a word; */
     const u32 *before; /* how many of them the words before hold; */
-    const i32 *first;  /* and of each of them the first of its literals */
-    const i32 *next;   /* of each literal another one that the same three find, -1 for none; */
-    const i32 *back;   /* how far before the last one of the three it begins; */
-    const u64 *ascii;  /* its bytes, with the bits in which a text's may differ and those that count, three numbers; */
-    const u16 *codes;  /* it as code points, folded and cut to 16 bits, eight at most and how many, nine numbers; */
-    const u64 *bits;   /* the patterns that ask for it */
+    const u64 *prior;  /* of each of them a bit for each class that can stand before them, two words; */
+    const i32 *first;  /* and the first of their literals */
+    const Literal *literals;
+    const u16 *codes;  /* of each literal its code points, folded and cut to 16 bits, 16 at most */
     const u32 *fold;   /* of each code point */
     u64 always;        /* the patterns that ask for nothing */
 } Literals;
 
-enum { START = 0xFDD0, END = 0xFDD1, PARTS = 8 };
+enum { START = 0xFDD0, END = 0xFDD1, PARTS = 16 };
 
-#define AFTER(three, klass) (((three) << 7 | (klass)) & 0x1FFFFF)
-#define SEEN(t, three) ((t)->seen[(three) >> 6] >> ((three) & 63) & 1)
+/* The classes of the last four characters: three, and what stands before them. */
+#define AFTER(four, klass) (((four) << 7 | (klass)) & 0xFFFFFFF)
+#define THREE(four) ((four) & 0x1FFFFF)
+#define SEEN(t, four) ((t)->seen[THREE(four) >> 6] >> ((four) & 63) & 1)
 
-static i32 first_of(const Literals *t, u32 three) {
-    u64 word = t->seen[three >> 6] & (((u64)1 << (three & 63)) - 1);
-    u32 n = t->before[three >> 6];
-    for (; word; word &= word - 1) n++;
-    return t->first[n];
+INLINE u32 count_bits(u64 word) {
+    word -= word >> 1 & 0x5555555555555555;
+    word = (word & 0x3333333333333333) + (word >> 2 & 0x3333333333333333);
+    return (u32)(((word + (word >> 4)) & 0x0F0F0F0F0F0F0F0F) * 0x0101010101010101 >> 56);
 }
 
-/* The patterns whose literals are at this place of a text of ASCII. at: the last one of the three characters, `size` for END. */
-static u64 held_in_ascii(const Literals *t, u32 three, const u8 *text, i64 size, i64 at) {
+/* The first literal that the last three of these find, -1 for none that can be there. */
+INLINE i32 first_of(const Literals *t, u32 four) {
+    u32 three = THREE(four), prior = four >> 21;
+    u32 n = t->before[three >> 6] + count_bits(t->seen[three >> 6] & (((u64)1 << (three & 63)) - 1));
+    return t->prior[2 * n + (prior >> 6)] >> (prior & 63) & 1 ? t->first[n] : -1;
+}
+
+/* Where a literal would begin in a text, -1 if it doesn't fit there. at: of the last one of the three, `size` for END. */
+INLINE i64 start_of(const Literal *l, i64 at, i64 size) {
+    i64 start = at - l->back, end = start + l->size;
+    return end > size || (l->edges & 1 && start) || (l->edges & 2 && end < size) ? -1 : start;
+}
+
+static u64 held_in_ascii(const Literals *t, u32 four, const u8 *text, i64 size, i64 at) {
     u64 found = 0;
-    for (i32 n = first_of(t, three); n >= 0; n = t->next[n]) {
-        i64 start = at - t->back[n];
-        u64 bytes = 0;
+    for (i32 n = first_of(t, four); n >= 0; n = t->literals[n].next) {
+        const Literal *l = t->literals + n;
+        i64 start = start_of(l, at, size);
+        u64 bytes[2] = {0, 0};
         if (start < 0) continue;
-        if (start + 8 <= size) bytes = load64(text + start);
-        else memcpy(&bytes, text + start, (size_t)(size - start));
-        const u64 *ascii = t->ascii + 3 * n;
-        if (((bytes | ascii[1]) & ascii[2]) == ascii[0]) found |= t->bits[n];
+        if (size - start >= PARTS) memcpy(bytes, text + start, PARTS);
+        else memcpy(bytes, text + start, (size_t)(size - start));
+        if (((bytes[0] | l->spare[0]) & l->mask[0]) == l->bytes[0] && ((bytes[1] | l->spare[1]) & l->mask[1]) == l->bytes[1]) found |= l->bits;
     }
     return found;
 }
 
-static u64 held_in_codes(const Literals *t, u32 three, const u16 *text, i64 size, i64 at) {
+static u64 held_in_codes(const Literals *t, u32 four, const u16 *text, i64 size, i64 at) {
     u64 found = 0;
-    for (i32 n = first_of(t, three); n >= 0; n = t->next[n]) {
-        i64 start = at - t->back[n];
-        const u16 *codes = t->codes + (PARTS + 1) * n;
-        i64 length = codes[PARTS];
-        if (start < 0 || start + length > size) continue;
-        if (!memcmp(text + start, codes, (size_t)length * sizeof(u16))) found |= t->bits[n];
+    for (i32 n = first_of(t, four); n >= 0; n = t->literals[n].next) {
+        const Literal *l = t->literals + n;
+        i64 start = start_of(l, at, size);
+        if (start >= 0 && !memcmp(text + start, t->codes + PARTS * n, l->size * sizeof(u16))) found |= l->bits;
     }
     return found;
 }
 
 static u64 of_ascii(const Literals *t, const u8 *text, i64 size) {
-    u32 three = t->klass[START];
+    u32 four = t->klass[START];
     u64 found = t->always;
     for (i64 at = 0; at < size; at++) {
-        three = AFTER(three, t->klass[text[at]]);
-        if (SEEN(t, three)) found |= held_in_ascii(t, three, text, size, at);
+        four = AFTER(four, t->klass[text[at]]);
+        if (SEEN(t, four)) found |= held_in_ascii(t, four, text, size, at);
     }
-    three = AFTER(three, t->klass[END]);
-    return SEEN(t, three) ? found | held_in_ascii(t, three, text, size, size) : found;
+    four = AFTER(four, t->klass[END]);
+    return SEEN(t, four) ? found | held_in_ascii(t, four, text, size, size) : found;
 }
 
 /* codes: room for a code point for each byte. */
 static u64 of_any(const Literals *t, const u8 *p, const u8 *end, u16 *codes) {
-    u32 three = t->klass[START];
+    u32 four = t->klass[START];
     u64 found = t->always;
     i64 size = 0;
     u8 *const klass = (u8 *)(codes + (end - p)); /* and of the same characters their classes */
@@ -80,11 +99,11 @@ static u64 of_any(const Literals *t, const u8 *p, const u8 *end, u16 *codes) {
         codes[size++] = (u16)c;
     }
     for (i64 at = 0; at < size; at++) {
-        three = AFTER(three, klass[at]);
-        if (SEEN(t, three)) found |= held_in_codes(t, three, codes, size, at);
+        four = AFTER(four, klass[at]);
+        if (SEEN(t, four)) found |= held_in_codes(t, four, codes, size, at);
     }
-    three = AFTER(three, t->klass[END]);
-    return SEEN(t, three) ? found | held_in_codes(t, three, codes, size, size) : found;
+    four = AFTER(four, t->klass[END]);
+    return SEEN(t, four) ? found | held_in_codes(t, four, codes, size, size) : found;
 }
 
 INLINE int is_ascii(const u8 *p, const u8 *end) {

@@ -27,8 +27,8 @@ def holds(text: str, literals: frozenset[str]) -> bool:
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
-        ("read more", {"read mor"}),
-        ("(?:see|watch) also.*", {"see also", "watch al"}),
+        ("read more", {"read more"}),
+        ("(?:see|watch) also.*", {"see also", "watch also"}),
         (r".*(?:©|\(c\)) ?\d+", {"©", "(c)"}),
         ("[^x]*(?:Foto|Bild): [^x]+", {"foto: ", "bild: "}),
         ("x?yq.*", {"yq"}),
@@ -86,7 +86,7 @@ def test_every_text_that_matches_holds_one_and_ends_so(pattern: str, texts: list
 
 @needs_kernels
 @given(
-    st.dictionaries(st.text(alphabet=f"abké s1K東{START}{END}".replace("K", "k"), min_size=1, max_size=8), st.integers(0, 62).map(lambda bit: 1 << bit), max_size=30),
+    st.dictionaries(st.text(alphabet=f"abké s1K東{START}{END}".replace("K", "k"), min_size=1, max_size=16), st.integers(0, 62).map(lambda bit: 1 << bit), max_size=30),
     st.lists(st.text(alphabet="aAbBkKéÉ sſ1K東\x00\U0001fdd0", max_size=40), min_size=1, max_size=20),
     st.sampled_from([0, 1, 3, 8, 12, -1, -3, -8, -12]),
 )  # fmt: skip
@@ -111,8 +111,44 @@ def test_the_kernel_finds_little_else() -> None:
     table = native.literal_table(
         {"qxz": 1, "quite so": 2, f"{START}zq": 4, f"ab{END}": 8, "©": 16, "東京": 32, "/": 64}
     )
-    texts = ["qxy", "QXZ", "Quite So", "quite s", "zq", "a zq", "ab", "abc", "e ©", "東 京 é", "東京", "a/b", "a|b", ""]
-    assert native.literal_bits(pl.Series(texts), table).tolist() == [0, 1, 2, 0, 4, 0, 8, 0, 16, 0, 32, 64, 0, 0]
+    texts = [
+        "qxy",
+        "QXZ",
+        "Quite So",
+        "quite s",
+        "zq",
+        "a zq",
+        "ab",
+        "abc",
+        "e ©",
+        "東 京 é",
+        "東京",
+        "a/b",
+        "a|b",
+        "",
+        "a tab",
+        "quab",
+        "the zq",
+    ]
+    assert native.literal_bits(pl.Series(texts), table).tolist() == [
+        0,
+        1,
+        2,
+        0,
+        4,
+        0,
+        8,
+        0,
+        16,
+        0,
+        32,
+        64,
+        0,
+        0,
+        8,
+        8,
+        0,
+    ]
 
 
 def test_most_passes_of_the_product_know_what_their_lines_hold() -> None:
@@ -135,7 +171,7 @@ def test_a_long_line_is_asked_for_what_it_needs_with_and_without_the_kernels(mon
 
 
 def test_a_literal_is_cut_to_its_rarest_part() -> None:
-    known = literals_of("this is the quizzical one")
+    known = literals_of("these are, and that is the end of it, the quizzical ones")
     assert known is not None
     assert all(len(literal) <= LITERAL_CHARS for literal in known)
     assert "zz" in next(iter(known))
