@@ -14,7 +14,9 @@ from etl.ingest.records import Limits, Unreadable
 
 BLOCK_BYTES: Final = 1 << 18
 _SLICE_BYTES: Final = 1 << 16
-_ZSTD_SLICE_BYTES: Final = 1 << 10  # zstd can't be told how much to give back; 1 KiB in is at most 32 MiB out
+_ZSTD_SLICE_BYTES: Final = 1 << 10  # outside of blocks: at most 32 MiB out
+_ZSTD_LONGEST_HEADER: Final = 18
+_ZSTD_BLOCK_HEADER: Final = 3
 _XZ_MEMORY_BYTES: Final = 256 << 20
 MAX_NESTING: Final = 2
 
@@ -187,17 +189,45 @@ class _Bzip2OrXz:
 
 
 class _Zstd:
+    """Takes a block at a time, of at most 128 KiB: zstd can't be told how much to give back, and one block more is that much more."""
+
     def __init__(self) -> None:
         self._inner = zstandard.ZstdDecompressor().decompressobj()
+        self._begun = self._in_blocks = False
+        self._left = 0  # bytes up to the next block
+        self._rest = b""
         self.eof = False
         self.unused = b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        for start in range(0, len(data), _ZSTD_SLICE_BYTES):
-            yield self._inner.decompress(data[start : start + _ZSTD_SLICE_BYTES])
+        data, self._rest = self._rest + data, b""
+        if not self._begun:
+            self._begun = True
+            self._in_blocks = data.startswith(_MAGIC["zstd"]) and len(data) >= _ZSTD_LONGEST_HEADER
+            self._left = zstandard.frame_header_size(data) if self._in_blocks else 0
+        start = 0
+        while start < len(data):
+            if not self._left and not self._in_blocks:  # behind the last block
+                self._left = _ZSTD_SLICE_BYTES
+            elif not self._left:
+                if len(data) - start < _ZSTD_BLOCK_HEADER:
+                    self._rest = data[start:]
+                    return
+                self._left = self._block(data[start : start + _ZSTD_BLOCK_HEADER])
+            end = min(start + self._left, len(data))
+            yield self._inner.decompress(data[start:end])
             if self._inner.eof:
-                self.eof, self.unused = True, self._inner.unused_data + data[start + _ZSTD_SLICE_BYTES :]
+                self.eof, self.unused = True, self._inner.unused_data + data[end:]
                 return
+            self._left -= end - start
+            start = end
+
+    def _block(self, header: bytes) -> int:
+        """How long the block with this header is, in bytes. (RFC 8878, 3.1.1.2)"""
+        told = int.from_bytes(header, "little")
+        self._in_blocks = not told & 1
+        repeats_a_byte = told >> 1 & 3 == 1
+        return _ZSTD_BLOCK_HEADER + (1 if repeats_a_byte else told >> 3)
 
 
 _DECODERS: Final[dict[str, Callable[[], _Decoder]]] = {
