@@ -28,6 +28,11 @@ _LONGEST_KEPT: Final = 60
 
 def is_bad(text: str) -> bool:
     """What ftfy's `is_bad` says."""
+    if text.isascii():
+        return False
+    signs = _signs() if native.available() else None
+    if signs:
+        return native.is_bad(text, signs)
     if not _is_local():
         return ftfy_badness.is_bad(text)
     return any(BADNESS_RE.search(text, start, end) for start, end in _around(text))
@@ -37,12 +42,14 @@ def badness(text: str) -> int:
     """What ftfy's `badness` says."""
     if not _is_local():
         return ftfy_badness.badness(text)
+    if not is_bad(text):
+        return 0
     return sum(len(BADNESS_RE.findall(text, start, end)) for start, end in _around(text))
 
 
 def fix_encoding(text: str) -> str:
     """What ftfy's `fix_encoding` makes of it."""
-    while not text.isascii() and is_bad(text):
+    while is_bad(text):
         fixed = _step(text)
         if fixed == text:
             break
@@ -66,6 +73,11 @@ def badness_pattern() -> str:
             out.append(c)
             in_class = c == "["
     return "".join(out)
+
+
+@cache
+def _signs() -> native.Signs | None:
+    return native.signs_of(badness_pattern(), ())
 
 
 @cache

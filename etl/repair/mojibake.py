@@ -210,7 +210,7 @@ def _repair_each(lines: list[str]) -> list[Repair]:
     something to suspect is asked of all at once. Only where it does are there more readings to weigh.
     """
     plain = [_unescape(line) if len(line) <= LONGEST_PIECE else line for line in lines]
-    misread, bad = _contains(plain, _MISREAD), _contains(plain, _BAD)
+    misread, bad = _signs_of(plain, native.IS_MISREAD, native.IS_BAD)
     evidences, readings = [0] * len(plain), plain.copy()
     rows = [row for row, wrong in enumerate(misread) if wrong]
     _put(rows, evidences, readings, *_all_by_words([plain[row] for row in rows], layers=MAX_LAYERS))
@@ -222,7 +222,7 @@ def _repair_each(lines: list[str]) -> list[Repair]:
     ]
     fixed = [fix_encoding(plain[row]) for row in rows]
     _put(rows, evidences, readings, _all_by_words(fixed, layers=1)[0], fixed)
-    doubtful = _contains(readings, _DOUBTFUL)
+    (doubtful,) = _signs_of(readings, native.IS_BAD | native.IS_ODD)
     repairs = []
     for line, text, wrong, evidence, reading, doubt in zip(
         lines, plain, misread, evidences, readings, doubtful, strict=True
@@ -250,8 +250,24 @@ def _all_by_words(texts: list[str], *, layers: int) -> tuple[list[int], list[str
     return [evidence for evidence, _ in told], [reading for _, reading in told]
 
 
+def _signs_of(texts: list[str], *asked: int) -> list[list[bool]]:
+    """For each sum of signs that is asked for, in the numbers of native.py: whether each text has one of them."""
+    signs = _signs() if native.available() else None
+    if not signs:
+        return [_contains(texts, _PATTERNS[each]) for each in asked]
+    found = native.strange(texts, signs, _charsets())
+    broken = [row for row, text in enumerate(texts) if "\n" in text]  # an entity was a line end
+    told = []
+    for each in asked:
+        met: list[bool] = ((found & each) > 0).tolist()
+        for row, is_met in zip(broken, _contains([texts[row] for row in broken], _PATTERNS[each]), strict=True):
+            met[row] = is_met
+        told.append(met)
+    return told
+
+
 def _contains(texts: list[str], pattern: str) -> list[bool]:
-    return pl.Series(texts, dtype=pl.String).str.contains(pattern).to_list()
+    return pl.Series(texts, dtype=pl.String).str.contains(pattern).to_list() if texts else []
 
 
 def _entities_gone(before: str, after: str) -> int:
@@ -470,6 +486,12 @@ SUSPICIOUS: Final = rf"{_MISREAD}|&\#?[0-9A-Za-z]{{1,24}};"
 
 _DOUBTFUL: Final = rf"{_BAD}|{_ODD_CAPITAL.pattern}|{_ODD_SMALL.pattern}|{_MIXED_SCRIPTS.pattern}"
 """What `_suspicion` counts, but for evidence."""
+
+_PATTERNS: Final = {
+    native.IS_BAD: _BAD,
+    native.IS_MISREAD: _MISREAD,
+    native.IS_BAD | native.IS_ODD: _DOUBTFUL,
+}
 
 
 def _misread_pairs() -> str:

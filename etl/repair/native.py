@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,6 +20,10 @@ Array = npt.NDArray[Any]
 
 SPACE: Final = r"\s"
 WORD: Final = r"\w"
+
+IS_BAD: Final = 1
+IS_MISREAD: Final = 2
+IS_ODD: Final = 4
 
 _LINES: Final = (("text", np.int64), ("start", np.int64), ("end", np.int64))
 _READINGS: Final = (("evidence", np.int64), ("text", np.uint8), ("offsets", np.int64))
@@ -89,21 +94,46 @@ def suspicious_lines(texts: pl.Series, signs: Signs) -> Lines:
     """The suspicious lines of `texts`, in their order."""
     library = kernels.library()
     assert library is not None
-    text, offsets = kernels.text_buffers(texts)
+    views = kernels.TextViews(texts)
     library.winnow_suspicious.restype = ctypes.c_void_p
-    made = library.winnow_suspicious(
-        ctypes.byref(signs.tables), *map(kernels.pointer, (text, offsets)), ctypes.c_int64(len(texts))
-    )
+    made = library.winnow_suspicious(ctypes.byref(signs.tables), views.pointer, ctypes.c_int64(len(texts)))
     found = kernels.take_arrays("winnow_suspicious", made, _LINES)
-    owner = found["text"]
-    return Lines(owner, found["start"], found["end"], offsets[owner], offsets[owner + 1], text)
+    rows, place = np.unique(found["text"], return_inverse=True)
+    data, offsets = kernels.text_buffers(texts.gather(rows))
+    first, past = offsets[place], offsets[place + 1]
+    return Lines(found["text"], first + found["start"], first + found["end"], first, past, data)
+
+
+def is_bad(text: str, signs: Signs) -> bool:
+    """Whether the pattern of badness matches in `text`, as if it were one line."""
+    library = kernels.library()
+    assert library is not None
+    data = text.encode("utf-8", "surrogatepass")
+    return bool(library.winnow_is_bad(ctypes.byref(signs.tables), data, ctypes.c_int64(len(data))))
+
+
+def strange(texts: Sequence[str], signs: Signs, charsets: Charsets) -> Array:
+    """For each text, as if it were one line, the sum of IS_BAD, IS_MISREAD (always with IS_BAD) and IS_ODD."""
+    library = kernels.library()
+    assert library is not None
+    text, offsets = _joined(texts)
+    found = np.zeros(len(texts), np.uint8)
+    library.winnow_strange.restype = None
+    library.winnow_strange(
+        ctypes.byref(signs.tables),
+        ctypes.c_void_p(charsets.tables.signs),
+        *map(kernels.pointer, (text, offsets)),
+        ctypes.c_int64(len(texts)),
+        kernels.pointer(found),
+    )
+    return found
 
 
 def by_words(texts: Sequence[str], charsets: Charsets, *, layers: int) -> tuple[list[int], list[str]]:
     """The evidence left, and the text read, for each of `texts`, as `mojibake._by_words` tells them; in at most so many layers."""
     library = kernels.library()
     assert library is not None
-    text, offsets = kernels.text_buffers(pl.Series(texts, dtype=pl.String))
+    text, offsets = _joined(texts)
     library.winnow_by_words.restype = ctypes.c_void_p
     made = library.winnow_by_words(
         ctypes.byref(charsets.tables),
@@ -112,7 +142,14 @@ def by_words(texts: Sequence[str], charsets: Charsets, *, layers: int) -> tuple[
         ctypes.c_int64(layers),
     )
     found = kernels.take_arrays("winnow_by_words", made, _READINGS)
-    return found["evidence"].tolist(), kernels.text_series(found["text"], found["offsets"]).to_list()
+    read, edges = found["text"].tobytes(), found["offsets"].tolist()
+    return found["evidence"].tolist(), [read[a:b].decode() for a, b in pairwise(edges)]
+
+
+def _joined(texts: Sequence[str]) -> tuple[Array, Array]:
+    """(bytes, offsets) of some texts: UTF-8, and where each begins, and one more."""
+    parts = [text.encode() for text in texts]
+    return np.frombuffer(b"".join(parts) or b"\0", np.uint8), np.cumsum([0, *map(len, parts)], dtype=np.int64)
 
 
 def charsets_of(codecs: Sequence[str], signs: Sequence[str], *, evidence_min: int) -> Charsets:

@@ -17,7 +17,7 @@ typedef struct {
 
 typedef struct {
     i64 buffers;
-    Buffer text, start, end; /* number of the text; where the line begins and ends, in bytes from the first text on */
+    Buffer text, start, end; /* number of the text; where the line begins and ends in it, in bytes */
 } Lines;
 
 enum { CHARSETS = 31, MOST_ASCII = 3 };
@@ -138,11 +138,11 @@ static int has_misread_word(const Suspects *t, const u8 *line, const u8 *end) {
 }
 
 /* The suspicious lines of n texts. */
-EXPORT Lines *winnow_suspicious(const Suspects *t, const u8 *text, const i64 *offsets, i64 n) {
+EXPORT Lines *winnow_suspicious(const Suspects *t, const Texts *texts, i64 n) {
     Lines *r = NEW_RESULT(Lines);
     if (!r) return NULL;
     for (i64 i = 0; i < n; i++) {
-        const u8 *line = text + offsets[i], *past = text + offsets[i + 1];
+        const u8 *past, *text = text_of(texts, i, &past), *line = text;
         while (line < past) {
             const u8 *end = memchr(line, '\n', (size_t)(past - line));
             if (!end) end = past;
@@ -161,6 +161,12 @@ EXPORT Lines *winnow_suspicious(const Suspects *t, const u8 *text, const i64 *of
         }
     }
     return complete(r, 1);
+}
+
+/* Whether the pattern of badness matches in a text that is one line, of so many bytes. */
+EXPORT int winnow_is_bad(const Suspects *t, const u8 *text, i64 size) {
+    const u8 *end = text + size, *mark = next_mark(t, text, end);
+    return mark < end && is_bad(t, text, end, mark);
 }
 
 static inline int is_odd(u8 c) { return (c < 0x20 && c != '\t') || c == 0x7F || c == 0xE2 || c >= 0xEF; }
@@ -239,6 +245,30 @@ typedef struct {
 typedef struct {
     int odd, mixed; /* capitals after small letters and the reverse; whether two scripts meet */
 } Oddities;
+
+enum { IS_BAD = 1, IS_MISREAD = 2, IS_ODD = 4 };
+
+/* Whether there is a capital after a small letter, or the reverse, or two scripts meet. */
+static int is_strange(const u8 *signs, const u8 *s, const u8 *end) {
+    u8 two = 0, one = 0, sign;
+    for (; s < end; two = one, one = sign) {
+        sign = signs[read_char(&s)];
+        if ((one & SMALL_OR_SHARP) && (sign & ODD)) return 1;
+        if (((one & LATIN) && (sign & FOREIGN)) || ((one & FOREIGN) && (sign & LATIN))) return 1;
+        if ((two & CAPITAL) && (one & HIGH_SMALL) && (sign & CAPITAL)) return 1;
+    }
+    return 0;
+}
+
+/* For each of n lines whether the pattern of badness matches, whether that or a misread word is in it, what else is strange. */
+EXPORT void winnow_strange(const Suspects *t, const u8 *signs, const u8 *text, const i64 *offsets, i64 n, u8 *found) {
+    for (i64 i = 0; i < n; i++) {
+        const u8 *line = text + offsets[i], *end = text + offsets[i + 1], *mark = next_mark(t, line, end);
+        int bad = mark < end && is_bad(t, line, end, mark);
+        found[i] = (u8)((bad ? IS_BAD | IS_MISREAD : has_misread_word(t, line, end) ? IS_MISREAD : 0) |
+                        (is_strange(signs, line, end) ? IS_ODD : 0));
+    }
+}
 
 static Oddities oddities(const u8 *signs, const u32 *c, i64 n) {
     Oddities found = {0, 0};

@@ -108,6 +108,16 @@ def test_the_kernels_find_what_the_patterns_find(given_texts: list[str]) -> None
 @pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
 @settings(deadline=None)
 @given(st.lists(texts(), max_size=6))
+@example(["", "\n", "x\nÂ\xa0", "aÁ", "AéA", "éÁ", "яa", "aя", "a∞", "Œ", "Œ\nŒ", "РїСЂРё", "x\nРїСЂРё"])
+def test_the_kernel_sees_the_signs_that_the_patterns_match(given_texts: list[str]) -> None:
+    asked = tuple(mojibake._PATTERNS)
+    told = mojibake._signs_of(given_texts, *asked)
+    assert told == [mojibake._contains(given_texts, mojibake._PATTERNS[each]) for each in asked]
+
+
+@pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
+@settings(deadline=None)
+@given(st.lists(texts(), max_size=6))
 def test_repairs_are_the_same_without_the_kernels(given_texts: list[str]) -> None:
     series = pl.Series("text", given_texts, dtype=pl.String)
     text, done = repair(series)
