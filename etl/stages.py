@@ -48,7 +48,7 @@ from etl.history import FILES, RECIPE, SORTED_BY, History, write_state
 from etl.ingest import formats
 from etl.ingest.discover import is_input, plan_sources
 from etl.ingest.site import registered_domain, sites
-from etl.publish import dataset
+from etl.publish import cut, dataset, native
 from etl.publish.assemble import DROPPED, MARKS, NOTED, assemble
 from etl.repair.mojibake import repair
 from etl.report import gates, metrics
@@ -917,26 +917,22 @@ def _with_reason(rows: pl.DataFrame, stage: str) -> pl.DataFrame:
 
 def _confirmed(docs: pl.DataFrame, repeated: pl.DataFrame) -> pl.DataFrame:
     """`repeated` without the rows that an exact splitter doesn't see as whole sentences: nothing is left half a sentence."""
-    owners = repeated["doc"].unique().sort()
-    told = docs.select("text", pl.col("lang").fill_null("en"))[owners]
-    texts, langs = told["text"].to_list(), told["lang"].to_list()
-    good = []
-    places = zip(
-        owners.search_sorted(repeated["doc"]).to_list(),
-        repeated["start"].to_list(),
-        repeated["end"].to_list(),
-        strict=True,
+    way = native if native.available() else cut
+    owners, starts, ends = (repeated[name].to_numpy() for name in ("doc", "start", "end"))
+    around = way.lines_around(docs["text"], owners, starts, ends)
+    good = around.kind == cut.FILLS
+    asked = np.flatnonzero(around.kind == cut.PART)  # the few sentences about to go
+    first = around.starts[asked]
+    told = (
+        asked.tolist(),
+        around.lines.gather(asked).to_list(),
+        first.tolist(),
+        (first + ends[asked] - starts[asked]).tolist(),
+        docs["lang"].gather(owners[asked]).fill_null("en").to_list(),
     )
-    for owner, start, end in places:  # the few sentences about to go
-        text = texts[owner]
-        begin = text.rfind("\n", 0, start) + 1
-        stop = text.find("\n", end)
-        good.append(
-            sentences.confirm_boundaries(
-                text[begin : stop if stop >= 0 else len(text)], start - begin, end - begin, lang=langs[owner]
-            )
-        )
-    return repeated.filter(pl.Series(good, dtype=pl.Boolean))
+    for row, line, start, end, lang in zip(*told, strict=True):
+        good[row] = sentences.confirm_boundaries(line, start, end, lang=lang)
+    return repeated.filter(pl.Series(good))
 
 
 def _write_state(plan: Plan) -> None:

@@ -45,6 +45,38 @@ class Cuts:
     pieces: pl.Series
 
 
+OUTSIDE: Final = 0
+FILLS: Final = 1
+PART: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is around spans. kind: OUTSIDE of the text, FILLS its lines but for blanks, or a PART of them; lines: the lines
+    that a span stands in; starts: where it begins in there, in code points."""
+
+    kind: npt.NDArray[np.uint8]
+    lines: pl.Series
+    starts: npt.NDArray[np.int64]
+
+
+def lines_around(texts: pl.Series, owners: npt.NDArray[Any], starts: npt.NDArray[Any], ends: npt.NDArray[Any]) -> Around:
+    """The lines around spans of `texts`. owners: which text each is of, in order; starts, ends: in code points."""
+    kinds, lines, places = [], [], []
+    text, last = "", -1
+    for owner, start, end in zip(owners.tolist(), starts.tolist(), ends.tolist(), strict=True):  # few: some go
+        if owner != last:
+            text, last = texts[owner], owner
+        begin = text.rfind("\n", 0, start) + 1
+        stop = text.find("\n", end)
+        line = text[begin : stop if stop >= 0 else len(text)]
+        alone = not line[: start - begin].strip() and not line[end - begin :].strip()
+        kinds.append(OUTSIDE if not start < end <= len(text) else FILLS if alone else PART)
+        lines.append(line)
+        places.append(min(start, len(text)) - begin)
+    return Around(np.array(kinds, np.uint8), pl.Series(lines, dtype=pl.String), np.array(places, np.int64))
+
+
 def cut_all(
     texts: pl.Series, bounds: npt.NDArray[Any], starts: npt.NDArray[Any], ends: npt.NDArray[Any]
 ) -> tuple[Cuts, int]:

@@ -34,6 +34,15 @@ REPORTS: Final = "_reports"
 WHAT_A_RUN_OWNS: Final = (*DATASETS, STATE)
 """Each holds one folder a run key, replaced as a whole."""
 
+LONG: Final = {"text", "title", "url"}
+"""Columns for which it pays to look for repeats beyond the lowest level; for numbers and ids that finds chance ones, and grows them."""
+
+FEW_VALUES: Final = {
+    *("source", "site", "lang", "lang_score", "published_at", "fetched_at", "duplicates", "encoding"),
+    *("unit", "stage", "rule", "reason", "score", "kept_doc_id", "error"),
+}
+"""Columns that get a dictionary: their values repeat."""
+
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
 
@@ -61,12 +70,10 @@ def write_part(folder: Path, number: int, dataset: str, tables: Iterable[pa.Tabl
         scratch,
         wanted,
         compression="zstd",
-        compression_level=options.compression_level,
+        compression_level={path: options.compression_level if path in LONG else 1 for path in _paths(wanted)},
         write_page_index=True,
         store_schema=True,
-        use_dictionary=[
-            f.name for f in wanted if f.name not in {"doc_id", "text", "url"} and not pa.types.is_list(f.type)
-        ],
+        use_dictionary=[path for path in _paths(wanted) if path in FEW_VALUES],
     )
     with writer:
         for table in tables:
@@ -78,6 +85,11 @@ def write_part(folder: Path, number: int, dataset: str, tables: Iterable[pa.Tabl
     sync(scratch)
     scratch.replace(target / name)
     return Part(name, rows, (target / name).stat().st_size, digest)
+
+
+def _paths(wanted: pa.Schema) -> list[str]:
+    """The names of columns as the Parquet writer wants them: of a list, that of its elements."""
+    return [f"{f.name}.list.element" if pa.types.is_list(f.type) else f.name for f in wanted]
 
 
 def release(out: Path, staging: Path, run_key: str, entry: Mapping[str, Any], *, report: Path) -> None:

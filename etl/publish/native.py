@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from etl import kernels
-from etl.publish.cut import WORD, WORD_ALONE, Cuts
+from etl.publish.cut import WORD, WORD_ALONE, Around, Cuts
 
 Array = npt.NDArray[Any]
 
@@ -22,6 +22,7 @@ _ARRAYS: Final = (
     ("cut", np.uint8),
     ("cut_offsets", np.int64),
 )
+_AROUND: Final = (("kind", np.uint8), ("line", np.uint8), ("start", np.int64))
 SPACE: Final = r"\s|[\x1c-\x1f]"
 """What Python's re takes for white space."""
 
@@ -63,6 +64,23 @@ def cut_all(texts: pl.Series, bounds: Array, starts: Array, ends: Array) -> tupl
         *map(kernels.pointer, (bounds, kept, kept_offsets, first, last, pieces, piece_offsets)),
     )
     return Cuts(kernels.text_series(kept, kept_offsets), first, last, kernels.text_series(pieces, piece_offsets)), wrong
+
+
+def lines_around(texts: pl.Series, owners: Array, starts: Array, ends: Array) -> Around:
+    """The lines around spans of `texts`. owners: which text each is of, in order; starts, ends: in code points."""
+    library = kernels.library()
+    assert library is not None
+    views = kernels.TextViews(texts)
+    places = [np.ascontiguousarray(values, np.uint32) for values in (owners, starts, ends)]
+    library.winnow_lines_around.restype = ctypes.c_void_p
+    made = library.winnow_lines_around(
+        kernels.pointer(kernels.character_table(SPACE)),
+        views.pointer,
+        *map(kernels.pointer, places),
+        ctypes.c_int64(len(owners)),
+    )
+    found = kernels.take_arrays("winnow_lines_around", made, _AROUND)
+    return Around(found["kind"], views.parts(found["line"]), found["start"])
 
 
 def count_words(texts: pl.Series) -> pl.Series:

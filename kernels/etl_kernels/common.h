@@ -129,6 +129,19 @@ static inline const u8 *text_of(const Texts *t, i64 i, const u8 **end) {
     return p;
 }
 
+/* The view of a part of a text, which lies at `text` and has the view `whole`. */
+static inline void part_view(u32 view[4], const u8 *whole, const u8 *text, const u8 *from, const u8 *to) {
+    view[0] = (u32)(to - from);
+    view[1] = view[2] = view[3] = 0;
+    if (view[0] <= 12) {
+        memcpy(view + 1, from, view[0]);
+    } else {
+        memcpy(view + 1, from, 4);
+        memcpy(view + 2, whole + 8, 8);
+        view[3] += (u32)(from - text);
+    }
+}
+
 /* One code point; `*p` moves behind it. */
 static inline u32 read_char(const u8 **p) {
     const u8 *s = *p;

@@ -160,6 +160,48 @@ EXPORT i64 winnow_check(const Texts *texts, i64 n, const i64 *bounds, const u8 *
     return -1;
 }
 
+typedef struct {
+    i64 buffers;
+    Buffer kind, line, start;
+} Around;
+
+enum { OUTSIDE, FILLS, PART };
+
+static int is_blank(const u8 *space, const u8 *s, const u8 *end) {
+    while (s < end)
+        if (!space[read_char(&s)]) return 0;
+    return 1;
+}
+
+/* For each of n spans, ordered by text: the lines that it stands in, as a view into the text, where it begins in there, and
+   whether there is but blanks around it. A span that the text doesn't have is OUTSIDE. */
+EXPORT Around *winnow_lines_around(const u8 *space, const Texts *texts, const u32 *owners, const u32 *starts, const u32 *ends, i64 n) {
+    Around *r = NEW_RESULT(Around);
+    if (!r) return NULL;
+    Place p = {0, 0};
+    for (i64 i = 0; i < n; i++) {
+        const u8 *past, *text = text_of(texts, owners[i], &past);
+        i64 size = past - text;
+        if (!i || owners[i] != owners[i - 1] || p.at > starts[i]) p = (Place){0, 0};
+        p = forward(text, size, p, starts[i]);
+        Place q = forward(text, size, p, ends[i]);
+        const u8 *from = text + p.byte, *to = text + q.byte, *begin = from, *stop = memchr(to, '\n', (size_t)(past - to));
+        i64 before = 0;
+        if (!stop) stop = past;
+        while (begin > text && begin[-1] != '\n') before += !continues(*--begin);
+        int kind = starts[i] >= ends[i] || q.at != ends[i] ? OUTSIDE : is_blank(space, begin, from) && is_blank(space, to, stop) ? FILLS : PART;
+        u32 view[4];
+        part_view(view, texts->views + 16 * owners[i], text, begin, stop);
+        if (reserve(&r->line, 16)) {
+            memcpy(r->line.data + r->line.size, view, 16);
+            r->line.size += 16;
+        }
+        PUSH(r->kind, u8, (u8)kind);
+        PUSH(r->start, i64, before);
+    }
+    return complete(r, 1);
+}
+
 /* How many words each text has. kind: of each code point, 0 for none, 1 for part of a word, 2 for a word by itself. */
 EXPORT void winnow_count_words(const u8 *kind, const Texts *texts, i64 n, i64 *words) {
     for (i64 i = 0; i < n; i++) {

@@ -22,14 +22,8 @@ INLINE int add_line(Lines *r, const u8 *visible, const u8 *from, const u8 *to, c
     u32 start = *at;
     *at += chars + 1;
     if (!seen) return 1;
-    u32 view[4] = {(u32)(to - from), 0, 0, 0};
-    if (view[0] <= 12) {
-        memcpy(view + 1, from, view[0]);
-    } else {
-        memcpy(view + 1, from, 4);
-        memcpy(view + 2, where + 8, 8);
-        view[3] += (u32)(from - text);
-    }
+    u32 view[4];
+    part_view(view, where, text, from, to);
     if (!reserve(&r->view, 16)) return 0;
     memcpy(r->view.data + r->view.size, view, 16);
     r->view.size += 16;

@@ -55,6 +55,28 @@ def marked_texts(draw: st.DrawFn) -> tuple[str, list[tuple[int, int]]]:
     return text, pairs
 
 
+@pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
+@given(st.lists(marked_texts(), max_size=4))
+def test_the_kernel_finds_the_lines_around_spans(cases: list[tuple[str, list[tuple[int, int]]]]) -> None:
+    texts = pl.Series([text for text, _ in cases], dtype=pl.String)
+    spans = [(owner, *span) for owner, (text, found) in enumerate(cases) for span in [*found, (0, len(text) + 1), (1, 1)]]
+    places = np.array(sorted(spans), np.int64).reshape(-1, 3).T
+    told, same = native.lines_around(texts, *places), plain.lines_around(texts, *places)
+    assert told.kind.tolist() == same.kind.tolist()
+    assert told.lines.to_list() == same.lines.to_list()
+    assert told.starts.tolist() == same.starts.tolist()
+
+
+def test_a_span_fills_its_lines_or_is_a_part_of_them() -> None:
+    text = "One. Two.\n \u00a0Thr\u00e9e. \nFour."
+    spans = [(0, 4), (0, 9), (5, 9), (12, 18), (12, 25), (12, 99), (20, 20), (20, 25)]
+    starts, ends = np.array(spans).T
+    around = plain.lines_around(pl.Series([text]), np.zeros(len(spans), np.int64), starts, ends)
+    assert around.kind.tolist() == [2, 1, 2, 1, 1, 0, 0, 1]
+    assert around.lines.to_list()[:4] == ["One. Two.", "One. Two.", "One. Two.", " \u00a0Thr\u00e9e. "]
+    assert around.starts.tolist()[:4] == [0, 0, 5, 2]
+
+
 @given(marked_texts())
 def test_kept_and_removed_are_the_whole_text(case: tuple[str, list[tuple[int, int]]]) -> None:
     text, marks = case
