@@ -71,6 +71,9 @@ def text_buffers(texts: pl.Series) -> tuple[Array, Array]:
     return (np.frombuffer(held, np.uint8) if held is not None and len(held) else np.zeros(1, np.uint8)), offsets
 
 
+_INSIDE: Final = 12  # bytes of a text that lies in its view
+
+
 class _Texts(ctypes.Structure):
     _fields_ = (("views", ctypes.c_void_p), ("buffers", ctypes.c_void_p))
 
@@ -94,6 +97,12 @@ class TextViews:
         """Where the C structure lies."""
         return ctypes.byref(self._structure)
 
+    def views(self) -> Array:
+        """The views, a row of four numbers each: length, first bytes, buffer, place in it; or length and the text itself."""
+        arrow = self._held
+        whole: Array = np.frombuffer(arrow.buffers()[1], np.uint32).reshape(-1, 4)
+        return whole[arrow.offset : arrow.offset + len(arrow)]
+
     @property
     def address(self) -> int:
         """The same as a number."""
@@ -105,6 +114,20 @@ class TextViews:
         series = pl.from_arrow(pa.Array.from_buffers(pa.string_view(), len(views) // 16, held))
         assert isinstance(series, pl.Series)
         return series
+
+
+def replaced(texts: pl.Series, rows: Array, others: pl.Series) -> pl.Series:
+    """`texts` with `others` in those rows: string columns without nulls, of which no text is copied."""
+    if not len(rows):
+        return texts
+    old, new = TextViews(texts), TextViews(others)
+    views, theirs = old.views().copy(), new.views().copy()
+    theirs[theirs[:, 0] > _INSIDE, 2] += len(old.buffers)
+    views[rows] = theirs
+    held = [None, pa.py_buffer(views), *old.buffers, *new.buffers]
+    series = pl.from_arrow(pa.Array.from_buffers(pa.string_view(), len(texts), held))
+    assert isinstance(series, pl.Series)
+    return series.rename(texts.name)
 
 
 class _Result:

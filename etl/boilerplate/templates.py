@@ -147,7 +147,13 @@ def params(limits: Templates, *, run_key: str) -> pl.DataFrame:
 
 def kept_lines(page_lines: pl.DataFrame, kept_pages: pl.DataFrame) -> pl.DataFrame:
     """The lines of the pages that are kept for later runs, sorted by the hash by which those look them up."""
-    return page_lines.join(kept_pages, on=["site", "doc"], how="semi").sort("line", "site", "doc")
+    starts = page_lines.select(pl.any_horizontal(pl.col("site", "doc").ne_missing(pl.col("site", "doc").shift())))
+    heads = starts.to_series().arg_true()  # the lines of a page stand together
+    sizes = np.diff(heads.to_numpy(), append=page_lines.height)
+    pages = page_lines.select("site", "doc")[heads].with_row_index("page")
+    kept = np.zeros(pages.height, np.bool_)
+    kept[pages.join(kept_pages, on=["site", "doc"], how="semi")["page"].to_numpy()] = True
+    return page_lines.filter(pl.Series(np.repeat(kept, sizes))).sort("line", "site", "doc")
 
 
 def add_evidence(

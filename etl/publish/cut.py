@@ -60,7 +60,9 @@ class Around:
     starts: npt.NDArray[np.int64]
 
 
-def lines_around(texts: pl.Series, owners: npt.NDArray[Any], starts: npt.NDArray[Any], ends: npt.NDArray[Any]) -> Around:
+def lines_around(
+    texts: pl.Series, owners: npt.NDArray[Any], starts: npt.NDArray[Any], ends: npt.NDArray[Any]
+) -> Around:
     """The lines around spans of `texts`. owners: which text each is of, in order; starts, ends: in code points."""
     kinds, lines, places = [], [], []
     text, last = "", -1

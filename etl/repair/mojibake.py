@@ -107,7 +107,7 @@ def repair(texts: pl.Series | pa.ChunkedArray) -> tuple[pl.Series, pl.Series]:
     counts["control"] += control
     todo = np.arange(len(text))
     for _ in range(MAX_ROUNDS):  # a second round where the first changed something: entities can hide line ends
-        before = text.gather(todo)
+        before = text.gather(todo) if len(todo) < len(text) else text
         found = _suspicious_lines(before)
         if not len(found.text):
             break
@@ -117,10 +117,8 @@ def repair(texts: pl.Series | pa.ChunkedArray) -> tuple[pl.Series, pl.Series]:
         for name in _COUNTS:
             counts[name][todo] += done[name]
         counts["control"][todo] += control
-        latest = np.arange(len(text))
-        latest[todo] = len(text) + np.arange(len(todo))
         changed = (after != before.gather(places)).to_numpy()
-        text = pl.concat([text, after]).gather(latest)
+        text = kernels.replaced(text, todo, after)
         todo = todo[changed]
     return text, _listed(pl.DataFrame(counts))
 
@@ -154,9 +152,7 @@ def _tidy(text: pl.Series) -> tuple[pl.Series, Array]:
     control[rows.to_numpy()] = part.str.count_matches(_CONTROLS).to_numpy()
     part = part.str.replace_all(_BREAKS, "\n").str.replace_all(_SEPARATORS, " ").str.replace_all(_CONTROLS, "")
     part = part.str.replace_all(_TRAILING_BLANKS, "$1").str.replace_all(_BLANK_LINES, "\n\n")
-    latest = np.arange(len(text))
-    latest[rows.to_numpy()] = len(text) + np.arange(len(part))
-    return pl.concat([text, part.str.replace_all(_OUTER_BLANK_LINES, "")]).gather(latest), control
+    return kernels.replaced(text, rows.to_numpy(), part.str.replace_all(_OUTER_BLANK_LINES, "")), control
 
 
 def _suspicious_lines(text: pl.Series) -> Lines:

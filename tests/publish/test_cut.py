@@ -59,7 +59,9 @@ def marked_texts(draw: st.DrawFn) -> tuple[str, list[tuple[int, int]]]:
 @given(st.lists(marked_texts(), max_size=4))
 def test_the_kernel_finds_the_lines_around_spans(cases: list[tuple[str, list[tuple[int, int]]]]) -> None:
     texts = pl.Series([text for text, _ in cases], dtype=pl.String)
-    spans = [(owner, *span) for owner, (text, found) in enumerate(cases) for span in [*found, (0, len(text) + 1), (1, 1)]]
+    spans = [
+        (owner, *span) for owner, (text, found) in enumerate(cases) for span in [*found, (0, len(text) + 1), (1, 1)]
+    ]
     places = np.array(sorted(spans), np.int64).reshape(-1, 3).T
     told, same = native.lines_around(texts, *places), plain.lines_around(texts, *places)
     assert told.kind.tolist() == same.kind.tolist()
