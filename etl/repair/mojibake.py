@@ -207,23 +207,22 @@ def _repair_each(lines: list[str]) -> list[Repair]:
     """
     plain = [_unescape(line) if len(line) <= LONGEST_PIECE else line for line in lines]
     misread, bad = _signs_of(plain, native.IS_MISREAD, native.IS_BAD)
-    evidences, readings = [0] * len(plain), plain.copy()
-    rows = [row for row, wrong in enumerate(misread) if wrong]
-    _put(rows, evidences, readings, *_all_by_words([plain[row] for row in rows], layers=MAX_LAYERS))
-    # Where no charset stands out, ftfy knows more cases.
-    rows = [
-        r
-        for r, is_bad_line in enumerate(bad)
-        if is_bad_line and readings[r] == plain[r] and len(plain[r]) <= LONGEST_PIECE
-    ]
+    evidences, readings, doubtful = [0] * len(plain), plain.copy(), [False] * len(plain)
+    told = evidences, readings, doubtful
+    rows = [row for row, wrong in enumerate(misread) if wrong and len(plain[row]) <= LONGEST_PIECE]
+    _put(rows, *told, *_all_by_words([plain[row] for row in rows], layers=MAX_LAYERS))
+    # Where no charset stands out, or something is left to suspect, ftfy knows more cases.
+    rows = [row for row in rows if (evidences[row] or doubtful[row] if readings[row] != plain[row] else bad[row])]
     fixed = [fix_encoding(plain[row]) for row in rows]
-    _put(rows, evidences, readings, _all_by_words(fixed, layers=1)[0], fixed)
-    (doubtful,) = _signs_of(readings, native.IS_BAD | native.IS_ODD)
+    _put(rows, *told, _all_by_words(fixed, layers=1)[0], fixed)
     repairs = []
-    for line, text, wrong, evidence, reading, doubt in zip(
-        lines, plain, misread, evidences, readings, doubtful, strict=True
+    for line, text, wrong, is_bad_line, evidence, reading, doubt in zip(
+        lines, plain, misread, bad, evidences, readings, doubtful, strict=True
     ):
-        settled = not wrong or (evidence == 0 and reading != text and not doubt)
+        if reading == text:  # and not only because ftfy took back what words were read as
+            settled = not wrong or (not is_bad_line and evidence < EVIDENCE_MIN)
+        else:
+            settled = evidence == 0 and not doubt
         if not settled or len(line) > LONGEST_PIECE or ("&" in reading and _unescape(reading) != reading):
             repairs.append(repair_line(line))
         else:
@@ -232,10 +231,17 @@ def _repair_each(lines: list[str]) -> list[Repair]:
 
 
 def _put(
-    rows: list[int], evidences: list[int], readings: list[str], some_evidence: list[int], some_readings: list[str]
+    rows: list[int],
+    evidences: list[int],
+    readings: list[str],
+    doubtful: list[bool],
+    some_evidence: list[int],
+    some_readings: list[str],
 ) -> None:
-    for row, evidence, reading in zip(rows, some_evidence, some_readings, strict=True):
-        evidences[row], readings[row] = evidence, reading
+    """Note the readings of some rows, with the evidence that is left in them, and whether anything else is strange."""
+    (strange,) = _signs_of(some_readings, native.IS_BAD | native.IS_ODD)
+    for row, evidence, reading, doubt in zip(rows, some_evidence, some_readings, strange, strict=True):
+        evidences[row], readings[row], doubtful[row] = evidence, reading, doubt
 
 
 def _all_by_words(texts: list[str], *, layers: int) -> tuple[list[int], list[str]]:

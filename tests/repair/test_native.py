@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from etl.repair import encoding, mojibake, native
-from etl.repair.mojibake import CODECS, repair
+from etl.repair.mojibake import CODECS, repair, repair_line
 
 ODD = (
     "\x80\x85\x93\x99\x9d\xa0\xad\xaa\xba\xbf\xd7\xdf²½ÂÃÅÎÐØÙàâéÀÑœŒ§°€£™©®“”‘’‚„«»‹›•…–—´·"
@@ -113,6 +113,21 @@ def test_the_kernel_sees_the_signs_that_the_patterns_match(given_texts: list[str
     asked = tuple(mojibake._PATTERNS)
     told = mojibake._signs_of(given_texts, *asked)
     assert told == [mojibake._contains(given_texts, mojibake._PATTERNS[each]) for each in asked]
+
+
+@settings(deadline=None)
+@given(st.lists(texts(), max_size=6))
+@example(
+    [
+        "they\u00c3\u00a2\u00e2\u201a\u00ac\u00e2\u201e\u00a2re",
+        "\u00c3\u00a9\u00c3\u00a8\u00c3\u00aa",
+        "&#195;&#169;",
+        "\u00c3\u00a9 Z\u00e9Z",
+    ]
+)
+def test_many_lines_are_repaired_as_each_is_by_itself(given_texts: list[str]) -> None:
+    lines = [line for text in given_texts for line in text.split("\n") if line]
+    assert mojibake._repair_each(lines) == [repair_line(line) for line in lines]
 
 
 @pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
