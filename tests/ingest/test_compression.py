@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from etl.ingest.compression import decompress, open_source
+from etl.ingest.compression import _Zstd, decompress, open_source
 from etl.ingest.formats import Limits, read_batches
 from etl.ingest.records import Unreadable
 from tests.ingest.test_formats import COMPRESS
@@ -83,6 +83,18 @@ def test_a_zip_bomb_is_a_reject_and_little_of_it_comes_out(extension: str, name:
         for _ in source.blocks():
             pass
     assert source.offset <= 40 << 20  # a slice of zstd may give 32 MiB at once
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1000, 1 << 20])
+@pytest.mark.parametrize("text", [b"", b"a", bytes(range(256)) * 2000, b"\0" * 3_000_000])
+def test_blocks_of_zstd_are_found_however_the_file_comes(text: bytes, piece: int) -> None:
+    packed = zstandard.ZstdCompressor(write_checksum=True).compress(text)
+    decoder = _Zstd()
+    pieces = [packed[start : start + piece] for start in range(0, len(packed), piece)]
+    out = [part for some in pieces for part in decoder.feed(some)]
+    assert b"".join(out) == text
+    assert decoder.eof
+    assert max(map(len, out)) <= 2 * 128 * 1024
 
 
 def test_a_small_repetitive_file_is_no_bomb(read: Any) -> None:
