@@ -5,7 +5,7 @@
 
 The earlier runs are made: the state of the run itself, each time under other hashes, until they hold so many sentences.
 One sentence in twenty keeps its hash in the first of them, and one in fifty of the points where near-duplicate sentences
-meet in one of them (--near), so that there is something to find, and texts to read. --site-lines adds what barrier 1 knows of
+meet in one of them (--near), so that there is something to find, and texts of its published documents to read. --site-lines adds what barrier 1 knows of
 earlier runs: as many other pages of each site, with its furniture and another text. CORPUS: a folder of raw files.
 """
 
@@ -23,7 +23,8 @@ import numpy as np
 import polars as pl
 from run import measure
 
-from etl.dedup.state import SORTED_BY, STATE
+from etl.dedup.fingerprint import POINT_BITS
+from etl.dedup.state import NARROW, SORTED_BY, STATE
 from etl.history import FILES, History, write_state
 
 KEY = "9999"
@@ -31,7 +32,7 @@ HASHED = {
     "fingerprints": ("key_hash", "key_check"),
     "bands": ("h",),
     "sentences": ("key_hash",),
-    "meetings": ("h",),
+    "meetings": ("near_a", "near_b"),
 }
 KEPT_ONE_IN = 20
 MEETINGS_KEPT_ONE_IN = 50
@@ -62,8 +63,7 @@ def main() -> int:
     after = measure(command)
     print(f"{'earlier runs':<34}{runs:>14,}\n{'sentences in their state':<34}{sentences:>14,}")
     print(f"{'state on disk, MB':<34}{_megabytes(out / '_state'):>14,}")
-    for name, table in (("meeting points", "meetings"), ("texts", "texts")):
-        print(f"{f'  of it {name}, MB':<34}{_megabytes(out / '_state', table):>14,}")
+    print(f"{'  of it to meet by, MB':<34}{_megabytes(out / '_state', 'meetings'):>14,}")
     print()
     print(f"{'':<34}{'no history':>14}{'history':>14}{'ratio':>9}")
     for name, one, other in zip(("wall, s", "CPU, s", "peak memory, MB"), alone, after, strict=True):
@@ -101,10 +101,19 @@ def _make_history(out: Path, options: argparse.Namespace) -> tuple[int, int]:
                 for column in columns
             )
             rows = rows.sort(SORTED_BY[name]).select(pl.col(n).cast(kind) for n, kind in STATE[name].items())
-            write_state(folder, name, [rows.to_arrow()], rows.to_arrow().schema, sorted_by=SORTED_BY[name])
-        for name in ("sketches", "stand_ins", "texts"):
+            write_state(
+                folder,
+                name,
+                [rows.to_arrow()],
+                rows.to_arrow().schema,
+                sorted_by=SORTED_BY[name],
+                narrow=NARROW.get(name, ()),
+            )
+        for name in ("sketches", "stand_ins"):
             for path in own.glob(f"{name}-*.parquet"):
                 os.link(path, folder / path.name)
+        published = out / "documents" / f"run={KEY}"
+        shutil.copytree(published, published.with_name(folder.name), copy_function=os.link)
         if options.site_lines:
             _write_site_lines(own, folder, run)
         manifest["runs"][key] = {**entry, "release": key, "history": {}}
@@ -127,6 +136,8 @@ def _other(hashes: pl.Series, run: int, *, keep: np.ndarray | bool = False) -> p
     """Other hashes, as many different ones, where they aren't to be kept."""
     mask = np.random.default_rng(run).integers(-(2**63), 2**63, dtype=np.int64)
     values = hashes.to_numpy()
+    if hashes.name in HASHED["meetings"]:
+        mask = mask & ((1 << POINT_BITS) - 1)
     return pl.Series(hashes.name, np.where(keep, values, values ^ mask))
 
 

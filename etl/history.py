@@ -7,7 +7,8 @@ State is looked up, not loaded: its tables are sorted by the hash or number by w
 bounds hold nothing wanted is passed over, of the others one column is read, and the rest only where something was found.
 Of every sixteen runs the tables by hash are put together into one sorted file each, in `_state/compact=…/`; one that holds
 a run which has changed since is deleted, and the runs' own files are read until the next time. Tables by number are
-asked only for the runs that a number names, so theirs stay as they are, and texts only for the places that were found.
+asked only for the runs that a number names, so theirs stay as they are. So do the sentences that near-duplicates meet:
+each meets by two hashes, so they are in no order, and read from end to end; texts are cut from the published documents.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ import pyarrow.parquet as pq
 
 from etl.boilerplate import templates
 from etl.dedup import state
-from etl.dedup.state import RUN_NUMBERS, TEXTS, TEXTS_AT_ONCE, unpack
+from etl.dedup.fingerprint import POINT_BITS
+from etl.dedup.state import RUN_NUMBERS
 from etl.storage import read_json, read_parquet, remove_tree, sha256, write_json, write_parquet
 
 Wanted = npt.NDArray[np.int64]
@@ -37,15 +39,42 @@ SORTED_BY: Final = {**state.SORTED_BY, "kept_lines": "line"}
 """The tables that are looked up, each with the column by which it is asked, and sorted."""
 
 GROUP_ROWS: Final = 100_000  # of a row group: what one hash that is found makes be read
-COMPACTED: Final = ("bands", "sentences", "meetings", "kept_lines")
+COMPACTED: Final = ("bands", "sentences", "kept_lines")
 COMPACT_RUNS: Final = 16
 COMPACT_ROWS: Final = 2_000_000  # in memory at once while runs are put together
+MARK_BITS: Final = 24  # 16 MB; were it more, each look at it would be one at memory
+HIGH_BITS: Final = POINT_BITS - MARK_BITS
 
 RECIPE: Final = pa.schema([("name", pa.string()), ("text", pa.large_string())])
 """What a run was told, so that it can be done again: a row each for inputs, skip and overrides (JSON), and for each file
 of the configuration."""
 
 FILES: Final = pa.schema([("source", pa.string()), ("sha256", pa.string()), ("bytes", pa.int64())])
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Finds hashes of POINT_BITS bits or more among some, `wanted` (sorted, each once): nearly all that aren't among them are
+    told by the low bits, or by the bits above, without a search."""
+
+    wanted: Wanted
+    low: npt.NDArray[np.bool_]
+    high: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, wanted: Wanted) -> Marks:
+        """Marks of `wanted`: a few in a hundred of the places there are."""
+        bits = min(max(len(wanted).bit_length() + 4, 12), MARK_BITS)
+        low, high = np.zeros(1 << bits, dtype=np.bool_), np.zeros(1 << bits, dtype=np.bool_)
+        low[wanted & (len(low) - 1)] = True
+        high[(wanted >> HIGH_BITS) & (len(high) - 1)] = True
+        return cls(wanted, low, high)
+
+    def find(self, hashes: Wanted) -> npt.NDArray[np.intp]:
+        """Where in `hashes` one of `wanted` stands."""
+        likely = np.flatnonzero(self.low[hashes & (len(self.low) - 1)])
+        likely = likely[self.high[(hashes[likely] >> HIGH_BITS) & (len(self.high) - 1)]]
+        return likely[_is_in(self.wanted, hashes[likely])] if len(self.wanted) else likely
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +132,25 @@ class History:
         found["stand_ins"] = self.look_up(keys, "stand_ins", "number", named["number"].unique().sort().to_numpy())
         return {f"known_{name}": rows for name, rows in found.items()}
 
+    def meetings(self, keys: Sequence[str], points: Wanted) -> pl.DataFrame:
+        """The sentences of the runs `keys` that meet at one of `points` (sorted, each once): the table known_meetings, a row
+        a point, with cut and n_chars. Of those of a file that share a point, the first and the last."""
+        marks = Marks.of(points)
+        parts = [STATE["meetings"].to_frame().with_columns(file=pl.lit(0))]
+        for run, key in enumerate(keys if len(points) else ()):
+            for path in self.state_files([key], "meetings"):
+                seen = pl.col("number") + (run - len(keys)) * RUN_NUMBERS
+                parts += [rows.with_columns(seen, file=pl.lit(len(parts))) for rows in _meeting(path, marks)]
+        return _at_points(pl.concat(parts), points)
+
     def texts(self, keys: Sequence[str], places: pl.DataFrame) -> pl.Series:
-        """The texts of sentences of the runs `keys`, null where none was left. places: number and part of their documents,
-        as look_up gives them, and place."""
+        """Texts of the published documents of the runs `keys`, null where there is none any more. places: number, part and row
+        of a document, as look_up gives them, and start_char and n_chars in its published text."""
         numbered = places.with_row_index("asked").with_columns(run=pl.col("number") // RUN_NUMBERS + len(keys))
         found = [pl.DataFrame(schema={"asked": pl.UInt32, "text": pl.String})]
-        for (run, part), wanted in numbered.sort("run", "part", "place").group_by("run", "part", maintain_order=True):
-            for path in self.state_files([keys[int(run)]], f"texts-{part:05d}"):
+        there = numbered.drop_nulls("row").sort("run", "part", "row")
+        for (run, part), wanted in there.group_by("run", "part", maintain_order=True):
+            for path in sorted((self.out / "documents" / f"run={keys[int(run)]}").glob(f"part-{part:05d}-*.parquet")):
                 found += _texts_at(path, wanted)
         return numbered.join(pl.concat(found), on="asked", how="left", maintain_order="left")["text"]
 
@@ -123,21 +164,26 @@ class History:
         parts = [pl.read_parquet(path, hive_partitioning=False) for path in self.state_files(keys, table)]
         return pl.concat([STATE[table].to_frame(), *parts])
 
-    def look_up(self, keys: Sequence[str], table: str, column: str, wanted: Wanted) -> pl.DataFrame:
+    def look_up(
+        self, keys: Sequence[str], table: str, column: str, wanted: Wanted, *, columns: Sequence[str] = ()
+    ) -> pl.DataFrame:
         """The rows of the state `table` of the runs `keys` whose `column` is one of `wanted` (sorted, each once).
 
+        columns: those to read, `column` and number among them; () for all.
         Numbers are as the run after them sees them, in the result and in `wanted`. A table without numbers may also give
         rows of other runs that were put together with these.
         """
-        parts = [STATE[table].to_frame()]
+        kinds = {name: kind for name, kind in STATE[table].items() if name in (columns or STATE[table])}
+        parts = [pl.DataFrame(schema=kinds)]
+        marks = Marks.of(wanted) if column != "number" else None
         for paths, runs in self._files_of(keys, table):
             seen_as = np.array([(keys.index(key) - len(keys)) if key in keys else 0 for key in runs], dtype=np.int64)
             asked = wanted if column != "number" else _as_own(wanted, seen_as)
             if not len(asked):
                 continue
             for path in paths:
-                for part in _matching(path, column, asked, is_sorted=SORTED_BY[table] == column):
-                    rows = part.select(pl.col(name).cast(kind) for name, kind in STATE[table].items())
+                for part in _matching(path, column, asked, kinds, marks, is_sorted=SORTED_BY[table] == column):
+                    rows = part.select(pl.col(name).cast(kind) for name, kind in kinds.items())
                     if "number" not in rows.columns:
                         parts.append(rows)
                         continue
@@ -145,7 +191,7 @@ class History:
                     run = own // RUN_NUMBERS
                     rows = rows.with_columns(number=pl.Series(own + (seen_as[run] - run) * RUN_NUMBERS))
                     parts.append(rows.filter(pl.col("number") < 0))
-        return pl.concat(parts).sort(STATE[table].names())
+        return pl.concat(parts).sort(list(kinds))
 
     def compact(self, *, runs: int = COMPACT_RUNS) -> list[Path]:
         """Put every `runs` runs together that are in no compacted folder, and delete those folders that are out of date.
@@ -266,14 +312,14 @@ def write_state(
     schema: pa.Schema,
     *,
     sorted_by: str = "",
-    row_group_rows: int = 250_000,
+    narrow: Sequence[str] = (),
 ) -> Path:
     """Write a state table of a run below `folder`; the name carries a hash of the file's bytes.
 
-    sorted_by: the column by which the rows are sorted, if it is one of whole numbers.
+    sorted_by: the column by which the rows are sorted, if it is one of whole numbers. narrow: see write_parquet.
     """
     scratch = folder / f".{table}.parquet"
-    write_parquet(scratch, tables, schema, compression="zstd", sorted_by=sorted_by, row_group_rows=row_group_rows)
+    write_parquet(scratch, tables, schema, compression="zstd", sorted_by=sorted_by, narrow=narrow)
     return _named(folder, table, scratch)
 
 
@@ -313,11 +359,14 @@ def _merged(groups: Sequence[Sequence[Path]], table: str) -> Iterator[pa.Table]:
         yield pl.concat(wanted).sort(by, *STATE[table].names()).collect().select(STATE[table].names()).to_arrow()
 
 
-def _matching(path: Path, column: str, wanted: Wanted, *, is_sorted: bool) -> Iterator[pl.DataFrame]:
-    """The rows of a Parquet file whose `column` is one of `wanted` (sorted), row group by row group."""
+def _matching(
+    path: Path, column: str, wanted: Wanted, columns: Iterable[str], marks: Marks | None, *, is_sorted: bool
+) -> Iterator[pl.DataFrame]:
+    """Those `columns` of the rows of a Parquet file whose `column` is one of `wanted` (sorted), row group by row group. marks:
+    what finds them faster, where they are hashes."""
     with pq.ParquetFile(path, memory_map=True) as file:
         place = file.schema_arrow.names.index(column)
-        others = [name for name in file.schema_arrow.names if name != column]
+        others = [name for name in file.schema_arrow.names if name != column and name in columns]
         for group in range(file.num_row_groups):
             bounds = file.metadata.row_group(group).column(place).statistics
             if bounds is None or not bounds.has_min_max:
@@ -328,39 +377,70 @@ def _matching(path: Path, column: str, wanted: Wanted, *, is_sorted: bool) -> It
                 continue
             # Through Polars: pyarrow's own ways to and from numpy import pandas where it is installed.
             values = pl.Series(file.read_row_group(group, columns=[column])[column]).to_numpy()
-            rows = _rows_of(values, wanted[low:high], is_sorted=is_sorted)
+            rows = _rows_of(values, wanted[low:high], marks, is_sorted=is_sorted)
             if len(rows):
                 found = pl.DataFrame(file.read_row_group(group, columns=others))[rows]
                 yield found.with_columns(pl.Series(column, values[rows]))
 
 
+def _meeting(path: Path, marks: Marks) -> Iterator[pl.DataFrame]:
+    """The rows of a `meetings` file whose near_a or near_b is among what `marks` finds, row group by row group."""
+    with pq.ParquetFile(path, memory_map=True) as file:
+        for group in range(file.num_row_groups):
+            sides = file.read_row_group(group, columns=["near_a", "near_b"])
+            near_a, near_b = (pl.Series(sides[name]).to_numpy() for name in ("near_a", "near_b"))
+            rows = np.union1d(marks.find(near_a), marks.find(near_b))
+            if len(rows):
+                others = [name for name in STATE["meetings"] if name not in ("near_a", "near_b")]
+                found = pl.DataFrame(file.read_row_group(group, columns=others))[rows]
+                found = found.with_columns(near_a=pl.Series(near_a[rows]), near_b=pl.Series(near_b[rows]))
+                yield found.select(pl.col(name).cast(kind) for name, kind in STATE["meetings"].items())
+
+
+def _is_in(wanted: Wanted, values: Wanted) -> npt.NDArray[np.bool_]:
+    """Which of `values` are one of `wanted` (sorted, at least one)."""
+    here: npt.NDArray[np.bool_] = wanted[np.minimum(np.searchsorted(wanted, values), len(wanted) - 1)] == values
+    return here
+
+
+def _at_points(found: pl.DataFrame, points: Wanted) -> pl.DataFrame:
+    """A row for each of `points` that one of the sentences `found` has, in order; of those of a file that share one the first
+    and the last."""
+    sides = pl.concat(
+        found.select(
+            "file", "number", "start_char", "cut", "n_chars", "n_words", "stands", h=f"near_{side}", rest=f"rest_{side}"
+        )
+        for side in ("a", "b")
+    )
+    wanted = pl.DataFrame({"h": points}, schema={"h": pl.Int64})
+    sides = sides.join(wanted, on="h", how="semi").sort("file", "h", "number", "start_char")
+    point = pl.struct("file", "h")
+    edge = point.ne_missing(point.shift()) | point.ne_missing(point.shift(-1))
+    return sides.filter(edge).drop("file")
+
+
 def _texts_at(path: Path, wanted: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """asked and text of each of `wanted` (sorted by place), row group by row group: what is unpacked holds one of them."""
-    places = wanted["place"].to_numpy().astype(np.int64)
+    """asked and text of each of `wanted` (sorted by row), row group by row group: those that hold none of them aren't read."""
+    asked = wanted["row"].to_numpy().astype(np.int64)
     first = 0
     with pq.ParquetFile(path, memory_map=True) as file:
         for group in range(file.num_row_groups):
             past = first + file.metadata.row_group(group).num_rows
-            low, high = np.searchsorted(places, [first * TEXTS_AT_ONCE, past * TEXTS_AT_ONCE])
+            low, high = np.searchsorted(asked, [first, past])
             if low < high:
-                rows = file.read_row_group(group)
-                texts: list[str] = []
-                held: tuple[int, list[str]] = (-1, [])
-                for place in places[low:high].tolist():
-                    row, inside = divmod(place, TEXTS_AT_ONCE)
-                    if row != held[0]:
-                        packed, size = (rows[name][row - first].as_py() for name in TEXTS)
-                        held = (row, unpack(packed, size))
-                    texts.append(held[1][inside])
-                yield wanted[int(low) : int(high)].select("asked").with_columns(pl.Series("text", texts))
+                some = wanted[int(low) : int(high)]
+                texts = pl.Series("text", file.read_row_group(group, columns=["text"])["text"])
+                whole = texts.gather(some["row"] - first)
+                yield some.with_columns(whole).select("asked", pl.col("text").str.slice("start_char", "n_chars"))
             first = past
 
 
-def _rows_of(values: Wanted, wanted: Wanted, *, is_sorted: bool) -> npt.NDArray[np.intp]:
+def _rows_of(values: Wanted, wanted: Wanted, marks: Marks | None, *, is_sorted: bool) -> npt.NDArray[np.intp]:
     """Where in `values` something wanted stands; both sorted, or `wanted` alone."""
     if not is_sorted or len(wanted) > len(values) // 4:
-        slot = np.minimum(np.searchsorted(wanted, values), len(wanted) - 1)
-        return np.flatnonzero(wanted[slot] == values)
+        if marks is None:
+            return np.flatnonzero(_is_in(wanted, values))
+        return marks.find(values)
     first = np.searchsorted(values, wanted, side="left")
     past = np.searchsorted(values, wanted, side="right")
     hit = np.flatnonzero(past > first)

@@ -41,7 +41,7 @@ from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
 from etl.dedup import fingerprint, sentences, vocabulary
 from etl.dedup.pairs import near_across, pointing_on
-from etl.dedup.state import STATE, TEXTS, pack, state_tables
+from etl.dedup.state import CUTS, NARROW, PUBLISHED, STATE, state_tables
 from etl.engine.local import LocalEngine
 from etl.errors import ConfigError, HeldError, OutdatedError, StageError
 from etl.history import FILES, RECIPE, SORTED_BY, History, write_state
@@ -88,8 +88,6 @@ DEDUP_TABLES: Final = fingerprint.TABLES
 """What `clean` leaves for barrier 2, a file a shard."""
 
 JUDGED_AT_ONCE: Final = 50_000  # pairs of sentences, with their texts
-
-PACKED_AT_ONCE: Final = 64  # rows of packed texts, some 5 KB each, that are read where one of them is asked for
 
 NAMED_SITES: Final = 20  # of those whose template has changed, in the log
 
@@ -450,7 +448,8 @@ def clean(work: str, shard: int) -> StageReport:
             for name in DEDUP_TABLES:
                 left[name].append(_to_arrow(getattr(tables, name), DEDUP_TABLES[name]))
     for name, rows in left.items():
-        write_parquet(plan.shard_files(name)[shard], rows, _arrow_schema(DEDUP_TABLES[name]))
+        narrow = fingerprint.NARROW.get(name, ())
+        write_parquet(plan.shard_files(name)[shard], rows, _arrow_schema(DEDUP_TABLES[name]), narrow=narrow)
     return _report(plan, _done("clean", counts, started, shard))
 
 
@@ -504,7 +503,7 @@ def write(work: str, shard: int) -> StageReport:
     dataset.write_part(staging, shard, "removals", removals, options)
     dataset.write_part(staging, shard, "annotations", annotations, options)
     dataset.write_part(staging, shard, "rejects", [read_parquet(plan.shard_files("rejects")[shard])], options)
-    _write_shard_state(plan, shard, judged)
+    _write_shard_state(plan, shard, judged, documents=documents, removals=removals)
     return _report(plan, _done("write", counts, started, shard))
 
 
@@ -738,7 +737,7 @@ def _known_duplicates(plan: Plan, history: History) -> dict[str, pl.DataFrame]:
 
 def _near_candidates(plan: Plan, history: History, engine: LocalEngine) -> pl.DataFrame:
     """The pairs that near.sql finds among this run's sentences and those of earlier runs, with doc_id, n_chars and
-    kept_doc_id, and part of a document of an earlier run."""
+    kept_doc_id, and of a sentence of an earlier run: part and row of its document, kept_cut and kept_chars."""
     keys = list(plan.history) if plan.settings.dedup.sentence_dedup.near_history else []
     compared = plan.work / "meeting_sentences.parquet"
     wanted = np.zeros(0, dtype=np.int64)
@@ -746,12 +745,10 @@ def _near_candidates(plan: Plan, history: History, engine: LocalEngine) -> pl.Da
         sides = [pl.read_parquet(compared, columns=[name]).to_series().unique() for name in ("near_a", "near_b")]
         wanted = np.unique(np.concatenate([side.to_numpy() for side in sides]))
     path = plan.work / "near_candidates.parquet"
+    meetings = history.meetings(keys, wanted)
     engine.sql(
         _sql("etl.dedup", "near.sql"),
-        views={
-            "meeting_sentences": [compared],
-            "known_meetings": history.look_up(keys, "meetings", "h", wanted).to_arrow(),
-        },
+        views={"meeting_sentences": [compared], "known_meetings": meetings.drop("cut", "n_chars").to_arrow()},
         outputs={"near_candidates": path},
         temp=plan.work,
     )
@@ -759,8 +756,16 @@ def _near_candidates(plan: Plan, history: History, engine: LocalEngine) -> pl.Da
     for one in (compared, path):  # a tenth of the raw text, and nobody's but this stage's
         one.unlink()
     numbers = pairs.filter(pl.col("earlier") < 0)["earlier"].unique().sort().to_numpy()
-    known = history.look_up(keys, "fingerprints", "number", numbers).select(
-        pl.col("number").alias("earlier"), "part", known_doc_id="doc_id"
+    columns = ("number", "part", "row", "doc_id")
+    known = history.look_up(keys, "fingerprints", "number", numbers, columns=columns).rename(
+        {"number": "earlier", "doc_id": "known_doc_id"}
+    )
+    lies = meetings.select("number", "start_char", "cut", "n_chars").unique()
+    lies = lies.select(
+        pl.col("number").cast(pairs.schema["earlier"]).alias("earlier"),
+        pl.col("start_char").cast(pairs.schema["kept_start"]).alias("kept_start"),
+        kept_cut="cut",
+        kept_chars="n_chars",
     )
     docs = pl.concat([pairs["doc"], pairs["kept_doc"]]).drop_nulls().unique()
     prints = pl.scan_parquet(plan.shard_files("fingerprints")).filter(pl.col("doc").is_in(docs.implode()))
@@ -769,6 +774,7 @@ def _near_candidates(plan: Plan, history: History, engine: LocalEngine) -> pl.Da
         pairs.join(named, on="doc", how="left", maintain_order="left")
         .join(named.select(kept_doc="doc", own_doc_id="doc_id"), on="kept_doc", how="left", maintain_order="left")
         .join(known, on="earlier", how="left", maintain_order="left")
+        .join(lies, on=["earlier", "kept_start"], how="left", maintain_order="left")
         .with_columns(kept_doc_id=pl.coalesce("own_doc_id", "known_doc_id"))
     )
 
@@ -811,15 +817,16 @@ def _with_texts(plan: Plan, history: History, candidates: pl.DataFrame) -> Itera
     theirs = candidates.select(doc="kept_doc", start_char="kept_start", end_char="kept_end")
     spans = pl.concat([mine, theirs.drop_nulls("doc")]).unique().sort("doc", "start_char", "end_char")
     numbered = spans.with_row_index("place")
-    earlier = candidates.filter(pl.col("kept_doc").is_null()).select("earlier", "part", "kept_place").unique()
-    earlier = earlier.sort("earlier", "kept_place")
-    held = earlier.drop("part").with_row_index("known_place", offset=spans.height)
-    asked = earlier.rename({"earlier": "number", "kept_place": "place"})
+    place = ["earlier", "part", "row", "kept_start", "kept_cut", "kept_chars"]
+    earlier = candidates.filter(pl.col("kept_doc").is_null()).select(place).unique().sort("earlier", "kept_start")
+    held = earlier.select("earlier", "kept_start").with_row_index("known_place", offset=spans.height)
+    cut_at = pl.col("kept_start") - pl.col("kept_cut")
+    asked = earlier.select("part", "row", number="earlier", start_char=cut_at, n_chars="kept_chars")
     texts = _texts_of(plan.shard_files("docs", "arrow"), spans).append(history.texts(list(plan.history), asked))
     placed = candidates.with_columns(
         mine.join(numbered, on=mine.columns, how="left", maintain_order="left")["place"],
         theirs.join(numbered, on=theirs.columns, how="left", maintain_order="left")["place"].alias("own_place"),
-    ).join(held, on=["earlier", "kept_place"], how="left", maintain_order="left")
+    ).join(held, on=["earlier", "kept_start"], how="left", maintain_order="left")
     for some in placed.iter_slices(JUDGED_AT_ONCE):
         told = some.with_columns(
             text=texts.gather(some["place"]),
@@ -951,37 +958,48 @@ def _write_state(plan: Plan) -> None:
             _keep(folder, name, pl.read_parquet(plan.work / f"{name}.parquet"), templates.STATE[name])
 
 
-def _write_shard_state(plan: Plan, shard: int, judged_sentences: pl.DataFrame) -> None:
-    """What one shard leaves for later runs: lines of the pages that are kept, of its documents what barrier 2 looks up, and
-    the texts of sentences that near-duplicates are compared with.
+def _write_shard_state(
+    plan: Plan,
+    shard: int,
+    judged_sentences: pl.DataFrame,
+    *,
+    documents: Sequence[pa.Table],
+    removals: Sequence[pa.Table],
+) -> None:
+    """What one shard leaves for later runs: lines of the pages that are kept, and of its documents what barrier 2 looks up.
 
-    judged_sentences: the shard's rows of dropped_sentences.
+    judged_sentences: the shard's rows of dropped_sentences. documents, removals: what is published of it.
     """
     folder = plan.work / "release" / dataset.STATE
     if (plan.work / "kept_pages.parquet").exists():  # not where boilerplate was skipped
         kept = pl.read_parquet(plan.work / "kept_pages.parquet")
         lines = templates.kept_lines(pl.read_parquet(plan.shard_files("page_lines")[shard]), kept)
         _keep(folder, f"kept_lines-{shard:05d}", lines, templates.PAGE_LINES, sorted_by=SORTED_BY["kept_lines"])
-    made, spans = state_tables(
+    made = state_tables(
         {name: pl.read_parquet(plan.shard_files(name)[shard]) for name in DEDUP_TABLES},
         _of_shard(plan, shard, "numbered_documents"),
         judged_sentences,
+        _keyed(documents, schema.DOCUMENTS).with_row_index("row").select(PUBLISHED.names()),
+        _keyed(removals, schema.REMOVALS, "unit", "start", "end").filter(pl.col("unit") != "document").select(CUTS.names()),
         part=shard,
         near_history=plan.settings.dedup.sentence_dedup.near_history,
     )
     for name, rows in made.items():
-        _keep(folder, f"{name}-{shard:05d}", rows, STATE[name], sorted_by=SORTED_BY[name])
-    placed = spans.with_row_index("place").sort("doc", "start_char")
-    texts = pl.Series(dtype=pl.String)
-    if placed.height:
-        texts = _texts_of([plan.shard_files("docs", "arrow")[shard]], placed.drop("place"))
-    packed = pack(texts.gather(placed["place"].arg_sort()))
-    kind = _arrow_schema(TEXTS)
-    write_state(folder, f"texts-{shard:05d}", [_to_arrow(packed, TEXTS)], kind, row_group_rows=PACKED_AT_ONCE)
+        narrow = NARROW.get(name, ())
+        _keep(folder, f"{name}-{shard:05d}", rows, STATE[name], sorted_by=SORTED_BY[name], narrow=narrow)
 
 
-def _keep(folder: Path, table: str, rows: pl.DataFrame, kind: pl.Schema, *, sorted_by: str = "") -> None:
-    write_state(folder, table, [_to_arrow(rows, kind)], _arrow_schema(kind), sorted_by=sorted_by)
+def _keyed(tables: Sequence[pa.Table], kind: pa.Schema, *columns: str) -> pl.DataFrame:
+    """Some columns of the `tables` of a dataset, one after the other, with each document's key as `doc`."""
+    rows = pl.from_arrow(pa.concat_tables([kind.empty_table(), *tables]).select(["doc_id", *columns]))
+    assert isinstance(rows, pl.DataFrame)
+    return rows.with_columns(fingerprint.document_keys(rows["doc_id"]).alias("doc"))
+
+
+def _keep(
+    folder: Path, table: str, rows: pl.DataFrame, kind: pl.Schema, *, sorted_by: str = "", narrow: Sequence[str] = ()
+) -> None:
+    write_state(folder, table, [_to_arrow(rows, kind)], _arrow_schema(kind), sorted_by=sorted_by, narrow=narrow)
 
 
 def _draw(plan: Plan, verdict: gates.Verdict | None) -> None:

@@ -70,8 +70,8 @@ DOC_SENTENCES: Final = pl.Schema(
         "rest_b": pl.UInt16(),
     }
 )
-"""near_a, near_b: hashes of two least runs of two words each, by which near-duplicates of different documents meet; rest_a,
-rest_b: a byte of each of the other two runs. All null for a sentence that is none's near-duplicate."""
+"""near_a, near_b: hashes of two least runs of two words each, of POINT_BITS bits, by which near-duplicates of different
+documents meet; rest_a, rest_b: a byte of each of the other two runs. All null for a sentence that is none's near-duplicate."""
 
 DOC_NEAR_SENTENCES: Final = pl.Schema({**NEAR_SENTENCES, "doc": pl.Int64()})
 
@@ -83,6 +83,12 @@ TABLES: Final = {
     "near_sentences": DOC_NEAR_SENTENCES,
 }
 """What each shard hands to the duplicates barrier."""
+
+NARROW: Final = {"sentences": ("near_a", "near_b")}
+"""Columns with far fewer bits than their type."""
+
+POINT_BITS: Final = 40
+"""Of a hash by which sentences meet: those of 100 million sentences hold one in 5,000 of all there are, and take 5 bytes each."""
 
 _NUMBER_CHARS: Final = 12  # of a word that tell whether it is a number
 _MIX: Final = tuple(
@@ -166,7 +172,7 @@ def _meeting_points(batch: Batch, policy: SentencePolicy) -> list[pl.Series]:
     points: dict[str, npt.NDArray[np.generic]] = {}
     for side, (one, two), (three, four) in (("a", (0, 1), (2, 3)), ("b", (2, 3), (0, 1))):
         hashes = _mix(((least[:, one] << np.uint64(32)) | least[:, two]) + _MIX[one])
-        points[f"near_{side}"] = hashes.view(np.int64)
+        points[f"near_{side}"] = (hashes >> np.uint64(64 - POINT_BITS)).view(np.int64)
         points[f"rest_{side}"] = ((byte[:, three] << np.uint64(8)) | byte[:, four]).astype(np.uint16)
     return [pl.Series(name, values).set(pl.Series(~meets), None) for name, values in points.items()]
 

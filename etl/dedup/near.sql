@@ -1,21 +1,19 @@
 -- Which sentences of this run's documents may nearly repeat one of an earlier document: pairs, whose texts decide.
--- in   meeting_sentences (see sentences.sql), known_meetings (of earlier runs, see state.py)
--- out  near_candidates(number, doc, start_char, end_char, earlier, kept_doc, kept_start, kept_end, kept_place): earlier is the
---      number of the document that stays; for one of an earlier run it is negative, kept_doc and kept_end are null, and
---      kept_place says where the text is
+-- in   meeting_sentences (see sentences.sql), known_meetings (of earlier runs, see history.py)
+-- out  near_candidates(number, doc, start_char, end_char, earlier, kept_doc, kept_start, kept_end): earlier is the number of the
+--      document that stays; for one of an earlier run it is negative, and kept_doc and kept_end are null
 --
 -- Two sentences meet at a hash of two of their four least runs of words, and are a pair when a third one agrees. Like bands,
 -- a meeting point that many share gives a pair or two for each, with the first that has it and with the one before: of what
 -- an earlier run left, no other is ever asked. Nothing here looks at what comes later, so days give the pairs of one run.
 
 CREATE TABLE every_meeting AS
-SELECT near_a AS h, rest_a AS rest, number, doc, start_char, end_char, n_words, NULL AS text_place, 1 AS stands FROM meeting_sentences
+SELECT near_a AS h, rest_a AS rest, number, doc, start_char, end_char, n_words, 1 AS stands FROM meeting_sentences
 UNION ALL
-SELECT near_b AS h, rest_b AS rest, number, doc, start_char, end_char, n_words, NULL AS text_place, 1 AS stands FROM meeting_sentences
+SELECT near_b AS h, rest_b AS rest, number, doc, start_char, end_char, n_words, 1 AS stands FROM meeting_sentences
 UNION ALL
 SELECT
-    h, rest, number, NULL AS doc, start_char, NULL AS end_char, n_words, place AS text_place,
-    CASE WHEN stands THEN 1 ELSE 0 END AS stands
+    h, rest, number, NULL AS doc, start_char, NULL AS end_char, n_words, CASE WHEN stands THEN 1 ELSE 0 END AS stands
 FROM known_meetings;
 
 CREATE TABLE meetings AS
@@ -35,12 +33,11 @@ SELECT DISTINCT
     earlier,
     kept_doc,
     kept_start,
-    kept_end,
-    kept_place
+    kept_end
 FROM (
     SELECT
         l.number, l.doc, l.start_char, l.end_char, l.n_words, l.rest,
-        e.number AS earlier, e.doc AS kept_doc, e.start_char AS kept_start, e.end_char AS kept_end, e.text_place AS kept_place,
+        e.number AS earlier, e.doc AS kept_doc, e.start_char AS kept_start, e.end_char AS kept_end,
         e.n_words AS their_words, e.rest AS their_rest, e.stands
     FROM meetings AS l
     INNER JOIN meetings AS e ON l.h = e.h AND l.place - 1 = e.place
@@ -48,7 +45,7 @@ FROM (
     UNION ALL
     SELECT
         l.number, l.doc, l.start_char, l.end_char, l.n_words, l.rest,
-        e.number AS earlier, e.doc AS kept_doc, e.start_char AS kept_start, e.end_char AS kept_end, e.text_place AS kept_place,
+        e.number AS earlier, e.doc AS kept_doc, e.start_char AS kept_start, e.end_char AS kept_end,
         e.n_words AS their_words, e.rest AS their_rest, e.stands
     FROM meetings AS l
     INNER JOIN first_meetings AS e ON l.h = e.h

@@ -37,6 +37,7 @@ _ROUNDING: Final = 1e-6
 
 _PREFIX: Final = re.compile(r"\W{0,3}(?:\d{1,2}[.)] |[^:—–\n]{2,30}(?::|—|–| -) ?|[•▪●*·–—-] ?)(?=\S)")
 _SUFFIX: Final = re.compile(r"\s{0,3}(?:\[[^\]\n]{1,20}\]|\([^)\n]{2,30}\)|[|—–-] ?[^|.\n]{2,40})\s{0,3}$")
+_AT_START, _AT_END = slice(0, 40), slice(-60, None)  # what a label or a credit is found by, and more
 _LABEL_WORDS: Final = 4
 _STOPPED: Final = re.compile(r"[.!?。！？؟۔।]\W{0,3}$")
 _CUT: Final = re.compile(r"(?:…|\.\.\.)\W{0,3}$")
@@ -256,7 +257,8 @@ def _judged(pair: _Pair, a: Sequence[str], b: Sequence[str]) -> Likeness | None:
         return Likeness(_score(a, b), cut)
     if _numbers(a) != _numbers(b) or not _same_words(a, b, frozenset()):
         return None
-    if not _same_words(a, b, _names(first_core) | _names(second_core)):  # names are looked for when all else agrees
+    # Names are looked for when all else agrees, and not in the same words.
+    if "".join(a) != "".join(b) and not _same_words(a, b, _names(first_core) | _names(second_core)):
         return None
     return Likeness(_score(a, b), poorer)
 
@@ -269,9 +271,11 @@ def _cores(pairs: Sequence[tuple[str, str]]) -> list[_Pair]:
     """Each pair, and both without the label in front or the credit behind that only one of them has."""
     cores = list(pairs)
     for pattern in (_PREFIX, _SUFFIX):
-        find = pattern.match if pattern is _PREFIX else pattern.search
+        find, looks_at = (pattern.match, _AT_START) if pattern is _PREFIX else (pattern.search, _AT_END)
         shortened: list[tuple[int, str, str, bool]] = []  # place, bare, other, whether the first is bare
         for place, (first, second) in enumerate(cores):
+            if first[looks_at] == second[looks_at]:
+                continue  # both have it, or neither
             one, two = find(first), find(second)
             match = one or two
             if match and (one is None or two is None) and len(match.group().split()) <= _LABEL_WORDS:

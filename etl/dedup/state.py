@@ -10,7 +10,6 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from etl.dedup.fingerprint import FINGERPRINTS
 
@@ -24,6 +23,7 @@ STATE: Final = {
             ("rule", pl.String()),
             ("score", pl.Float64()),
             ("part", pl.UInt32()),
+            ("row", pl.UInt32()),
         ]
     ),
     "sketches": pl.Schema({"number": pl.Int64, "kind": pl.Int8, "h": pl.Int64}),
@@ -34,11 +34,14 @@ STATE: Final = {
     "meetings": pl.Schema(
         {
             "number": pl.Int64,
-            "h": pl.Int64,
-            "rest": pl.UInt16,
-            "n_words": pl.UInt32,
             "start_char": pl.UInt32,
-            "place": pl.UInt32,
+            "cut": pl.UInt32,
+            "n_chars": pl.UInt16,
+            "n_words": pl.UInt16,
+            "near_a": pl.Int64,
+            "near_b": pl.Int64,
+            "rest_a": pl.UInt16,
+            "rest_b": pl.UInt16,
             "stands": pl.Boolean,
         }
     ),
@@ -54,30 +57,30 @@ STATE: Final = {
 }
 """The barrier reads them of earlier runs as known_….
 
-fingerprints: kept_doc_id, rule, score: of a near copy, what stays for it and why it is one; null for all others. part:
-the shard.
+fingerprints: kept_doc_id, rule, score: of a near copy, what stays for it and why it is one; null for all others. part, row:
+where it is among the published documents; row is null for one that isn't.
 sentences: usable: the sentence is whole, nearly repeats none of its document, and stays in a document that stays, or went
 because it nearly repeats another document's.
-meetings: h, rest: near_a, rest_a, or near_b, rest_b of a sentence (see fingerprint.py); of a shard, the first and the last
-that have h. place: of its text among those of the shard. stands: it didn't go itself.
+meetings: the sentences that later ones may nearly repeat. near_a and so on: see fingerprint.py. cut: characters that were
+cut out of its document before it. stands: it didn't go itself.
 stand_ins: the sentences that went because they nearly repeat another document's, which stays: where, and how alike."""
-
-TEXTS: Final = pl.Schema({"texts": pl.Binary, "size": pl.UInt32})
-"""The texts of a shard's sentences in `meetings`: TEXTS_AT_ONCE of them in a row, a line each, packed; size: unpacked, in bytes."""
-
-TEXTS_AT_ONCE: Final = 128
 
 SORTED_BY: Final = {
     "fingerprints": "number",
     "sketches": "number",
     "bands": "h",
     "sentences": "key_hash",
-    "meetings": "h",
+    "meetings": "number",
     "stand_ins": "number",
 }
-"""The column by which each is looked up, and sorted."""
+"""The column by which each is sorted, and all but `meetings` are looked up: that is searched from end to end."""
 
-_CODEC: Final = pa.Codec("zstd", compression_level=3)
+NARROW: Final = {"meetings": ("near_a", "near_b", "rest_a", "rest_b")}
+"""Columns with far fewer bits than they are stored in."""
+
+PUBLISHED: Final = pl.Schema({"doc": pl.Int64, "row": pl.UInt32})
+CUTS: Final = pl.Schema({"doc": pl.Int64, "start": pl.Int64, "end": pl.Int64})
+"""Which row of the published documents each document is, and what was cut out of them, in the same order."""
 
 RUN_NUMBERS: Final = 1 << 32  # more than a run has documents
 
@@ -100,15 +103,17 @@ def state_tables(
     tables: dict[str, pl.DataFrame],
     numbers: pl.DataFrame,
     judged: pl.DataFrame,
+    published: pl.DataFrame,
+    cuts: pl.DataFrame,
     *,
     part: int = 0,
     near_history: bool = True,
-) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
-    """The state of a shard's documents, and the doc, start_char, end_char of the sentences whose texts belong to it, in order
-    of place.
+) -> dict[str, pl.DataFrame]:
+    """The state of a shard's documents.
 
-    tables: as fingerprint.py made them. judged: their rows of dropped_sentences, of which some are exact copies. near_history:
-    whether later runs are to find near-duplicates of their sentences; else `meetings` is empty, and no texts belong to it.
+    tables: as fingerprint.py made them. judged: their rows of dropped_sentences, of which some are exact copies. published,
+    cuts: with these schemas. near_history: whether later runs are to find near-duplicates of their sentences; else `meetings`
+    is empty.
 
     An exact copy leaves nothing. A near copy is no copy that could stay for a later run, and leaves no sketches; but an
     exact copy of it is to be known as one, its sentences count towards how common they are, and its bands are as full.
@@ -153,49 +158,42 @@ def state_tables(
     compared = sentences.filter(
         "usable", pl.col("near_a").is_not_null(), pl.col("near").fill_null(value=True), pl.lit(near_history)
     )
-    compared = compared.sort("number", "start_char").with_row_index("place")
+    placed_prints = tables["fingerprints"].join(known, on="doc").join(published, on="doc", how="left")
     made = {
-        "fingerprints": tables["fingerprints"].join(known, on="doc").sort("number").with_columns(part=pl.lit(part)),
+        "fingerprints": placed_prints.sort("number").with_columns(part=pl.lit(part)),
         "sketches": _numbered(tables["sketches"], stays),
         "bands": _by_hash(_numbered(tables["bands"], placed), "h", pl.col("number")),
         "sentences": sentences,
-        "meetings": _at_points(compared),
+        "meetings": _compared(compared, published.join(stays, on="doc", maintain_order="left"), cuts),
         "stand_ins": gone.filter("near", action="remove").sort("number", "start_char"),
     }
-    left_behind = {name: made[name].select(pl.col(c).cast(k) for c, k in kind.items()) for name, kind in STATE.items()}
-    spans = compared.join(stays, on="number", maintain_order="left").select("doc", "start_char", "end_char")
-    return left_behind, spans
+    return {name: made[name].select(pl.col(c).cast(k) for c, k in kind.items()) for name, kind in STATE.items()}
 
 
-def _at_points(compared: pl.DataFrame) -> pl.DataFrame:
-    """The rows of `meetings` of the sentences that near.sql compares, which are the first of their kind. Of those that share
-    a meeting point the first and the last are left."""
-    stands = pl.col("removed").is_null() | ~pl.col("removed")
-    others = compared.select("number", "n_words", "start_char", "place", stands=stands)
-    points = pl.concat(
-        others.with_columns(compared[f"near_{side}"].alias("h"), compared[f"rest_{side}"].alias("rest"))
-        for side in ("a", "b")
+def _compared(sentences: pl.DataFrame, published: pl.DataFrame, cuts: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `meetings` of `sentences`, in the order of their documents. published: with number of each document."""
+    starts = sentences["start_char"].to_numpy().astype(np.int64)
+    order = np.argsort((sentences["number"].to_numpy() << 32) | starts)
+    sentences, starts = sentences[order], starts[order]
+    removed = sentences["removed"].fill_null(value=False)
+    length = (sentences["end_char"] - sentences["start_char"]).alias("n_chars")
+    return sentences.with_columns(length, ~removed.alias("stands"), _cut_before(sentences, published, cuts))
+
+
+def _cut_before(sentences: pl.DataFrame, published: pl.DataFrame, cuts: pl.DataFrame) -> pl.Series:
+    """How many characters of its document were cut before each of `sentences`; 0 where the document isn't published."""
+    size = int(published["row"].max() or 0) + 1  # type: ignore[arg-type]
+    row_of = published.select(pl.col("doc").alias("key"), pl.col("row").cast(pl.Int64))
+    where = cuts.join(row_of, left_on="doc", right_on="key", how="inner", maintain_order="left")
+    at = (where["row"].to_numpy() << 32) | where["start"].to_numpy()
+    chars = np.append(0, np.cumsum((where["end"] - where["start"]).to_numpy()))
+    first = chars[np.searchsorted(at, np.arange(size) << 32)]
+    numbered = sentences.select("number").join(
+        published.select("number", pl.col("row").cast(pl.Int64)), on="number", how="left", maintain_order="left"
     )
-    points = _by_hash(points, "h", pl.col("number"), pl.col("start_char"))
-    return points.filter(_is_new("h") | pl.col("h").ne_missing(pl.col("h").shift(-1)))
-
-
-def pack(texts: pl.Series) -> pl.DataFrame:
-    """`texts`, none of which holds a newline, with the schema TEXTS."""
-    rows = pl.select(pl.int_range(len(texts)) // TEXTS_AT_ONCE).to_series()
-    joined = (
-        pl.DataFrame({"row": rows, "text": texts})
-        .group_by("row", maintain_order=True)
-        .agg(pl.col("text").str.join("\n"))
-    )
-    whole = [text.encode() for text in joined["text"]]
-    packed = [_CODEC.compress(some, asbytes=True) for some in whole]
-    return pl.DataFrame({"texts": packed, "size": [len(some) for some in whole]}, schema=TEXTS)
-
-
-def unpack(packed: bytes, size: int) -> list[str]:
-    """The texts in a row of TEXTS."""
-    return str(_CODEC.decompress(packed, size, asbytes=True), "utf-8").split("\n")
+    row = numbered["row"].fill_null(0).to_numpy()
+    before = chars[np.searchsorted(at, (row << 32) | sentences["start_char"].to_numpy().astype(np.int64))] - first[row]
+    return pl.Series("cut", np.where(numbered["row"].is_null().to_numpy(), 0, before))
 
 
 def _numbered(rows: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
