@@ -30,7 +30,7 @@ from etl.boilerplate import templates
 from etl.dedup import state
 from etl.dedup.fingerprint import POINT_BITS
 from etl.dedup.state import RUN_NUMBERS
-from etl.storage import read_json, read_parquet, remove_tree, sha256, write_json, write_parquet
+from etl.storage import read_json, read_parquet, read_texts, remove_tree, sha256, write_json, write_parquet
 
 Wanted = npt.NDArray[np.int64]
 
@@ -151,7 +151,10 @@ class History:
         there = numbered.drop_nulls("row").sort("run", "part", "row")
         for (run, part), wanted in there.group_by("run", "part", maintain_order=True):
             for path in sorted((self.out / "documents" / f"run={keys[int(run)]}").glob(f"part-{part:05d}-*.parquet")):
-                found += _texts_at(path, wanted)
+                rows = wanted["row"].unique().sort()
+                whole = pl.Series("text", read_texts(path, "text", rows.to_list()), dtype=pl.String)
+                texts = wanted.with_columns(whole.gather(rows.search_sorted(wanted["row"])))
+                found.append(texts.select("asked", pl.col("text").str.slice("start_char", "n_chars")))
         return numbered.join(pl.concat(found), on="asked", how="left", maintain_order="left")["text"]
 
     def known_pages(self, keys: Sequence[str], lines: Wanted) -> dict[str, pl.DataFrame]:
@@ -389,7 +392,9 @@ def _meeting(path: Path, marks: Marks) -> Iterator[pl.DataFrame]:
         for group in range(file.num_row_groups):
             sides = file.read_row_group(group, columns=["near_a", "near_b"])
             near_a, near_b = (pl.Series(sides[name]).to_numpy() for name in ("near_a", "near_b"))
-            rows = np.union1d(marks.find(near_a), marks.find(near_b))
+            met = np.zeros(len(near_a), dtype=np.bool_)
+            met[marks.find(near_a)] = met[marks.find(near_b)] = True
+            rows = np.flatnonzero(met)
             if len(rows):
                 others = [name for name in STATE["meetings"] if name not in ("near_a", "near_b")]
                 found = pl.DataFrame(file.read_row_group(group, columns=others))[rows]
@@ -417,22 +422,6 @@ def _at_points(found: pl.DataFrame, points: Wanted) -> pl.DataFrame:
     point = pl.struct("file", "h")
     edge = point.ne_missing(point.shift()) | point.ne_missing(point.shift(-1))
     return sides.filter(edge).drop("file")
-
-
-def _texts_at(path: Path, wanted: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """asked and text of each of `wanted` (sorted by row), row group by row group: those that hold none of them aren't read."""
-    asked = wanted["row"].to_numpy().astype(np.int64)
-    first = 0
-    with pq.ParquetFile(path, memory_map=True) as file:
-        for group in range(file.num_row_groups):
-            past = first + file.metadata.row_group(group).num_rows
-            low, high = np.searchsorted(asked, [first, past])
-            if low < high:
-                some = wanted[int(low) : int(high)]
-                texts = pl.Series("text", file.read_row_group(group, columns=["text"])["text"])
-                whole = texts.gather(some["row"] - first)
-                yield some.with_columns(whole).select("asked", pl.col("text").str.slice("start_char", "n_chars"))
-            first = past
 
 
 def _rows_of(values: Wanted, wanted: Wanted, marks: Marks | None, *, is_sorted: bool) -> npt.NDArray[np.intp]:

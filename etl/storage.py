@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,6 +125,93 @@ def write_parquet(
 def read_parquet(path: Path) -> pa.Table:
     """The table at `path`. pyarrow's `read_table` would import pandas where it is installed: half a second."""
     return pq.ParquetFile(path).read()
+
+
+def read_texts(path: Path, column: str, rows: Sequence[int]) -> list[str]:
+    """The texts in some `rows` (in order, each once, all there) of a Parquet file's column without nulls.
+
+    Only the pages that hold one are unpacked, where they are as `publish` writes them: Arrow and Polars unpack a whole row
+    group for each. Others are left to Arrow.
+    """
+    texts: list[str] = []
+    first = 0
+    with pq.ParquetFile(path, memory_map=True) as file, pa.memory_map(str(path)) as data:
+        place = file.schema_arrow.names.index(column)
+        for group in range(file.num_row_groups):
+            chunk = file.metadata.row_group(group).column(place)
+            past = first + chunk.num_values
+            wanted = [row - first for row in rows[bisect_left(rows, first) : bisect_left(rows, past)]]
+            if wanted and chunk.compression == "ZSTD" and set(chunk.encodings) <= {"PLAIN", "RLE"}:
+                data.seek(chunk.data_page_offset)
+                levels = file.schema.column(place).max_definition_level > 0
+                texts += _in_pages(data.read_buffer(chunk.total_compressed_size), wanted, levels=levels)
+            elif wanted:
+                texts += file.read_row_group(group, columns=[column])[column].take(wanted).to_pylist()
+            first = past
+    return texts
+
+
+def _in_pages(chunk: pa.Buffer, rows: Sequence[int], *, levels: bool) -> Iterator[str]:
+    """The texts in some `rows` of a column chunk: pages, each a header, then packed: levels, where the column has them, and
+    length and bytes of each text."""
+    codec, view = pa.Codec("zstd"), memoryview(chunk).cast("B")
+    at = first = done = 0
+    while done < len(rows):
+        header, at = _compact_struct(view, at)
+        size, packed, values = header[2], header[3], header[5][1]  # type: ignore[index]
+        past = bisect_left(rows, first + values)
+        if past > done:
+            page = codec.decompress(view[at : at + packed], size, asbytes=True)
+            here = 4 + int.from_bytes(page[:4], "little") if levels else 0
+            for row in range(first, rows[past - 1] + 1):
+                begin, here = here + 4, here + 4 + int.from_bytes(page[here : here + 4], "little")
+                if row == rows[done]:
+                    yield page[begin:here].decode()
+                    done += 1
+        first += values
+        at += packed
+
+
+def _compact_struct(view: memoryview, at: int) -> tuple[dict[int, Any], int]:
+    """(field -> value, end) of the structure at `at` in Thrift's compact protocol, with what a page's header may hold: whole
+    numbers, flags, bytes, structures."""
+    fields: dict[int, Any] = {}
+    field = 0
+    while head := view[at]:
+        at += 1
+        step, kind = divmod(head, 16)
+        if step:
+            field += step
+        else:
+            field, at = _zigzag(view, at)
+        if kind in (1, 2):
+            fields[field] = kind == 1
+        elif kind in (4, 5, 6):
+            fields[field], at = _zigzag(view, at)
+        elif kind == 8:
+            size, at = _varint(view, at)
+            fields[field], at = bytes(view[at : at + size]), at + size
+        elif kind == 12:
+            fields[field], at = _compact_struct(view, at)
+        else:
+            raise StageError(f"a page of a Parquet file has a header that can't be read: type {kind}")
+    return fields, at + 1
+
+
+def _varint(view: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = view[at]
+        at += 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return value, at
+
+
+def _zigzag(view: memoryview, at: int) -> tuple[int, int]:
+    value, at = _varint(view, at)
+    return (value >> 1) ^ -(value & 1), at
 
 
 @contextmanager

@@ -19,8 +19,7 @@ from etl.publish import dataset
 from etl.stages import history_of
 from tests.conftest import WORDS, Runner, files_of, read, record, story, write_jsonl
 
-ACROSS_RUNS = {"sentence_dedup.near_history": "true"}
-CAUSAL = {"boilerplate.templates.enabled": "false", **ACROSS_RUNS}
+CAUSAL = {"boilerplate.templates.enabled": "false"}
 """Site templates look at all pages of a run, later ones too: one run sees more than its first day did. All other steps
 look at a document and at what came before it."""
 
@@ -381,17 +380,17 @@ def kept_for(out: Path) -> dict[str, tuple[str, str, int]]:
     return {row["source_id"]: (row["rule"], names[row["kept_doc_id"]], row["kept_start"]) for row in rows}
 
 
-def test_by_default_near_copies_are_looked_for_in_one_run(tmp_path: Path, run: Runner) -> None:
-    out = tmp_path / "out"
+def test_without_near_history_near_copies_are_looked_for_in_one_run(tmp_path: Path, run: Runner) -> None:
+    out, alone = tmp_path / "out", {"sentence_dedup.near_history": "false"}
     for number, sentence in ((1, BASE), (2, NEAR), (3, NEAR)):
-        run(day_with(tmp_path, number, sentence), out, key=day_of(number), skip=["boilerplate"])
+        run(day_with(tmp_path, number, sentence), out, key=day_of(number), skip=["boilerplate"], overrides=alone)
     assert kept_for(out) == {"r3": ("exact-sentence", "r2", len("\n".join(story(2))) + 1)}
 
 
 def test_a_near_copy_of_an_earlier_runs_sentence_goes_and_so_do_exact_copies_of_it(tmp_path: Path, run: Runner) -> None:
     out = tmp_path / "out"
     for number, sentence in ((1, BASE), (2, NEAR), (3, NEAR), (4, BASE)):
-        run(day_with(tmp_path, number, sentence), out, key=day_of(number), skip=["boilerplate"], overrides=ACROSS_RUNS)
+        run(day_with(tmp_path, number, sentence), out, key=day_of(number), skip=["boilerplate"])
     place = len("\n".join(story(1))) + 1
     assert kept_for(out) == {
         "r2": ("near-sentence", "r1", place),
@@ -405,7 +404,7 @@ def test_near_copies_follow_a_backfill_and_come_back_when_what_stays_is_forgotte
     out = tmp_path / "out"
     place = [len("\n".join(story(number))) + 1 for number in range(4)]
     for number, sentence in ((2, NEAR), (3, NEAR), (1, BASE)):
-        run(day_with(tmp_path, number, sentence), out, key=day_of(number), skip=["boilerplate"], overrides=ACROSS_RUNS)
+        run(day_with(tmp_path, number, sentence), out, key=day_of(number), skip=["boilerplate"])
     assert kept_for(out) == {"r3": ("exact-sentence", "r2", place[2])}
     assert redo(out) == [day_of(2), day_of(3)]
     assert kept_for(out) == dict.fromkeys(("r2", "r3"), ("near-sentence", "r1", place[1]))

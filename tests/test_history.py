@@ -13,7 +13,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.dedup.state import RUN_NUMBERS, STATE, pack, unpack
+from etl.dedup.state import RUN_NUMBERS, STATE
 from etl.history import FILES, History, write_state
 from etl.storage import write_parquet
 
@@ -139,30 +139,60 @@ def test_compacted_runs_are_looked_up_as_their_own_files_are(
         assert answers(other) == before
 
 
-def test_texts_are_found_wherever_they_are_packed(tmp_path: Path) -> None:
+def test_texts_are_cut_from_the_published_documents(tmp_path: Path) -> None:
     texts = [f"{number} äöü {'x' * (number % 7)}" for number in range(1000)]
     for key in ("k1", "k2"):
-        folder = tmp_path / "_state" / f"run={key}"
+        folder = tmp_path / "documents" / f"run={key}"
         folder.mkdir(parents=True)
         for part in range(2):
-            packed = pack(pl.Series([f"{key}.{part}.{text}" for text in texts])).to_arrow()
-            write_state(folder, f"texts-{part:05d}", [packed], packed.schema, row_group_rows=3)
+            whole = pa.table({"text": [f"{key}.{part}.{text}" for text in texts]})
+            write_parquet(folder / f"part-{part:05d}-x.parquet", [whole], whole.schema, row_group_rows=300)
     known = history(tmp_path, k1={}, k2={})
-    asked = [(run, part, place) for run in (1, 0) for part in (1, 0) for place in (999, 0, 127, 128, 500, 500, 900)]
+    asked = [(run, part, row) for run in (1, 0) for part in (1, 0) for row in (999, 0, 127, 128, 500, 500, None, 900)]
     places = pl.DataFrame(
-        [((run - 2) * RUN_NUMBERS + 1 + place, part, place) for run, part, place in asked],
-        schema=["number", "part", "place"],
+        [((run - 2) * RUN_NUMBERS + 1 + (row or 0), part, row, 2, 6) for run, part, row in asked],
+        schema=["number", "part", "row", "start_char", "n_chars"],
         orient="row",
     )
-    expected = [f"k{run + 1}.{part}.{texts[place]}" for run, part, place in asked]
+    expected = [None if row is None else f"k{run + 1}.{part}.{texts[row]}"[2:8] for run, part, row in asked]
     assert known.texts(["k1", "k2"], places).to_list() == expected
     assert known.texts(["k1", "k2"], places.clear()).to_list() == []
-    next((tmp_path / "_state" / "run=k1").glob("texts-00001-*")).unlink()
+    next((tmp_path / "documents" / "run=k1").glob("part-00001-*")).unlink()
     left = [None if (run, part) == (0, 1) else text for (run, part, _), text in zip(asked, expected, strict=True)]
     assert known.texts(["k1", "k2"], places).to_list() == left
 
 
-@given(st.lists(st.text(alphabet=st.characters(exclude_characters="\n", exclude_categories=["Cs"])), max_size=400))
-def test_texts_are_packed_and_unpacked_as_they_are(texts: list[str]) -> None:
-    packed = pack(pl.Series(texts, dtype=pl.String))
-    assert [text for row in packed.iter_rows() for text in unpack(*row)] == texts
+POINTS = st.sampled_from([*range(12), 5 << 24, (5 << 24) + 1, (1 << 40) - 1])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.lists(st.tuples(POINTS, POINTS, st.booleans()), max_size=30), max_size=3),
+    st.sets(POINTS, max_size=8),
+    st.integers(1, 9),
+)
+def test_of_the_sentences_of_a_file_at_a_point_the_first_and_the_last_are_met(
+    runs: list[list[tuple[int, int, bool]]], wanted: set[int], rows_in_group: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        keys = [f"k{number}" for number in range(len(runs))]
+        expected = []
+        for run, (key, rows) in enumerate(zip(keys, runs, strict=True)):
+            told = pl.DataFrame(rows, schema=["near_a", "near_b", "stands"], orient="row").with_row_index("n")
+            told = told.with_columns(number=pl.col("n") // 3 + 1, start_char=pl.col("n") * 10, rest_a=1, rest_b=2)
+            told = told.with_columns(cut=pl.col("n"), n_chars=pl.col("n") + 40, n_words=9)
+            state = told.select(pl.col(name).cast(kind) for name, kind in STATE["meetings"].items()).to_arrow()
+            path = out / "_state" / f"run={key}" / "meetings-00000-x.parquet"
+            write_parquet(path, [state], state.schema, row_group_rows=rows_in_group, narrow=["near_a", "near_b"])
+            for point in wanted:
+                at = [
+                    (point, rest, (run - len(runs)) * RUN_NUMBERS + n // 3 + 1, n * 10, n, n + 40, row[2])
+                    for n, row in enumerate(rows)
+                    for rest, side in ((1, row[0]), (2, row[1]))
+                    if side == point
+                ]
+                expected += [at[0], at[-1]] if len(at) > 1 else at
+        met = history(out, **{key: {} for key in keys}).meetings(keys, np.array(sorted(wanted), dtype=np.int64))
+        columns = ("h", "rest", "number", "start_char", "cut", "n_chars", "stands")
+        assert sorted(met.select(columns).rows()) == sorted(expected)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from etl import storage
 from etl.errors import ConfigError, StageError
@@ -55,3 +59,27 @@ def test_a_dataset_is_written_by_one_run_at_a_time(tmp_path: Path) -> None:
         pass
     with storage.lock(tmp_path):
         pass
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=300), min_size=1, max_size=90),
+    st.data(),
+)
+def test_texts_are_read_page_by_page_wherever_they_are(texts: list[str], data: st.DataObject) -> None:
+    rows = sorted(data.draw(st.sets(st.integers(0, len(texts) - 1))))
+    field = pa.field("text", data.draw(st.sampled_from([pa.string(), pa.large_string()])), nullable=data.draw(st.booleans()))
+    table = pa.table({"n": range(len(texts)), "text": texts}, schema=pa.schema([("n", pa.int64()), field]))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.parquet"
+        pq.write_table(
+            table,
+            path,
+            row_group_size=data.draw(st.integers(1, 90)),
+            compression=data.draw(st.sampled_from(["zstd", "zstd", "lz4"])),
+            use_dictionary=data.draw(st.sampled_from([False, False, True])),
+            write_batch_size=data.draw(st.integers(1, 8)),
+            data_page_size=data.draw(st.sampled_from([1, 200, 1 << 20])),
+            write_page_checksum=data.draw(st.booleans()),
+        )
+        assert storage.read_texts(path, "text", rows) == [texts[row] for row in rows]

@@ -55,7 +55,7 @@ FINGERPRINTS: Final = pl.Schema(
 key_check: XXH64 of the comparable text, with the seeds 0 and CHECK_SEED. The levels: see above."""
 
 SKETCHES: Final = pl.Schema({"doc": pl.Int64, "kind": pl.Int8, "h": pl.Int64})
-"""The sampled hashes. 2^level divides each."""
+"""The sampled hashes, the last SKETCH_BITS bits of each. 2^level divides each."""
 
 BANDS: Final = pl.Schema({"doc": pl.Int64, "h": pl.Int64})
 """The few sampled shingles of depth band_level and more, by which candidates are found."""
@@ -84,8 +84,10 @@ TABLES: Final = {
 }
 """What each shard hands to the duplicates barrier."""
 
-NARROW: Final = {"sentences": ("near_a", "near_b")}
+NARROW: Final = {"sentences": ("near_a", "near_b"), "sketches": ("h",)}
 """Columns with far fewer bits than their type."""
+
+SKETCH_BITS: Final = 48  # two documents compare a hundred or two: with so many bits none is the same by chance
 
 POINT_BITS: Final = 40
 """Of a hash by which sentences meet: those of 100 million sentences hold one in 5,000 of all there are, and take 5 bytes each."""
@@ -117,7 +119,7 @@ def shard_tables(docs: pl.DataFrame, segments: pl.DataFrame, policy: SentencePol
             continue
         sentences.append(found.batch.table().with_columns(_meeting_points(found.batch, policy)))
         prints.append(found.fingerprints)
-        sketches.append(found.sketches)
+        sketches.append(found.sketches.with_columns(pl.col("h") & ((1 << SKETCH_BITS) - 1)))
         bands.append(found.bands)
         if policy.near:
             near.append(near_pairs(found.batch, found.candidates, similarity_min=policy.near_similarity_min))

@@ -253,6 +253,8 @@ def _judged(pair: _Pair, a: Sequence[str], b: Sequence[str]) -> Likeness | None:
     poorer = 1 if len(second) <= len(first) or len(a) == len(b) else 0
     if (first_core != first) != (second_core != second):
         poorer = 0 if first_core != first and len(a) <= len(b) else 1
+    if a == b:
+        return Likeness(1.0, poorer)
     if (cut := _truncated(a, b)) is not None and _is_cut((first, second)[cut], (first, second)[1 - cut]):
         return Likeness(_score(a, b), cut)
     if _numbers(a) != _numbers(b) or not _same_words(a, b, frozenset()):

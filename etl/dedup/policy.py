@@ -24,8 +24,7 @@ class SentencePolicy:
     refrain_max_words that one document has three times or more stays. max_share: of a document's characters; above it
     the document's sentences are annotated, not removed. near: near-duplicates too, when they are at least
     near_similarity_min alike and the guard finds no difference in meaning: inside one document, and where scope is corpus
-    and near_across is set, across documents of one run. near_history: and of earlier runs that had it set too; what such a
-    run leaves for later ones is then twice as large, as the sentences' texts are in it.
+    and near_across is set, across documents of one run. near_history: and of earlier runs that had it set too.
     """
 
     mode: Literal["remove", "annotate"] = "remove"
@@ -38,7 +37,7 @@ class SentencePolicy:
     max_share: float = bounded(0.5, 0.0, 1.0)
     near: bool = True
     near_across: bool = True
-    near_history: bool = False
+    near_history: bool = True
     near_similarity_min: float = bounded(0.85, 0.5, 1.0)
 
 

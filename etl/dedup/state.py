@@ -75,7 +75,7 @@ SORTED_BY: Final = {
 }
 """The column by which each is sorted, and all but `meetings` are looked up: that is searched from end to end."""
 
-NARROW: Final = {"meetings": ("near_a", "near_b", "rest_a", "rest_b")}
+NARROW: Final = {"meetings": ("near_a", "near_b", "rest_a", "rest_b"), "sketches": ("h",)}
 """Columns with far fewer bits than they are stored in."""
 
 PUBLISHED: Final = pl.Schema({"doc": pl.Int64, "row": pl.UInt32})

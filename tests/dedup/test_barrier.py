@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import itertools
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 
 from etl.dedup.fingerprint import TABLES, shard_tables
 from etl.dedup.policy import DedupPolicy, DocumentPolicy, SentencePolicy
-from etl.dedup.state import STATE, seen_from_later, state_tables
+from etl.dedup.state import CUTS, PUBLISHED, STATE, seen_from_later, state_tables
 from etl.engine.local import LocalEngine
 
 Tables = dict[str, pl.DataFrame]
@@ -133,21 +132,13 @@ def decide_and_remember(
             for name in ("dropped_sentences", "numbered_documents", "meeting_sentences")
         )
     judged = judged.with_columns(exact=pl.col("rule") == "exact-sentence")
-    state, _ = state_tables(now, numbers, judged)
+    state = state_tables(now, numbers, judged, PUBLISHED.to_frame(), CUTS.to_frame())
     if (policy or DedupPolicy()).sentence_dedup == SentencePolicy() and "sentence_dedup" not in skip:
-        assert state["meetings"].select("h", "rest", "number", "start_char").rows() == first_and_last(compared)
+        told = ["number", "start_char", "near_a", "near_b", "rest_a", "rest_b", "n_words"]
+        assert state["meetings"].select(told).rows() == compared.select(told).sort("number", "start_char").rows()
     named = [(name_of(gone), name_of(kept), rule) for gone, kept, rule in documents]
     cut = [(name_of(doc), start, name_of(kept), *rest) for doc, start, kept, *rest in sentences]
     return (named, cut), state
-
-
-def first_and_last(compared: pl.DataFrame) -> list[tuple[object, ...]]:
-    """Of what sentences.sql would compare, the first and the last at each meeting point: what the state is to hold."""
-    place = ["number", "start_char"]
-    sides = (compared.select(*place, h=f"near_{side}", rest=f"rest_{side}") for side in ("a", "b"))
-    points = pl.concat(sides).sort("h", *place).select("h", "rest", *place).rows()
-    runs = [list(same) for _, same in itertools.groupby(points, key=lambda point: point[0])]
-    return [point for same in runs for point in ([same[0], same[-1]] if len(same) > 1 else same)]
 
 
 def state_of(made: Tables) -> Tables:
