@@ -56,7 +56,7 @@ def main() -> int:
     inputs = sorted(str(path) for path in options.corpus.iterdir() if path.name.startswith("part-"))
     command = [str(Path(sys.executable).with_name("etl")), "run", *inputs, "--out", str(out), "--run-key", KEY]
     command += ["--workers", str(options.workers)]
-    command += ["--set", "sentence_dedup.near_history=true"] if options.near else []
+    command += ["--set", f"sentence_dedup.near_history={'true' if options.near else 'false'}"]
     alone = measure(command)
     spent = _stages(out)
     runs, sentences = _make_history(out, options)

@@ -74,7 +74,8 @@ class Marks:
         """Where in `hashes` one of `wanted` stands."""
         likely = np.flatnonzero(self.low[hashes & (len(self.low) - 1)])
         likely = likely[self.high[(hashes[likely] >> HIGH_BITS) & (len(self.high) - 1)]]
-        return likely[_is_in(self.wanted, hashes[likely])] if len(self.wanted) else likely
+        found: npt.NDArray[np.intp] = likely[_is_in(self.wanted, hashes[likely])] if len(self.wanted) else likely
+        return found
 
 
 @dataclass(frozen=True, slots=True)

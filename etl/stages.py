@@ -980,7 +980,9 @@ def _write_shard_state(
         _of_shard(plan, shard, "numbered_documents"),
         judged_sentences,
         _keyed(documents, schema.DOCUMENTS).with_row_index("row").select(PUBLISHED.names()),
-        _keyed(removals, schema.REMOVALS, "unit", "start", "end").filter(pl.col("unit") != "document").select(CUTS.names()),
+        _keyed(removals, schema.REMOVALS, "unit", "start", "end")
+        .filter(pl.col("unit") != "document")
+        .select(CUTS.names()),
         part=shard,
         near_history=plan.settings.dedup.sentence_dedup.near_history,
     )

@@ -113,7 +113,8 @@ def write_parquet(
             schema,
             compression=compression,
             use_dictionary=strings,
-            column_encoding=dict.fromkeys([*narrow, *([sorted_by] if sorted_by else [])], "DELTA_BINARY_PACKED") or None,
+            column_encoding=dict.fromkeys([*narrow, *([sorted_by] if sorted_by else [])], "DELTA_BINARY_PACKED")
+            or None,
         ) as writer,
     ):
         for table in tables:
@@ -158,7 +159,7 @@ def _in_pages(chunk: pa.Buffer, rows: Sequence[int], *, levels: bool) -> Iterato
     at = first = done = 0
     while done < len(rows):
         header, at = _compact_struct(view, at)
-        size, packed, values = header[2], header[3], header[5][1]  # type: ignore[index]
+        size, packed, values = header[2], header[3], header[5][1]
         past = bisect_left(rows, first + values)
         if past > done:
             page = codec.decompress(view[at : at + packed], size, asbytes=True)

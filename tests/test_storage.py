@@ -68,7 +68,9 @@ def test_a_dataset_is_written_by_one_run_at_a_time(tmp_path: Path) -> None:
 )
 def test_texts_are_read_page_by_page_wherever_they_are(texts: list[str], data: st.DataObject) -> None:
     rows = sorted(data.draw(st.sets(st.integers(0, len(texts) - 1))))
-    field = pa.field("text", data.draw(st.sampled_from([pa.string(), pa.large_string()])), nullable=data.draw(st.booleans()))
+    field = pa.field(
+        "text", data.draw(st.sampled_from([pa.string(), pa.large_string()])), nullable=data.draw(st.booleans())
+    )
     table = pa.table({"n": range(len(texts)), "text": texts}, schema=pa.schema([("n", pa.int64()), field]))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.parquet"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.dedup.fingerprint import NAME, NEVER, NUMBER, SHINGLE, TABLES, ShardTables, shard_tables
+from etl.dedup.fingerprint import NAME, NEVER, NUMBER, SHINGLE, SKETCH_BITS, TABLES, ShardTables, shard_tables
 from etl.dedup.normalize import fold
 from etl.dedup.policy import SentencePolicy
 
@@ -77,7 +77,9 @@ def test_a_sample_has_some_tens_of_shingles_whatever_the_length(words: int) -> N
     row = made.fingerprints.row(0, named=True)
     assert (sample["h"] % 2 ** row["shingle_level"] == 0).all()
     assert min(words - 3, 40) <= sample.height <= 170
-    assert set(made.bands["h"]) == set(sample["h"].filter(sample["h"] % 2 ** row["band_level"] == 0))
+    assert set(made.bands["h"] & ((1 << SKETCH_BITS) - 1)) == set(
+        sample["h"].filter(sample["h"] % 2 ** row["band_level"] == 0)
+    )
     assert 1 <= made.bands.height <= 50
 
 
