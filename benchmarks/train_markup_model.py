@@ -139,14 +139,17 @@ def examples(pages: Sequence[Page], marked: Sequence[bytes], folds: Path) -> tup
         trained = model.loads((folds / f"{number}.xz").read_bytes())
         at = 0
         for batch in model.batches(lines[rows]):
-            scored = model._scored(batch, trained)
+            scored = model._scored(batch, trained, np.zeros(batch.height, np.uint8))
             here = rows[at : at + batch.height]
             at += batch.height
-            measured = scored.measured
-            size[here] = measured.size
-            first, second = scored.second[:, model._OWN_SCORE], scored.score
+            size[here] = scored.size
             matrix[here] = markup.featurize(
-                batch["markup"].to_numpy(), measured.first, measured.size, measured.ends, first=first, second=second
+                batch["markup"].to_numpy(),
+                scored.page,
+                scored.size,
+                scored.ends,
+                first=scored.first,
+                second=scored.second,
             )
     label = np.frombuffer("".join(page.labels for page in pages).encode(), np.uint8)
     target = (label == ord("b")).astype(np.float64)

@@ -37,7 +37,8 @@ CLEAN_THRESHOLD: Final = 0.7
 PROSE_THRESHOLD: Final = 0.95
 SENTENCE_SIZE: Final = 20
 CHROME_MASS: Final = 0.02  # a page with this share of its text in sure lines that are no sentences shows chrome
-NEIGHBOUR_SHARE: Final = 0.2  # docs/decisions/0049-rests-of-pages.md says what this and the next two are worth
+NEIGHBOUR_SHARE: Final = 0.2  # docs/decisions/0049-rests-of-pages.md says what this and the next three are worth
+MOST_HEARD: Final = 2.0 * LEAF_UNIT
 REST_LINES: Final = 20
 REST_SCORE: Final = 0.6
 BATCH_LINES: Final = 65536  # lines scored together, of whole pages
@@ -237,7 +238,7 @@ def decide(
     prose: npt.NDArray[np.bool_] | None = None,
     settled: npt.NDArray[np.bool_] | None = None,
 ) -> Decision:
-    """Which lines go: those that score `threshold` once the lines next to them have their say (`with_neighbours`).
+    """Which lines go: those that score `threshold` once the lines around them have their say (`with_neighbours`).
 
     On a page with hardly any line that is surely boilerplate the text is probably clean already, and more is asked: up to
     `clean_threshold` where there is none. Sentences on a page that shows no chrome of its own, once `settled` lines are
@@ -254,7 +255,7 @@ def decide(
     starts = np.flatnonzero(np.concatenate(([True], doc[1:] != doc[:-1])))
     lengths = np.diff(np.append(starts, len(doc)))
     free = np.ones(len(doc), bool) if settled is None else ~settled
-    score = with_neighbours(scores, starts, lengths)
+    score = with_neighbours(scores, starts, prose)
     sure = (score >= SURE) & free
     share = np.add.reduceat(sure.astype(np.int64), starts) / np.maximum(
         np.add.reduceat(free.astype(np.int64), starts), 1
@@ -283,18 +284,44 @@ def decide(
     return Decision(gone | np.repeat(rest, lengths) & free, score.astype(np.float32), asked.astype(np.float32))
 
 
-def with_neighbours(scores: Floats, starts: Ints, lengths: Ints) -> Doubles:
-    """Scores after each line heard the one above and the one below: NEIGHBOUR_SHARE of their mean log odds is added.
+def with_neighbours(scores: Floats, starts: Ints, prose: npt.NDArray[np.bool_] | None = None) -> Doubles:
+    """Scores after each line heard the lines above and below: NEIGHBOUR_SHARE of what they say is added to its log odds.
 
-    starts, lengths: of each page. Scores stay steps of 1/STEPS.
+    A line hands on, in each direction, what it heard and its own log odds, but no more than MOST_HEARD either way: a run
+    of like lines speaks louder than a single line, and is soon silenced by a run of the other kind. Against `prose` a run
+    says no more than the mean of the two lines next to it.
+
+    starts: of each page. Scores stay steps of 1/STEPS.
     """
     odds = _LOG_ODDS[np.floor(scores * STEPS + 0.5).astype(np.int64)]
-    n = len(odds)
-    above, below = np.ones(n), np.ones(n)
-    above[starts] = 0.0
-    below[starts + lengths - 1] = 0.0
-    around = above * np.concatenate((odds[:1], odds[:-1])) + below * np.concatenate((odds[1:], odds[-1:]))
-    return probability(odds + NEIGHBOUR_SHARE * around / np.maximum(above + below, 1.0))
+    opens = np.zeros(len(odds), np.bool_)
+    opens[starts] = True
+    heard = native.heard(odds, opens, MOST_HEARD) if native.available() else _heard(odds, opens)
+    if prose is not None:
+        heard = np.where(prose, np.minimum(heard, _next_to(odds, opens)), heard)
+    return probability(odds + NEIGHBOUR_SHARE * heard)
+
+
+def _next_to(odds: Doubles, opens: npt.NDArray[np.bool_]) -> Doubles:
+    """The mean log odds of the lines next to each, of its page; 0 for the only one."""
+    above, below = ~opens, np.append(~opens[1:], False)
+    total = np.where(above, np.append(0.0, odds[:-1]), 0.0) + np.where(below, np.append(odds[1:], 0.0), 0.0)
+    return total / np.maximum(above.astype(np.int64) + below, 1)
+
+
+def _heard(odds: Doubles, opens: npt.NDArray[np.bool_]) -> Doubles:
+    """What each line hears from above and from below, in log odds; twin of `native.heard`. opens: first lines of pages."""
+    shuts = np.append(opens[1:], True)
+    return _heard_from_above(odds, opens) + _heard_from_above(odds[::-1], shuts[::-1])[::-1]
+
+
+def _heard_from_above(odds: Doubles, opens: npt.NDArray[np.bool_]) -> Doubles:
+    heard, said = [], 0.0
+    for own, first in zip(odds.tolist(), opens.tolist(), strict=True):
+        said = 0.0 if first else said
+        heard.append(said)
+        said = min(max(said + own, -MOST_HEARD), MOST_HEARD)
+    return np.array(heard)
 
 
 def _scored(batch: pl.DataFrame, model: LineModel, asked: npt.NDArray[np.uint8], floor: float = 0.0) -> Scored:
@@ -337,7 +364,7 @@ def _scored_natively(batch: pl.DataFrame, model: LineModel, asked: npt.NDArray[n
 
 def _least_score(threshold: float) -> float:
     """A score below which a line can't go, whatever the lines next to it say."""
-    heard = probability(_LOG_ODDS + NEIGHBOUR_SHARE * _LOG_ODDS[-1]) >= threshold
+    heard = probability(_LOG_ODDS + NEIGHBOUR_SHARE * 2 * MOST_HEARD) >= threshold
     return float(np.argmax(heard)) / STEPS if heard[-1] else 2.0
 
 

@@ -62,6 +62,17 @@ def add_contributions(
     )
 
 
+def heard(odds: Array, opens: Array, most: float) -> Array:
+    """What each line hears from the lines around it, in log odds. opens: whether it is the first line of its page."""
+    library = _library()
+    made = np.empty(len(odds))
+    library.winnow_heard.restype = None
+    library.winnow_heard(
+        *map(kernels.pointer, (odds, opens)), ctypes.c_int64(len(odds)), ctypes.c_double(most), kernels.pointer(made)
+    )
+    return made
+
+
 SPACE: Final = r"\s"
 DIGIT: Final = r"\d"
 LETTER: Final = r"\p{L}"

@@ -83,3 +83,21 @@ EXPORT void winnow_contributions(const float *columns, i64 n, const i32 *feature
         }
     }
 }
+
+/* What each line hears from the lines above and below, of its page: each hands on what it heard and its own log odds, at
+   most `most` either way. odds: n whole numbers; opens: 1 for the first line of a page. */
+EXPORT void winnow_heard(const double *odds, const u8 *opens, i64 n, double most, double *restrict heard) {
+    double said = 0;
+    for (i64 i = 0; i < n; i++) {
+        said = opens[i] ? 0 : said;
+        heard[i] = said;
+        said += odds[i];
+        said = said > most ? most : said < -most ? -most : said;
+    }
+    said = 0;
+    for (i64 i = n - 1; i >= 0; i--) {
+        heard[i] += said;
+        said += odds[i];
+        said = opens[i] ? 0 : said > most ? most : said < -most ? -most : said;
+    }
+}

@@ -111,14 +111,20 @@ def test_what_rules_leave_of_a_page_does_not_go_because_a_line_of_theirs_looks_l
     assert not told.gone[0]
 
 
-def test_neighbours_on_the_same_page_move_a_score() -> None:
+def test_lines_of_the_same_page_move_a_score() -> None:
     scores = np.array([0.5, 0.9, 0.5, 0.5, 0.5], np.float32)
-    heard = model.with_neighbours(scores, np.array([0, 3, 4]), np.array([3, 1, 1]))
-    assert heard[0] == heard[2] > 0.5 and heard[1] == model.with_neighbours(
-        scores[1:2], np.zeros(1, int), np.ones(1, int)
-    )
+    heard = model.with_neighbours(scores, np.array([0, 3, 4]))
+    assert heard[0] == heard[2] > 0.5 and heard[1] == model.with_neighbours(scores[1:2], np.zeros(1, int))
     assert heard[3] == heard[4] == 0.5
     assert (heard * model.STEPS == np.floor(heard * model.STEPS)).all()
+
+
+def test_a_run_of_lines_speaks_louder_than_one_but_not_without_end() -> None:
+    def last(*said: float) -> float:
+        return float(model.with_neighbours(np.array([*said, 0.5], np.float32), np.zeros(1, int))[-1])
+
+    assert 0.5 < last(0.7) < last(0.7, 0.7) < last(*[0.7] * 5) == last(*[0.99] * 50)
+    assert last(*[0.99] * 50, *[0.3] * 3) < 0.5
 
 
 def test_the_lines_of_another_page_change_no_decision() -> None:

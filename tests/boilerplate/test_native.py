@@ -180,3 +180,10 @@ def test_short_and_long_pages_are_scored_alike_together() -> None:
     assert_same(
         ["Home\nNews", *(["a\nb. c\nRead more"] * 120), long, "x", "\n".join(long.split("\n")[:128]), "Contact"]
     )
+
+
+@given(st.lists(st.lists(st.integers(-700_000, 700_000), min_size=1, max_size=30), min_size=1, max_size=6))
+def test_what_lines_hear_from_those_around(pages: list[list[int]]) -> None:
+    odds = np.array([n for page in pages for n in page], np.float64)
+    opens = np.array([at == 0 for page in pages for at in range(len(page))], np.bool_)
+    assert np.array_equal(native.heard(odds, opens, model.MOST_HEARD), model._heard(odds, opens))
