@@ -127,6 +127,16 @@ def test_a_run_of_lines_speaks_louder_than_one_but_not_without_end() -> None:
     assert last(*[0.99] * 50, *[0.3] * 3) < 0.5
 
 
+def test_against_prose_a_run_says_no_more_than_the_lines_next_to_it() -> None:
+    scores = np.array([0.9, 0.9, 0.9, 0.6, 0.5, 0.6, 0.9, 0.9], np.float32)
+    start = np.zeros(1, int)
+    prose = np.arange(len(scores)) == 4
+    loud, soft = model.with_neighbours(scores, start)[4], model.with_neighbours(scores, start, prose)[4]
+    assert loud > soft == model.with_neighbours(scores[3:6], start, prose[3:6])[1] > 0.5
+    friendly = 1 - scores  # a run that speaks for it is heard as before
+    assert model.with_neighbours(friendly, start, prose)[4] == model.with_neighbours(friendly, start)[4] < 0.5
+
+
 def test_the_lines_of_another_page_change_no_decision() -> None:
     rng = np.random.default_rng(1)
     pages = [np.floor(rng.random(n) * model.STEPS).astype(np.float32) / model.STEPS for n in (1, 5, 30, 2, 19)]
