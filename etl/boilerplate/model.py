@@ -305,8 +305,9 @@ def with_neighbours(scores: Floats, starts: Ints, prose: npt.NDArray[np.bool_] |
 def _next_to(odds: Doubles, opens: npt.NDArray[np.bool_]) -> Doubles:
     """The mean log odds of the lines next to each, of its page; 0 for the only one."""
     above, below = ~opens, np.append(~opens[1:], False)
-    total = np.where(above, np.append(0.0, odds[:-1]), 0.0) + np.where(below, np.append(odds[1:], 0.0), 0.0)
-    return total / np.maximum(above.astype(np.int64) + below, 1)
+    total: Doubles = np.where(above, np.append(0.0, odds[:-1]), 0.0) + np.where(below, np.append(odds[1:], 0.0), 0.0)
+    mean: Doubles = total / np.maximum(above.astype(np.int64) + below, 1)
+    return mean
 
 
 def _heard(odds: Doubles, opens: npt.NDArray[np.bool_]) -> Doubles:
