@@ -993,7 +993,7 @@ def _write_shard_state(
 
 def _keyed(tables: Sequence[pa.Table], kind: pa.Schema, *columns: str) -> pl.DataFrame:
     """Some columns of the `tables` of a dataset, one after the other, with each document's key as `doc`."""
-    rows = pl.from_arrow(pa.concat_tables([kind.empty_table(), *tables]).select(["doc_id", *columns]))
+    rows = pl.from_arrow(pa.concat_tables([pa.Table.from_batches([], kind), *tables]).select(["doc_id", *columns]))
     assert isinstance(rows, pl.DataFrame)
     return rows.with_columns(fingerprint.document_keys(rows["doc_id"]).alias("doc"))
 
