@@ -14,6 +14,7 @@ each meets by two hashes, so they are in no order, and read from end to end; tex
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,7 +31,10 @@ from etl.boilerplate import templates
 from etl.dedup import state
 from etl.dedup.fingerprint import POINT_BITS
 from etl.dedup.state import RUN_NUMBERS
+from etl.errors import StageError
 from etl.storage import read_json, read_parquet, read_texts, remove_tree, sha256, write_json, write_parquet
+
+log = logging.getLogger(__name__)
 
 Wanted = npt.NDArray[np.int64]
 
@@ -145,17 +149,21 @@ class History:
         return _at_points(pl.concat(parts), points)
 
     def texts(self, keys: Sequence[str], places: pl.DataFrame) -> pl.Series:
-        """Texts of the published documents of the runs `keys`, null where there is none any more. places: number, part and row
-        of a document, as look_up gives them, and start_char and n_chars in its published text."""
+        """Texts of the published documents of the runs `keys`, null where there is none any more, or none that can be read.
+        places: number, part and row of a document, as look_up gives them, and start_char and n_chars in its published text."""
         numbered = places.with_row_index("asked").with_columns(run=pl.col("number") // RUN_NUMBERS + len(keys))
         found = [pl.DataFrame(schema={"asked": pl.UInt32, "text": pl.String})]
         there = numbered.drop_nulls("row").sort("run", "part", "row")
         for (run, part), wanted in there.group_by("run", "part", maintain_order=True):
-            for path in sorted((self.out / "documents" / f"run={keys[int(run)]}").glob(f"part-{part:05d}-*.parquet")):
-                rows = wanted["row"].unique().sort()
+            rows = wanted["row"].unique().sort()
+            try:
+                path = _only(self.out / "documents" / f"run={keys[int(run)]}", f"part-{part:05d}-*.parquet")
                 whole = pl.Series("text", read_texts(path, "text", rows.to_list()), dtype=pl.String)
-                texts = wanted.with_columns(whole.gather(rows.search_sorted(wanted["row"])))
-                found.append(texts.select("asked", pl.col("text").str.slice("start_char", "n_chars")))
+            except StageError as error:
+                log.warning("%s: near-duplicates of its sentences are not found", error)
+                continue
+            texts = wanted.with_columns(whole.gather(rows.search_sorted(wanted["row"])))
+            found.append(texts.select("asked", pl.col("text").str.slice("start_char", "n_chars")))
         return numbered.join(pl.concat(found), on="asked", how="left", maintain_order="left")["text"]
 
     def known_pages(self, keys: Sequence[str], lines: Wanted) -> dict[str, pl.DataFrame]:
@@ -363,6 +371,14 @@ def _merged(groups: Sequence[Sequence[Path]], table: str) -> Iterator[pa.Table]:
         yield pl.concat(wanted).sort(by, *STATE[table].names()).collect().select(STATE[table].names()).to_arrow()
 
 
+def _only(folder: Path, name: str) -> Path:
+    """The one file of that name below `folder`. Raises StageError where there is none, or another one."""
+    found = list(folder.glob(name))
+    if len(found) != 1:
+        raise StageError(f"{folder}: has {len(found)} files {name}; expected one")
+    return found[0]
+
+
 def _matching(
     path: Path, column: str, wanted: Wanted, columns: Iterable[str], marks: Marks | None, *, is_sorted: bool
 ) -> Iterator[pl.DataFrame]:
@@ -419,7 +435,7 @@ def _at_points(found: pl.DataFrame, points: Wanted) -> pl.DataFrame:
         for side in ("a", "b")
     )
     wanted = pl.DataFrame({"h": points}, schema={"h": pl.Int64})
-    sides = sides.join(wanted, on="h", how="semi").sort("file", "h", "number", "start_char")
+    sides = sides.join(wanted, on="h", how="semi").sort("file", "h", "number", "start_char", maintain_order=True)
     point = pl.struct("file", "h")
     edge = point.ne_missing(point.shift()) | point.ne_missing(point.shift(-1))
     return sides.filter(edge).drop("file")

@@ -11,8 +11,9 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Final, Literal
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
@@ -128,49 +129,64 @@ def read_parquet(path: Path) -> pa.Table:
     return pq.ParquetFile(path).read()
 
 
+_UNREADABLE: Final = (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException)
+
+
 def read_texts(path: Path, column: str, rows: Sequence[int]) -> list[str]:
     """The texts in some `rows` (in order, each once, all there) of a Parquet file's column without nulls.
 
     Only the pages that hold one are unpacked, where they are as `publish` writes them: Arrow and Polars unpack a whole row
-    group for each. Others are left to Arrow.
+    group for each. Others are left to Arrow. Raises StageError for a file that is damaged, or isn't there.
     """
     texts: list[str] = []
     first = 0
-    with pq.ParquetFile(path, memory_map=True) as file, pa.memory_map(str(path)) as data:
-        place = file.schema_arrow.names.index(column)
-        for group in range(file.num_row_groups):
-            chunk = file.metadata.row_group(group).column(place)
-            past = first + chunk.num_values
-            wanted = [row - first for row in rows[bisect_left(rows, first) : bisect_left(rows, past)]]
-            if wanted and chunk.compression == "ZSTD" and set(chunk.encodings) <= {"PLAIN", "RLE"}:
-                data.seek(chunk.data_page_offset)
-                levels = file.schema.column(place).max_definition_level > 0
-                texts += _in_pages(data.read_buffer(chunk.total_compressed_size), wanted, levels=levels)
-            elif wanted:
-                texts += file.read_row_group(group, columns=[column])[column].take(wanted).to_pylist()
-            first = past
+    try:
+        with pq.ParquetFile(path, memory_map=True) as file, pa.memory_map(str(path)) as data:
+            place = [file.metadata.schema.column(n).path for n in range(len(file.metadata.schema))].index(column)
+            for group in range(file.num_row_groups):
+                chunk = file.metadata.row_group(group).column(place)
+                past = first + chunk.num_values
+                wanted = [row - first for row in rows[bisect_left(rows, first) : bisect_left(rows, past)]]
+                pages: list[str] | None = None
+                if wanted and chunk.compression == "ZSTD" and set(chunk.encodings) <= {"PLAIN", "RLE"}:
+                    data.seek(chunk.data_page_offset)
+                    levels = file.schema.column(place).max_definition_level > 0
+                    pages = _in_pages(data.read_buffer(chunk.total_compressed_size), wanted, chunk, levels=levels)
+                if pages is None:
+                    pages = pl.Series(file.read_row_group(group, columns=[column])[column]).gather(wanted).to_list()
+                texts += pages
+                first = past
+    except (*_UNREADABLE, OSError, LookupError, ValueError, TypeError, MemoryError, SystemError) as error:
+        raise StageError(f"{path}: column {column} can't be read: {error}") from error
+    if len(texts) != len(rows):
+        raise StageError(f"{path}: has not all of the rows up to {rows[-1]}")
     return texts
 
 
-def _in_pages(chunk: pa.Buffer, rows: Sequence[int], *, levels: bool) -> Iterator[str]:
+def _in_pages(chunk: pa.Buffer, rows: Sequence[int], about: Any, *, levels: bool) -> list[str] | None:
     """The texts in some `rows` of a column chunk: pages, each a header, then packed: levels, where the column has them, and
-    length and bytes of each text."""
+    length and bytes of each text. about: what the file says of the chunk. None where pages are of another kind."""
     codec, view = pa.Codec("zstd"), memoryview(chunk).cast("B")
-    at = first = done = 0
-    while done < len(rows):
+    texts: list[str] = []
+    at = first = 0
+    while len(texts) < len(rows):
         header, at = _compact_struct(view, at)
+        if header.get(1) != 0 or 5 not in header:
+            return None
         size, packed, values = header[2], header[3], header[5][1]
+        if not (0 <= size <= about.total_uncompressed_size and 0 < packed <= len(view) - at and values > 0):
+            raise ValueError(f"a page says that it has {values} values in {packed} bytes")
         past = bisect_left(rows, first + values)
-        if past > done:
+        if past > len(texts):
             page = codec.decompress(view[at : at + packed], size, asbytes=True)
             here = 4 + int.from_bytes(page[:4], "little") if levels else 0
             for row in range(first, rows[past - 1] + 1):
                 begin, here = here + 4, here + 4 + int.from_bytes(page[here : here + 4], "little")
-                if row == rows[done]:
-                    yield page[begin:here].decode()
-                    done += 1
+                if row == rows[len(texts)]:
+                    texts.append(page[begin:here].decode())
         first += values
         at += packed
+    return texts
 
 
 def _compact_struct(view: memoryview, at: int) -> tuple[dict[int, Any], int]:
@@ -195,7 +211,7 @@ def _compact_struct(view: memoryview, at: int) -> tuple[dict[int, Any], int]:
         elif kind == 12:
             fields[field], at = _compact_struct(view, at)
         else:
-            raise StageError(f"a page of a Parquet file has a header that can't be read: type {kind}")
+            raise ValueError(f"the header of a page has a field of type {kind}")
     return fields, at + 1
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import tempfile
 from pathlib import Path
 
@@ -83,5 +85,26 @@ def test_texts_are_read_page_by_page_wherever_they_are(texts: list[str], data: s
             write_batch_size=data.draw(st.integers(1, 8)),
             data_page_size=data.draw(st.sampled_from([1, 200, 1 << 20])),
             write_page_checksum=data.draw(st.booleans()),
+            data_page_version=data.draw(st.sampled_from(["1.0", "1.0", "2.0"])),
         )
         assert storage.read_texts(path, "text", rows) == [texts[row] for row in rows]
+
+
+def test_texts_of_a_damaged_file_are_an_error_that_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    texts = [f"{n} " * 50 for n in range(90)]
+    pq.write_table(pa.table({"text": texts}), path, compression="zstd", use_dictionary=False, write_batch_size=8)
+    whole = path.read_bytes()
+    with pytest.raises(StageError, match=r"a\.parquet: has not all of the rows up to 90"):
+        storage.read_texts(path, "text", [1, 90])
+    with pytest.raises(StageError, match=r"a\.parquet: column title can't be read"):
+        storage.read_texts(path, "title", [1])
+    rng = random.Random(5)
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")  # which Arrow reads, and may not survive
+    for place in [*range(4, 40), *(rng.randrange(4, footer) for _ in range(60))]:
+        path.write_bytes(whole[:place] + bytes([rng.randrange(256)]) + whole[place + 1 :])
+        with contextlib.suppress(StageError):
+            assert len(storage.read_texts(path, "text", [0, 40, 89])) == 3
+    path.write_bytes(whole[:500])
+    with pytest.raises(StageError, match=r"a\.parquet"):
+        storage.read_texts(path, "text", [1])

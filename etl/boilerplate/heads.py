@@ -32,6 +32,11 @@ _MOST_HEADS: Final = 4000  # and with more than this even of short ones, a line 
 _MOST_ROUNDS: Final = 8  # of a repetition: each letter lengthens a head, so later ones add nothing
 _CASED: Final = ((0x41, 0x3400), (0xA640, 0xAC00), (0xFB00, 0x10000), (0x10400, 0x11000), (0x11800, 0x11900))
 _CASED_BEYOND: Final = ((0x16E00, 0x16F00), (0x1E000, 0x1EA00))
+_ALIKE: Final = {
+    "\u1fd3": "\u0390",
+    "\u1fe3": "\u03b0",
+    "\ufb06": "\ufb05",
+}  # as Unicode 15.1 folds them, newer than Python's
 ANYTHING: Final = frozenset([""])
 
 _Heads = frozenset[str]
@@ -86,7 +91,7 @@ def folded(text: str) -> str:
 def _fold(char: str) -> str:
     for other in (char.casefold(), char.lower()):
         if len(other) == 1:
-            return other
+            return _ALIKE.get(other, other)
     return char
 
 
@@ -102,6 +107,7 @@ def fold_table() -> npt.NDArray[np.uint32]:
         starts = np.append(0, ends[:-1] + 1)
         to_one = ends - starts == 1
         table[codes[to_one]] = found[starts[to_one]]
+    table[list(map(ord, _ALIKE))] = list(map(ord, _ALIKE.values()))
     table.flags.writeable = False
     return table
 

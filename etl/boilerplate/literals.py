@@ -188,7 +188,7 @@ def _repeated(part: _Held, low: int, high: int | None) -> _Held:
     if low == high and low <= _MOST_ROUNDS:
         return rounds
     first = part.starts
-    if low > 1 and part.exact is not None and "" not in part.exact:  # another round follows
+    if low > 1 and part.exact is not None and all(text.strip(END) for text in part.exact):  # another round follows
         first = frozenset(text for text in part.exact if not text.endswith(END))
     return _Held(None, rounds.starts, rounds.ends, _rarest([first, part.needed, rounds.exact, rounds.needed]))
 

@@ -364,7 +364,7 @@ def _scored_natively(batch: pl.DataFrame, model: LineModel, asked: npt.NDArray[n
 
 
 def _least_score(threshold: float) -> float:
-    """A score below which a line can't go, whatever the lines next to it say."""
+    """A score below which a line can't go, whatever the lines around it say."""
     heard = probability(_LOG_ODDS + NEIGHBOUR_SHARE * 2 * MOST_HEARD) >= threshold
     return float(np.argmax(heard)) / STEPS if heard[-1] else 2.0
 

@@ -556,13 +556,11 @@ def literal_table(by_literal: Mapping[str, int]) -> LiteralTable:
     for back in (1, 2):
         three |= np.where(length > back, classes[n, np.maximum(last - back, 0)] << back * _CLASS_BITS, 0)
     following = np.full(len(texts), -1, np.int32)
-    shorter = np.full(
-        1 << 2 * _CLASS_BITS, -1, np.int32
-    )  # for two classes the first literal that they, or one of them, find
+    # For two classes the first literal that they, or the last one alone, find.
+    shorter = np.full(1 << 2 * _CLASS_BITS, -1, np.int32)
     begins, places = np.zeros(0, np.intp), three[:0]
-    for chars_of in range(
-        1, _FOUND_BY + 1
-    ):  # where more characters find a literal, it comes before those that fewer find
+    # Where more characters find a literal, it comes before those that fewer find.
+    for chars_of in range(1, _FOUND_BY + 1):
         held = np.flatnonzero(np.minimum(length, _FOUND_BY) == chars_of)
         held = held[np.argsort(three[held], kind="stable")]
         ends = np.append(three[held][1:] != three[held][:-1], np.ones(min(1, len(held)), bool))

@@ -1,7 +1,7 @@
 """Patterns in the syntax of Rust's regex engine, read into a small tree: for what can be told of a match beforehand.
 
 What heads.py and literals.py say of a pattern may be too much and never too little, so the tree forgets what isn't
-needed for that: groups, laziness, flags (letters of either case count as the same), and where a place (`\\b`, `^`) is.
+needed for that: groups, laziness, flags (letters of either case count as the same), and places other than a text's two ends.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class _Parser:
             return self.property(char)
         if char in "nrtfv":
             return _one({"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v"}[char])
-        if char.isalnum():
+        if char.isalnum() or char in "<>":  # those two are places: a word's start and end
             raise Unknown
         return _one(char)
 
@@ -210,6 +210,8 @@ class _Parser:
                     all_letters = all_letters or inner.all_letters
                     continue
                 (char,) = inner.members
+            if self.text.startswith(("--", "&&", "~~"), self.at):
+                raise Unknown
             if self.text[self.at] == "-" and self.text[self.at + 1] != "]":
                 self.at += 1
                 last = self.text[self.at]

@@ -51,9 +51,7 @@ LENGTHS: Final = (60, 100, 160, 300, 600)  # what max_chars may be: rules of one
 LONG_CHARS: Final = 160  # most longer lines are prose: a rule for them says in `needs` which words to look for first
 PASSES_A_THREAD: Final = 16  # see _THREAD
 PASS_CHARS: Final = 12_000  # pattern in one alternation; the engine refuses a regex that compiles to more than 10 MB
-PASS_BITS: Final = (
-    63  # passes that what is known of a line can choose among: bits of a signed number; the rest see every line
-)
+PASS_BITS: Final = 63  # passes that can be chosen by what is known of a line: bits of a signed number; the rest see all
 MAX_CHARS: Final = 100  # a longer line is rarely furniture alone
 NEEDS_CHARS: Final = 140  # where a long line must hold one of those words
 SPAN_CHARS: Final = 200  # how much of a line's start or end a `match` rule sees

@@ -58,7 +58,7 @@ def fix_encoding(text: str) -> str:
 
 
 def badness_pattern() -> str:
-    """ftfy's verbose pattern in the syntax of Polars' engine: there, blanks in a class need no care only when they are escaped."""
+    """ftfy's verbose pattern in the syntax of Polars' engine: there, blanks in a class need to be escaped, and \\w is other characters."""
     out: list[str] = []
     in_class = comment = False
     for c in BADNESS_RE.pattern:
@@ -72,7 +72,7 @@ def badness_pattern() -> str:
         elif not c.isspace():
             out.append(c)
             in_class = c == "["
-    return "".join(out)
+    return "".join(out).replace(r"\w", native.WORD)
 
 
 @cache

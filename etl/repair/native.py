@@ -19,7 +19,7 @@ from etl import kernels
 Array = npt.NDArray[Any]
 
 SPACE: Final = r"\s"
-WORD: Final = r"\w"
+WORD: Final = r"[\p{L}\p{N}_]"  # what ftfy, that is Python, takes for a character of a word
 
 IS_BAD: Final = 1
 IS_MISREAD: Final = 2

@@ -52,7 +52,24 @@ def test_heads_of_a_pattern(pattern: str, expected: set[str]) -> None:
     assert heads_of(pattern) == expected
 
 
-@pytest.mark.parametrize("pattern", [".*x", r"\p{Lu}x", "[a-z]*", r"\w+", "[[a-z]&&[^b]]", "", "[^x]y", "(?x)a", "x**"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        ".*x",
+        r"\p{Lu}x",
+        "[a-z]*",
+        r"\w+",
+        "[[a-z]&&[^b]]",
+        "",
+        "[^x]y",
+        "(?x)a",
+        "x**",
+        r"\<ab",
+        r"ab\>",
+        "[q--x]zz",
+        "[a&&b]",
+    ],
+)
 def test_what_is_not_understood_can_begin_with_anything(pattern: str) -> None:
     assert heads_of(pattern) == ANYTHING
 

@@ -48,7 +48,25 @@ def test_literals_of_a_pattern(pattern: str, expected: set[str]) -> None:
     assert literals_of(pattern) == expected
 
 
-@pytest.mark.parametrize("pattern", [".*", "e", "", "[a-z]+", r"\w\d", "(?x)a", "q*", "x**", "(?m)^qxz$", f"a{START}b"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        ".*",
+        "e",
+        "",
+        "[a-z]+",
+        r"\w\d",
+        "(?x)a",
+        "q*",
+        "x**",
+        "(?m)^qxz$",
+        r".*\<qxz\>.*",
+        "[q--x]zzk",
+        r"(?:\z){2,}",
+        "(?:$){4}",
+        f"a{START}b",
+    ],
+)
 def test_nothing_is_known_of_what_is_in_any_text_or_not_understood(pattern: str) -> None:
     assert literals_of(pattern) is None
 
@@ -72,6 +90,8 @@ def test_tails_of_a_pattern(pattern: str, expected: set[str] | None) -> None:
 @example("(?:a|b$)+", ["ab", "ba"])
 @example("(?:^a|b)+", ["ab", "ba"])
 @example("(?:é*)+", ["", "éé"])
+@example("(?:bé|$){2,}", ["xx", "bébé"])
+@example("ΐ1b", ["\u1fd31b"])
 @settings(max_examples=400, deadline=None)
 def test_every_text_that_matches_holds_one_and_ends_so(pattern: str, texts: list[str]) -> None:
     series = pl.Series(texts)
