@@ -129,7 +129,11 @@ def read_parquet(path: Path) -> pa.Table:
     return pq.ParquetFile(path).read()
 
 
-_UNREADABLE: Final = (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException)
+_OF_DAMAGE: Final = (
+    *(pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError),
+    *(LookupError, ValueError, TypeError, MemoryError, SystemError),
+)
+"""What a damaged file makes Arrow, Polars and the reader of its pages raise."""
 
 
 def read_texts(path: Path, column: str, rows: Sequence[int]) -> list[str]:
@@ -156,7 +160,7 @@ def read_texts(path: Path, column: str, rows: Sequence[int]) -> list[str]:
                     pages = pl.Series(file.read_row_group(group, columns=[column])[column]).gather(wanted).to_list()
                 texts += pages
                 first = past
-    except (*_UNREADABLE, OSError, LookupError, ValueError, TypeError, MemoryError, SystemError) as error:
+    except _OF_DAMAGE as error:
         raise StageError(f"{path}: column {column} can't be read: {error}") from error
     if len(texts) != len(rows):
         raise StageError(f"{path}: has not all of the rows up to {rows[-1]}")

@@ -32,11 +32,8 @@ _MOST_HEADS: Final = 4000  # and with more than this even of short ones, a line 
 _MOST_ROUNDS: Final = 8  # of a repetition: each letter lengthens a head, so later ones add nothing
 _CASED: Final = ((0x41, 0x3400), (0xA640, 0xAC00), (0xFB00, 0x10000), (0x10400, 0x11000), (0x11800, 0x11900))
 _CASED_BEYOND: Final = ((0x16E00, 0x16F00), (0x1E000, 0x1EA00))
-_ALIKE: Final = {
-    "\u1fd3": "\u0390",
-    "\u1fe3": "\u03b0",
-    "\ufb06": "\ufb05",
-}  # as Unicode 15.1 folds them, newer than Python's
+# Folded by Unicode 15.1, which is newer than Python's.
+_ALIKE: Final = {"\u1fd3": "\u0390", "\u1fe3": "\u03b0", "\ufb06": "\ufb05"}
 ANYTHING: Final = frozenset([""])
 
 _Heads = frozenset[str]
@@ -155,7 +152,7 @@ class _Walk:
                 return self.repeated(node, heads)
 
     def repeated(self, node: Repeat, heads: _Heads) -> _Heads:
-        found = _NONE if node.low else heads
+        found: _Heads = frozenset() if node.low else heads
         after = heads
         for done in range(1, min(node.high if node.high is not None else _MOST_ROUNDS, _MOST_ROUNDS) + 1):
             more = self.after(node.part, after)
@@ -191,6 +188,3 @@ class _Walk:
             for char in {_fold(char) for char in chars.members if head or char.isalpha()}:
                 (self.full if len(head) + 1 == self.chars else found).add(head + char)
         return frozenset(found)
-
-
-_NONE: Final[_Heads] = frozenset()

@@ -802,7 +802,9 @@ def _spans(table: pl.DataFrame, rows: Ints, ruleset: RuleSet) -> pl.DataFrame:
         tails = native.literal_bits(bare, ruleset.tail_table, chars=-literals.LITERAL_CHARS)
     found = [
         spans
-        for spans in _in_threads(lambda bit, one: _pass_spans(table, rows, bare, tails, one, bit), ruleset.passes)
+        for spans in _in_threads(
+            lambda bit, one: _pass_spans(one, bit, table=table, rows=rows, bare=bare, tails=tails), ruleset.passes
+        )
         if spans is not None
     ]
     if not found:
@@ -815,7 +817,7 @@ def _spans(table: pl.DataFrame, rows: Ints, ruleset: RuleSet) -> pl.DataFrame:
 
 
 def _pass_spans(
-    table: pl.DataFrame, rows: Ints, bare: pl.Series, tails: Ints | None, one: Pass, bit: int
+    one: Pass, bit: int, *, table: pl.DataFrame, rows: Ints, bare: pl.Series, tails: Ints | None
 ) -> pl.DataFrame | None:
     """What a pass for parts of lines gives to `_spans`, None if it is for whole ones. bare: the lines without spaces around."""
     if not one.at:
