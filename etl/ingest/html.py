@@ -12,6 +12,7 @@ import html
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -34,9 +35,6 @@ MAX_ATTRIBUTES: Final = 1_000
 _LONG_TAG_CHARS: Final = 5_000
 
 FEW_PARAGRAPHS: Final = 250  # characters in paragraphs; a page that shows less may have its text in a script
-
-_DATES: Final = {"original_date": True, "extensive_search": False, "max_date": "2100-01-01"}
-"""Only dates that the page declares; and no "now", so that a page gives the same date on every day."""
 
 _XML_DECLARATION: Final = re.compile(r"\s{0,100}<\?xml[^>]{0,200}\?>")
 _TEXT_AS_DATA: Final = re.compile(r"articleBody|reviewBody|recipeInstructions|acceptedAnswer|data-preloaded")
@@ -127,7 +125,6 @@ def _is_too_much(markup: str) -> bool:
 def _extract(markup: str, url: str | None) -> Page | None:
     """The page as a parser sees it, None when it shows no text. It is parsed once."""
     # Imported here: a run over JSON Lines has no use for it, and it takes a second.
-    from trafilatura.metadata import extract_metadata
     from trafilatura.utils import load_html
 
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # every empty page would be a warning
@@ -137,14 +134,14 @@ def _extract(markup: str, url: str | None) -> Page | None:
         if tree is None:
             return None
         seen = visible_text(tree)
-        text, marks = "\n".join(seen.lines), b"".join(seen.marks)
+        text, marks = "\n".join(seen.lines), seen.marks.tobytes()
         if seen.paragraphs < FEW_PARAGRAPHS and _TEXT_AS_DATA.search(markup):
             told = _text_as_data(tree)
             if len(told) > len(text):
                 text, marks = told, b""
         if is_empty(text):
             return None
-        return _page(text, marks or None, extract_metadata(tree, url, dict(_DATES)))
+        return _page(text, marks or None, _metadata(tree, url))
     except Exception as fault:  # noqa: BLE001 - three libraries raise what hostile markup provokes; stripping tags is the answer to all
         logging.getLogger(__name__).debug("stripped instead of parsed: %r", fault)
         return None
@@ -155,6 +152,34 @@ def _text_as_data(tree: HtmlElement) -> str:
     from trafilatura.baseline import baseline
 
     return baseline(tree)[1] or ""
+
+
+def _metadata(tree: HtmlElement, url: str | None) -> Document:
+    """The page's title, authors, date, address and site, as trafilatura.metadata.extract_metadata finds them, by its own parts.
+
+    Categories, tags and licences, a third of its time, have no column here.
+    """
+    from htmldate import find_date
+    from trafilatura import metadata as parts
+
+    found = parts.examine_meta(tree)
+    if found.author and " " not in found.author:
+        found.author = None
+    with suppress(Exception):  # of what a page may call JSON-LD
+        found = parts.extract_meta_json(tree, found)
+    found.title = found.title or parts.extract_title(tree)
+    found.author = found.author or parts.extract_author(tree)
+    found.url = found.url or parts.extract_url(tree, url)
+    # only dates that the page declares; and no "now", so that a page gives the same date on every day
+    found.date = find_date(tree, extensive_search=False, original_date=True, url=found.url, max_date="2100-01-01")
+    found.sitename = (found.sitename or parts.extract_sitename(tree) or "").lstrip("@")
+    if not found.sitename:
+        host = parts.META_URL.match(found.url or "")
+        found.sitename = host[1] if host else None
+    elif "." not in found.sitename and not found.sitename[0].isupper():
+        found.sitename = found.sitename.title()
+    found.clean_and_trim()
+    return found
 
 
 def _page(text: str, marks: bytes | None, meta: Document) -> Page:

@@ -85,7 +85,7 @@ def doc_id(source: str, record: int, content: bytes) -> str:
 
 def is_empty(text: str) -> bool:
     """Whether `text` has no visible character: nothing, or only white space, control and zero-width characters."""
-    return not any(c.isprintable() and c != " " for c in text)
+    return not (text[:1].isalnum() or any(c.isprintable() and c != " " for c in text))
 
 
 def to_batches(items: Iterable[Rows | Row | Reject], *, batch_chars: int) -> Iterator[tuple[pa.Table, list[Reject]]]:

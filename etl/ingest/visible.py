@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from etl.ingest.records import is_empty
-from etl.schema import HINTS, REGIONS
+from etl.schema import HINTS, MARKUP, REGIONS
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -116,21 +118,11 @@ _ARTICLE_BODY: Final = 1 << HINTS.index("article body")
 
 
 class Visible(NamedTuple):
-    """Lines of visible text, none blank, as many rows of bytes (schema.MARKUP), and the characters in paragraphs."""
+    """Lines of visible text, none blank; for each a row of bytes (schema.MARKUP); and the characters in paragraphs."""
 
     lines: list[str]
-    marks: list[bytes]
+    marks: npt.NDArray[np.uint8]
     paragraphs: int
-
-
-class _Container(NamedTuple):
-    parent: int
-    first: int
-    place: int
-    around: int
-    own: int
-    depth: int
-    kind: int
 
 
 def visible_text(tree: HtmlElement) -> Visible:
@@ -141,15 +133,23 @@ def visible_text(tree: HtmlElement) -> Visible:
 
 
 class _Walk:
-    """One pass over a page: its lines, the container of each, and the range of lines of each container."""
+    """One pass over a page: its lines, the container of each, and the range of lines of each container.
+
+    A container is a row of the lists from `parent` to `kind`; the first is the page itself.
+    """
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.linked: list[int] = []  # characters of each line that are in links
         self.holder: list[int] = []  # container of each line
-        self.kinds: list[int] = []
-        self.containers: list[_Container] = [_Container(-1, 0, 0, 0, 0, 0, 0)]
-        self.last: list[int] = [0]  # one past the last line of each container
+        self.parent: list[int] = [-1]
+        self.first: list[int] = [0]
+        self.last: list[int] = [0]  # one past the last line
+        self.place: list[int] = [0]
+        self.around: list[int] = [0]
+        self.own: list[int] = [0]
+        self.depth: list[int] = [0]
+        self.kind: list[int] = [0]
         self._places: dict[tuple[int, str, str], int] = {}
         self._pieces: list[str] = []
         self._link_pieces: list[str] = []
@@ -179,9 +179,10 @@ class _Walk:
                 if tag == "a":
                     links += 1
                 elif tag not in INLINE:
-                    self._flush(open_containers[-1], pre)
+                    if pieces:
+                        self._flush(open_containers[-1], pre)
                     if tag != "br":
-                        open_containers.append(self._opened(open_containers[-1], tag, element))
+                        open_containers.append(self._opened(open_containers[-1], tag, tuple(element.items())))
                         if tag == "pre":
                             pre += 1
                         elif tag == "tr":
@@ -198,7 +199,8 @@ class _Walk:
                 if tag == "a":
                     links -= 1
                 elif tag not in INLINE and tag != "br":
-                    self._flush(open_containers[-1], pre)
+                    if pieces:
+                        self._flush(open_containers[-1], pre)
                     self.last[open_containers.pop()] = len(self.lines)
                     if tag == "pre":
                         pre -= 1
@@ -211,42 +213,25 @@ class _Walk:
                 pieces.append(tail)
                 if links:
                     link_pieces.append(tail)
-        self._flush(0, pre)
+        if pieces:
+            self._flush(0, pre)
         self.last[0] = len(self.lines)
 
-    def _opened(self, parent: int, tag: str, element: Any) -> int:
-        attributes = element.attrib
-        named = f"{attributes.get('class', '')} {attributes.get('id', '')}" if attributes else ""
-        around = self.containers[parent]
-        told = 0
-        for name in named.split():
-            told |= _hints(name[:MOST_NAME_CHARS])
-        region = _REGIONS.get(tag, -1)
-        if attributes:
-            role = _REGIONS.get(attributes.get("role", ""), -1)
-            if "style" in attributes or "hidden" in attributes or attributes.get("aria-hidden") == "true":
-                style = attributes.get("style", "").replace(" ", "").lower()
-                if "hidden" in attributes or "display:none" in style or attributes.get("aria-hidden") == "true":
-                    told |= _HIDDEN
-            if attributes.get("itemprop") == "articleBody":
-                told |= _ARTICLE_BODY
-            if role >= 0 and region < 0:
-                region = role
-        own = told << len(REGIONS) | (1 << region if region >= 0 else 0)
-        key = (around.place, tag, attributes.get("class", "") if attributes else "")
-        place = self._places.setdefault(key, len(self._places) + 1)
-        self.containers.append(
-            _Container(parent, len(self.lines), place, around.around | own, own, around.depth + 1, KINDS.get(tag, 0))
-        )
+    def _opened(self, parent: int, tag: str, attributes: tuple[tuple[str, str], ...]) -> int:
+        own, named = _told(tag, attributes)
+        self.parent.append(parent)
+        self.first.append(len(self.lines))
         self.last.append(0)
-        return len(self.containers) - 1
+        self.place.append(self._places.setdefault((self.place[parent], tag, named), len(self._places) + 1))
+        self.around.append(self.around[parent] | own)
+        self.own.append(own)
+        self.depth.append(self.depth[parent] + 1)
+        self.kind.append(KINDS.get(tag, 0))
+        return len(self.parent) - 1
 
     def _flush(self, container: int, pre: int) -> None:
-        pieces = self._pieces
-        if not pieces:
-            return
-        text = "".join(pieces)
-        pieces.clear()
+        text = "".join(self._pieces)
+        self._pieces.clear()
         linked = 0
         if self._link_pieces:
             linked = len(" ".join("".join(self._link_pieces).split()))
@@ -274,77 +259,78 @@ class _Walk:
         holder = self.holder[first]
         del self.lines[first:], self.linked[first:], self.holder[first:]
         self._add(row, linked, holder)
-        for number in range(len(self.containers) - 1, -1, -1):  # the row's own cells: the last ones opened
-            if self.containers[number].first < first or number == container:
+        for number in range(len(self.parent) - 1, -1, -1):  # the row's own cells: the last ones opened
+            if self.first[number] < first or number == container:
                 break
             self.last[number] = min(self.last[number], len(self.lines))
 
     def described(self) -> Visible:
         """The lines with what the markup says of each."""
-        size = [len(line) for line in self.lines]
-        share = [linked / chars for linked, chars in zip(self.linked, size, strict=True)]
-        prose = [
-            chars if chars >= PARAGRAPH_CHARS and part < PARAGRAPH_LINKS else 0
-            for chars, part in zip(size, share, strict=True)
-        ]
-        text, links, paragraphs = (list(accumulate(of, initial=0)) for of in (size, self.linked, prose))
-        total = max(paragraphs[-1], 1)
-        measured: list[bytes] = []
-        held: list[int] = []
-        steps: list[int] = []
-        for number, container in enumerate(self.containers):
-            first, last = min(container.first, len(size)), self.last[number]
-            last = max(last, first)
-            chars = text[last] - text[first]
-            part = paragraphs[last] - paragraphs[first]
-            held.append(part)
-            measured.append(
-                bytes(
-                    (
-                        _log(chars),
-                        (links[last] - links[first]) * 255 // max(chars, 1),
-                        _log(last - first),
-                        part * 255 // total,
-                    )
-                )
-            )
-        for number, container in enumerate(self.containers):
-            near = container.parent < 0 or held[number] >= MAIN_SHARE * total
-            steps.append(0 if near else min(steps[container.parent] + 1, 255))
-        places: dict[int, list[int]] = {}
-        for holder, chars, linked, part in zip(self.holder, size, self.linked, prose, strict=True):
-            of = places.setdefault(self.containers[holder].place, [0, 0, 0, 0])
-            of[0] += 1
-            of[1] += chars
-            of[2] += linked
-            of[3] += part
-        alike = {
-            place: bytes((_log(n), _log(chars // n), linked * 255 // chars, part * 255 // total))
-            for place, (n, chars, linked, part) in places.items()
-        }
-        above: dict[int, bytes] = {}
-        made = []
-        for holder, linked, chars in zip(self.holder, self.linked, size, strict=True):
-            known = above.get(holder)
-            if known is None:
-                known = above[holder] = self._around(holder, measured)
-            tail = bytes((linked * 255 // chars, min(self.containers[holder].depth, 255)))
-            made.append(
-                b"".join((known[:7], tail, known[7:], bytes((steps[holder],)), alike[self.containers[holder].place]))
-            )
-        return Visible(self.lines, made, paragraphs[-1])
+        size, linked, holder = (np.array(of, np.int64) for of in (list(map(len, self.lines)), self.linked, self.holder))
+        parent, place, around, own = (np.array(of, np.int64) for of in (self.parent, self.place, self.around, self.own))
+        prose = np.where((size >= PARAGRAPH_CHARS) & (linked / np.maximum(size, 1) < PARAGRAPH_LINKS), size, 0)
+        paragraphs = int(prose.sum())
+        total = max(paragraphs, 1)
 
-    def _around(self, holder: int, measured: list[bytes]) -> bytes:
-        container = self.containers[holder]
-        regions = container.around & ((1 << len(REGIONS)) - 1)
-        hints = container.around >> len(REGIONS)
-        own = (container.own | self.containers[max(container.parent, 0)].own) >> len(REGIONS)
-        pieces = [bytes((container.kind, regions & 255, regions >> 8, hints & 255, hints >> 8, own & 255, own >> 8))]
-        number = holder
-        for _ in range(LEVELS):
-            pieces.append(measured[number])
-            number = max(self.containers[number].parent, 0)
-        return b"".join(pieces)
+        first = np.minimum(self.first, len(size))
+        last = np.maximum(self.last, first)
+        text, links, held = (np.append(0, np.cumsum(of)) for of in (size, linked, prose))
+        text, links, held = (of[last] - of[first] for of in (text, links, held))
+        measured = _rows(_log(text), links * 255 // np.maximum(text, 1), _log(last - first), held * 255 // total)
+
+        lines_at, size_at, links_at, prose_at = (
+            np.bincount(place[holder], of, len(self._places) + 1).astype(np.int64) for of in (None, size, linked, prose)
+        )
+        chars_at = np.maximum(size_at, 1)
+        alike = _rows(
+            _log(lines_at),
+            _log(size_at // np.maximum(lines_at, 1)),
+            links_at * 255 // chars_at,
+            prose_at * 255 // total,
+        )
+
+        above = np.maximum(parent, 0)
+        levels = [holder]
+        for _ in range(1, LEVELS):
+            levels.append(above[levels[-1]])
+        hints = (around[holder] >> len(REGIONS), (own | own[above])[holder] >> len(REGIONS))
+        regions = around[holder] & ((1 << len(REGIONS)) - 1)
+        kind, depth = np.array(self.kind)[holder], np.array(self.depth)[holder]
+        marks = np.hstack(
+            [
+                _rows(kind, *(part for bits in (regions, *hints) for part in (bits & 255, bits >> 8))),
+                _rows(linked * 255 // np.maximum(size, 1), np.minimum(depth, 255)),
+                *(measured[level] for level in levels),
+                _rows(self._steps(held >= MAIN_SHARE * total)[holder]),
+                alike[place[holder]],
+            ]
+        )
+        assert marks.shape == (len(self.lines), len(MARKUP))
+        return Visible(self.lines, marks, paragraphs)
+
+    def _steps(self, main: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """For each container how many steps up the next one is that holds the page's paragraphs."""
+        steps = [0]
+        for parent, near in zip(self.parent[1:], main[1:].tolist(), strict=True):
+            steps.append(0 if near else min(steps[parent] + 1, 255))
+        return np.array(steps, np.int64)
+
+
+@lru_cache(maxsize=1 << 12)
+def _told(tag: str, attributes: tuple[tuple[str, str], ...]) -> tuple[int, str]:
+    """What an element says of itself, a bit for each region and hint, and the names of its classes."""
+    given = dict(attributes)
+    named = given.get("class", "")
+    told = 0
+    for name in (*named.split(), *given.get("id", "").split()):
+        told |= _hints(name[:MOST_NAME_CHARS])
+    style = given.get("style", "").replace(" ", "").lower()
+    if "hidden" in given or "display:none" in style or given.get("aria-hidden") == "true":
+        told |= _HIDDEN
+    if given.get("itemprop") == "articleBody":
+        told |= _ARTICLE_BODY
+    region = _REGIONS.get(tag, _REGIONS.get(given.get("role", ""), -1))
+    return told << len(REGIONS) | (1 << region if region >= 0 else 0), named
 
 
 @lru_cache(maxsize=1 << 15)
@@ -354,8 +340,11 @@ def _hints(name: str) -> int:
     return sum(1 << bit for bit, pattern in enumerate(_HINTS) if pattern.search(low))
 
 
-def _log(value: int) -> int:
-    """The logarithm of `value`, eight steps an octave, without floating point."""
-    value += 1
-    octave = value.bit_length() - 1
-    return min(octave * 8 + (((value << 3) >> octave) & 7), 255)
+def _log(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The logarithm of each of `values`, none negative or over 2**40, eight steps an octave. Exact: frexp only looks at bits."""
+    octave = np.frexp((values + 1).astype(np.float64))[1].astype(np.int64) - 1
+    return np.minimum(octave * 8 + ((((values + 1) << 3) >> octave) & 7), 255)
+
+
+def _rows(*columns: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    return np.column_stack(columns).astype(np.uint8)

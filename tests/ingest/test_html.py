@@ -3,7 +3,9 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+import lxml.html
 import pytest
+from trafilatura.metadata import extract_metadata
 
 from etl.ingest import html
 from etl.ingest.records import Unreadable
@@ -35,6 +37,30 @@ def test_all_that_can_be_seen_is_text_and_metadata_is_read() -> None:
     assert (page.title, page.site, page.url) == ("Budget agreed", "The Daily", "https://daily.example/budget")
     assert page.authors == ["Jane Doe", "John Roe"]
     assert page.published_at == datetime(2024, 1, 31, tzinfo=UTC)
+
+
+DATES = {"original_date": True, "extensive_search": False, "max_date": "2100-01-01"}
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "<title>Budget agreed - the daily.example</title><meta name='author' content='Jane'>",
+        "<title>Budget agreed</title><meta property='og:site_name' content='the daily'><meta name='author' content='Jane Doe'>",
+        "<title>Budget agreed</title><link rel='canonical' href='https://www.daily.example/budget'><meta name='date' content='2024-01-31'>",
+        """<script type="application/ld+json">{"@type": "NewsArticle", "author": {"name": "Jane Doe"}, "headline": "Budget",
+        "datePublished": "2024-01-31", "publisher": {"name": "@daily"}}</script>""",
+        """<script type="application/ld+json">{"@type": ["NewsArticle", 5], "author": [[]], "publisher": 7}</script>""",
+    ],
+)
+def test_metadata_is_what_trafilatura_finds(head: str) -> None:
+    page = lxml.html.fromstring(
+        f"""<html><head>{head}</head><body><h1>Budget agreed</h1><p class="byline">By John Roe</p><p>{WORDS}</p>
+        <footer><a rel="license" href="https://creativecommons.org/licenses/by/4.0/">CC BY</a></footer></body></html>"""
+    )
+    told, theirs = html._metadata(page, None), extract_metadata(page, None, dict(DATES))
+    for name in ("title", "author", "date", "url", "sitename"):
+        assert getattr(told, name) == getattr(theirs, name), name
 
 
 def test_a_short_page_falls_back_to_what_there_is() -> None:
