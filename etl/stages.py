@@ -50,7 +50,7 @@ from etl.ingest.discover import is_input, plan_sources
 from etl.ingest.site import registered_domain, sites
 from etl.publish import cut, dataset, native
 from etl.publish.assemble import DROPPED, MARKS, NOTED, assemble
-from etl.repair.mojibake import repair
+from etl.repair import mojibake
 from etl.report import gates, metrics
 from etl.storage import (
     batch_writer,
@@ -180,6 +180,7 @@ def preload() -> None:
     Polars computes nothing here: its threads would be lost in the fork.
     """
     settings.preload()
+    mojibake.load()
     language.load()
     model.load()
     heads.fold_table()
@@ -370,7 +371,7 @@ def prepare(work: str, shard: int) -> StageReport:
             if "repair" in plan.skip:
                 docs = docs.with_columns(repairs=pl.lit([], dtype=pl.List(pl.String)))
             else:
-                text, repairs = repair(docs["text"])
+                text, repairs = mojibake.repair(docs["text"])
                 in_step = markup.in_step(docs["markup"], docs["text"], text)
                 docs = docs.with_columns(in_step.alias("markup"), text.alias("text"), repairs.alias("repairs"))
             docs = docs.with_columns(sites(docs).alias("site_key"))

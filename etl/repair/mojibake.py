@@ -124,6 +124,14 @@ def repair(texts: pl.Series | pa.ChunkedArray) -> tuple[pl.Series, pl.Series]:
     return text, _listed(pl.DataFrame(counts))
 
 
+def load() -> None:
+    """Make the tables that the kernels need, before processes are forked from this one."""
+    if native.available() and _signs():
+        _charsets()
+        _entities()
+        is_bad("é")
+
+
 def repair_line(line: str) -> Repair:
     """One line repaired. Entities go where the line can't be source code; then mojibake, layer by layer, until nothing changes."""
     if len(line) > LONGEST_PIECE:
