@@ -109,6 +109,7 @@ def run(
     with lock(out):
         check_unclaimed(out, take_over=take_over)
         if _is_large(inputs):
+            stages.preload_shared()
             engine.start(stages.__name__)
         nursery.make_up()
         plan = stages.discover(inputs, out, run_key=run_key, config=config, skip=skip, overrides=overrides)

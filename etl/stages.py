@@ -174,21 +174,26 @@ def _load_plan(path: Path, changed_ns: int) -> Plan:
     )
 
 
-def preload() -> None:
-    """Make what every process needs, before workers are forked from this one.
+def preload_shared() -> None:
+    """Make what the process that plans a run needs as well as its workers, which are forked from it or from its server.
 
-    Polars computes nothing here: its threads would be lost in the fork.
+    Polars computes nothing here, nor in `preload`: its threads would be lost in the fork.
     """
     settings.preload()
+    vocabulary.character_marks()
+    importlib.import_module("pyarrow.compute")  # as the first cast does
+
+
+def preload() -> None:
+    """Make what every worker needs, before they are forked from this process."""
+    preload_shared()
     mojibake.load()
     language.load()
     model.load()
     heads.fold_table()
     heads.kept()
-    vocabulary.character_marks()
     vocabulary.word_sets()
     registered_domain("example.com")
-    importlib.import_module("pyarrow.compute")  # as the first cast does
 
 
 def load_plan(work: str | Path) -> Plan:

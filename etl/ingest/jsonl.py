@@ -178,11 +178,10 @@ def _each(values: pa.Array, field: pa.Field) -> pa.Array:
     if values.null_count == len(values):
         return pa.nulls(len(values), field.type)
     read = {"authors": split_authors, "lang": to_lang}.get(field.name, parse_time)
-    given = pl.Series("value", values)
+    given = values.dictionary_encode()
     kind = pl.Series(pa.Table.from_batches([], RAW)[field.name]).dtype
-    distinct = given.drop_nulls().unique(maintain_order=True)
-    told = pl.DataFrame({"value": distinct, "told": pl.Series([read(v) for v in distinct.to_list()], dtype=kind)})
-    return given.to_frame().join(told, on="value", how="left", maintain_order="left")["told"].to_arrow()
+    told = pl.Series([read(value) for value in given.dictionary.to_pylist()], dtype=kind)
+    return told.to_arrow().take(given.indices)
 
 
 def _names_in(line: bytes) -> tuple[str, ...]:
