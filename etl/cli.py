@@ -242,7 +242,10 @@ def run(
     """
     if engine == "spark":
         raise click.UsageError("the Spark engine is not part of this version; use --engine local")
-    from etl import pipeline
+    from etl.engine import nursery
+
+    with nursery.importing():
+        from etl import pipeline
     from etl.config import parse_overrides
     from etl.engine.local import LocalEngine, default_workers
 

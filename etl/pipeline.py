@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from etl import stages
 from etl.claims import check_unclaimed, holder_of
 from etl.config import check_run_key
+from etl.engine import nursery
 from etl.engine.local import LocalEngine
 from etl.errors import StageError
 from etl.stages import Plan, StageReport
@@ -108,7 +109,9 @@ def run(
     with lock(out):
         check_unclaimed(out, take_over=take_over)
         if _is_large(inputs):
+            stages.preload_shared()
             engine.start(stages.__name__)
+        nursery.make_up()
         plan = stages.discover(inputs, out, run_key=run_key, config=config, skip=skip, overrides=overrides)
         if plan.nothing_new:
             shutil.rmtree(plan.work, ignore_errors=True)

@@ -50,7 +50,7 @@ from etl.ingest.discover import is_input, plan_sources
 from etl.ingest.site import registered_domain, sites
 from etl.publish import cut, dataset, native
 from etl.publish.assemble import DROPPED, MARKS, NOTED, assemble
-from etl.repair.mojibake import repair
+from etl.repair import mojibake
 from etl.report import gates, metrics
 from etl.storage import (
     batch_writer,
@@ -174,20 +174,26 @@ def _load_plan(path: Path, changed_ns: int) -> Plan:
     )
 
 
-def preload() -> None:
-    """Make what every process needs, before workers are forked from this one.
+def preload_shared() -> None:
+    """Make what the process that plans a run needs as well as its workers, which are forked from it or from its server.
 
-    Polars computes nothing here: its threads would be lost in the fork.
+    Polars computes nothing here, nor in `preload`: its threads would be lost in the fork.
     """
     settings.preload()
+    vocabulary.character_marks()
+    importlib.import_module("pyarrow.compute")  # as the first cast does
+
+
+def preload() -> None:
+    """Make what every worker needs, before they are forked from this process."""
+    preload_shared()
+    mojibake.load()
     language.load()
     model.load()
     heads.fold_table()
     heads.kept()
-    vocabulary.character_marks()
     vocabulary.word_sets()
     registered_domain("example.com")
-    importlib.import_module("pyarrow.compute")  # as the first cast does
 
 
 def load_plan(work: str | Path) -> Plan:
@@ -370,7 +376,7 @@ def prepare(work: str, shard: int) -> StageReport:
             if "repair" in plan.skip:
                 docs = docs.with_columns(repairs=pl.lit([], dtype=pl.List(pl.String)))
             else:
-                text, repairs = repair(docs["text"])
+                text, repairs = mojibake.repair(docs["text"])
                 in_step = markup.in_step(docs["markup"], docs["text"], text)
                 docs = docs.with_columns(in_step.alias("markup"), text.alias("text"), repairs.alias("repairs"))
             docs = docs.with_columns(sites(docs).alias("site_key"))

@@ -164,7 +164,7 @@ class LocalEngine:
             from multiprocessing import forkserver
 
             forkserver.set_forkserver_preload([nursery.__name__])
-            with _environment({**nursery.ENVIRONMENT, nursery.PRELOAD: preload}):
+            with nursery.serving(preload), _environment({**nursery.ENVIRONMENT, nursery.PRELOAD: preload}):
                 forkserver.ensure_running()
             self._served = True
 

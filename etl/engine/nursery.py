@@ -4,6 +4,8 @@ A fork copies one thread, and what the others hold stays locked for ever, so the
 pyarrow and Polars starts some: BLAS's, unless it is told one; jemalloc's, unless they are switched off; and one of Polars'
 own, when it is told of Python as its package is imported. So that is put off until after the fork, when each worker does
 it by itself. A server that finds a second thread all the same forks nothing and ends: the engine then spawns its workers.
+
+The server is forked itself from a process that did its imports in the same way, as the command line does: once for all.
 """
 
 from __future__ import annotations
@@ -13,6 +15,11 @@ import importlib
 import logging
 import os
 import signal
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from multiprocessing import resource_tracker, util
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -36,6 +43,89 @@ ENVIRONMENT: Final = {
 RUNTIMES: Final = ("_polars_runtime_compat", "_polars_runtime_64", "_polars_runtime_32")
 REGISTER: Final = "__register_startup_deps"
 
+_POLARS: Final = "polars"
+_LATER: Final = "POLARS_MAX_THREADS"  # Polars asks for it when it first computes
+
+_put_off: list[_Held] = []
+_forks_server = False
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Imports of numpy, pyarrow and Polars that start no thread in this process, so that the server can be forked from it.
+
+    Polars is to compute nothing until `make_up` is called.
+    """
+    if sys.platform != "linux" or _POLARS in sys.modules:
+        yield
+        return
+    told = {name: value for name, value in ENVIRONMENT.items() if name != _LATER and name not in os.environ}
+    os.environ.update(told)
+    try:
+        _put_off_registration()
+        yield
+    finally:
+        for name in told:
+            del os.environ[name]
+
+
+def make_up() -> None:
+    """Tell Polars' runtime of Python, where that was put off."""
+    for held in _put_off:
+        held.make_up()
+    _put_off.clear()
+
+
+@contextmanager
+def serving(preload: str) -> Iterator[None]:
+    """Have a fork server that is started meanwhile be forked from this process, which has imported all that it needs.
+
+    Where this process has several threads, or has not been told to import without, the server begins anew, as
+    multiprocessing has it.
+    """
+    begin = util.spawnv_passfds
+    if not _put_off or threads() != 1 or preload not in sys.modules:
+        yield
+        return
+    resource_tracker.ensure_running()  # by the same function
+
+    def fork(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
+        return _fork_server(preload, args[-1], passfds)
+
+    util.spawnv_passfds = fork
+    try:
+        yield
+    finally:
+        util.spawnv_passfds = begin
+
+
+def _fork_server(preload: str, code: str, kept: Iterable[int]) -> int:
+    """Fork a process that runs `code`, what a new interpreter would be told, with the files `kept` open; its id."""
+    global _forks_server
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _forks_server = True
+    process = os.fork()
+    _forks_server = False
+    if process:
+        return process
+    code_of_exit = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        edges = [2, *sorted(kept), os.sysconf("SC_OPEN_MAX")]
+        for before, after in pairwise(edges):
+            os.closerange(before + 1, after)
+        os.environ.pop(PRELOAD, None)
+        _make_ready(preload)
+        exec(code, {})  # multiprocessing's own words  # noqa: S102
+        code_of_exit = 0
+    except SystemExit:
+        code_of_exit = 0
+    except BaseException as error:  # the parent spawns its workers  # noqa: BLE001
+        log.debug("the server ends: %s", error)
+    finally:
+        os._exit(code_of_exit)
+
 
 def threads() -> int:
     """How many threads this process has (Linux)."""
@@ -46,6 +136,10 @@ def _prepare(preload: str) -> None:
     """Import the module `preload` and let it make what workers share. Ends the process where forking it isn't safe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer
     _put_off_registration()
+    _make_ready(preload)
+
+
+def _make_ready(preload: str) -> None:
     try:
         getattr(importlib.import_module(preload), "preload", lambda: None)()
     except Exception as error:  # a worker meets it again, and tells  # noqa: BLE001
@@ -64,7 +158,9 @@ def _put_off_registration() -> None:
         except ImportError:
             continue
         if hasattr(runtime, REGISTER):
-            _Held(runtime).put_off()
+            held = _Held(runtime)
+            held.put_off()
+            _put_off.append(held)
 
 
 class _Held:
@@ -77,14 +173,19 @@ class _Held:
 
     def put_off(self) -> None:
         setattr(self.runtime, REGISTER, self._keep)
-        os.register_at_fork(after_in_child=self._make_up)
+        os.register_at_fork(after_in_child=self._in_child)
 
     def _keep(self, *told: Any) -> None:
         self.calls.append(told)
 
-    def _make_up(self) -> None:
+    def _in_child(self) -> None:
+        if not _forks_server:
+            self.make_up()
+
+    def make_up(self) -> None:
         setattr(self.runtime, REGISTER, self.register)
-        for told in self.calls:
+        calls, self.calls = self.calls, []
+        for told in calls:
             self.register(*told)
 
 

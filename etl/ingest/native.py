@@ -109,3 +109,26 @@ def _values(found: Mapping[str, Array], field: str) -> Values:
         len(state), pa.py_buffer(offsets), pa.py_buffer(found[f"data {field}"]), valid
     )
     return Values(values, np.flatnonzero(state == _IS_ROUGH))
+
+
+def record_ids(prefix: bytes, data: Array, starts: Array, ends: Array, records: Array) -> tuple[Array, Array]:
+    """`records.doc_id` of lines of `data`, as 32 bytes a row, and which of them are told: short records are not.
+
+    prefix: what is hashed before a record's number, which a null byte follows. records: their numbers.
+    """
+    library = kernels.library()
+    assert library is not None
+    columns = [np.ascontiguousarray(column, np.int64) for column in (starts, ends, records)]
+    ids, told = np.zeros((len(starts), 32), np.uint8), np.zeros(len(starts), np.uint8)
+    library.winnow_record_ids.restype = ctypes.c_int
+    done = library.winnow_record_ids(
+        prefix,
+        ctypes.c_int64(len(prefix)),
+        kernels.pointer(data),
+        *map(kernels.pointer, columns),
+        ctypes.c_int64(len(starts)),
+        *map(kernels.pointer, (ids, told)),
+    )
+    if not done:
+        raise MemoryError("no memory left for the ids of records")
+    return ids, told.view(np.bool_)

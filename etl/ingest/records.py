@@ -80,7 +80,12 @@ class Rows(NamedTuple):
 
 def doc_id(source: str, record: int, content: bytes) -> str:
     """The document's stable name: 128-bit hash of source, record and raw content, 32 hex digits."""
-    return xxhash.xxh3_128_hexdigest(b"%b\0%d\0%b" % (source.encode("utf-8", "replace"), record, content))
+    return xxhash.xxh3_128_hexdigest(b"%b%d\0%b" % (source_key(source), record, content))
+
+
+def source_key(source: str) -> bytes:
+    """What a doc_id hashes of its source."""
+    return source.encode("utf-8", "replace") + b"\0"
 
 
 def is_empty(text: str) -> bool:

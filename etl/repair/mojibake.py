@@ -18,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+from ftfy.chardata import HTML_ENTITIES
 from ftfy.fixes import unescape_html
 
 from etl import kernels
 from etl.repair import native
 from etl.repair.encoding import badness, badness_pattern, fix_encoding, is_bad
-from etl.repair.native import Lines
+from etl.repair.native import Lines, Mended
 
 Array = npt.NDArray[Any]
 
@@ -123,6 +124,14 @@ def repair(texts: pl.Series | pa.ChunkedArray) -> tuple[pl.Series, pl.Series]:
     return text, _listed(pl.DataFrame(counts))
 
 
+def load() -> None:
+    """Make the tables that the kernels need, before processes are forked from this one."""
+    if native.available() and _signs():
+        _charsets()
+        _entities()
+        is_bad("é")
+
+
 def repair_line(line: str) -> Repair:
     """One line repaired. Entities go where the line can't be source code; then mojibake, layer by layer, until nothing changes."""
     if len(line) > LONGEST_PIECE:
@@ -175,28 +184,54 @@ def _suspicious_lines(text: pl.Series) -> Lines:
 
 
 def _repair_lines(found: Lines) -> tuple[Array, pl.Series, dict[str, Array]]:
-    """The numbers of the texts with lines to repair, those texts repaired, and what was done in each. A line that recurs is repaired once."""
-    data = found.data.data
-    lines = [str(data[a:b], "utf-8") for a, b in zip(found.start.tolist(), found.end.tolist(), strict=True)]
+    """The numbers of the texts with lines to repair, those texts repaired, and what was done in each."""
+    signs = _signs() if native.available() else None
+    mended = native.mend(found, signs, _charsets(), _entities()) if signs else _untold(len(found.start))
+    if mended.ask.any():
+        mended = _with_asked(mended, found)
+    places, owner = np.unique(found.text, return_inverse=True)
+    texts = native.spliced(found, mended) if signs else _spliced(found, mended, owner)
+    totals = {name: np.bincount(owner, getattr(mended, name), len(places)).astype(np.int64) for name in _COUNTS}
+    return places, texts.rename("text"), totals
+
+
+def _untold(n: int) -> Mended:
+    """So many lines of which nothing is known yet."""
+    none = np.zeros(n, np.int64)
+    return Mended(np.ones(n, np.bool_), none, none, none, np.zeros(0, np.uint8), none, none)
+
+
+def _with_asked(mended: Mended, found: Lines) -> Mended:
+    """`mended` with the lines that are to be asked for. A line that recurs is repaired once."""
+    data, rows = found.data.data, np.flatnonzero(mended.ask)
+    asked = (found.start[rows].tolist(), found.end[rows].tolist())
+    lines = [str(data[a:b], "utf-8") for a, b in zip(*asked, strict=True)]
     distinct = list(dict.fromkeys(lines))
     repairs = dict(zip(distinct, _repair_each(distinct), strict=True))
-    places, owner = np.unique(found.text, return_inverse=True)
     done = [repairs[line] for line in lines]
-    mended = [_C1.sub("", one.text) for one in done]
-    counts = {
-        "mojibake": [one.mojibake for one in done],
-        "entities": [one.entities for one in done],
-        "control": [len(one.text) - len(line) for one, line in zip(done, mended, strict=True)],
-    }
-    bounds = zip(*(column.tolist() for column in (owner, found.start, found.end, found.first, found.past)), strict=True)
-    parts: list[list[bytes | memoryview]] = [[] for _ in places]
-    copied, last = [0] * len(places), [0] * len(places)
-    for line, (text, start, end, first, past) in zip(mended, bounds, strict=True):
-        parts[text] += (data[copied[text] or first : start], line.encode())
+    told = [_C1.sub("", one.text) for one in done]
+    texts = [line.encode() for line in told]
+    columns = {name: getattr(mended, name).astype(np.int64) for name in (*_COUNTS, "starts", "ends")}
+    columns["mojibake"][rows] = [one.mojibake for one in done]
+    columns["entities"][rows] = [one.entities for one in done]
+    columns["control"][rows] = [len(one.text) - len(line) for one, line in zip(done, told, strict=True)]
+    columns["ends"][rows] = len(mended.text) + np.cumsum([*map(len, texts)], dtype=np.int64)
+    columns["starts"][rows] = columns["ends"][rows] - [*map(len, texts)]
+    text = np.concatenate([mended.text, np.frombuffer(b"".join(texts), np.uint8)])
+    return mended._replace(text=text, **columns)
+
+
+def _spliced(found: Lines, mended: Mended, owner: Array) -> pl.Series:
+    """The texts that the lines `found` are of, with these replaced. owner: the number of each line's text among them."""
+    data, new = found.data.data, mended.text.data
+    columns = (owner, found.start, found.end, found.first, found.past, mended.starts, mended.ends)
+    parts: list[list[memoryview]] = [[] for _ in range(int(owner[-1]) + 1)]
+    copied, last = [0] * len(parts), [0] * len(parts)
+    for text, start, end, first, past, a, b in zip(*(column.tolist() for column in columns), strict=True):
+        parts[text] += (data[copied[text] or first : start], new[a:b])
         copied[text], last[text] = end, past
     texts = [b"".join([*part, data[a:b]]).decode() for part, a, b in zip(parts, copied, last, strict=True)]
-    totals = {name: np.bincount(owner, np.array(each), len(places)).astype(np.int64) for name, each in counts.items()}
-    return places, pl.Series("text", texts, dtype=pl.String), totals
+    return pl.Series(texts, dtype=pl.String)
 
 
 def _repair_each(lines: list[str]) -> list[Repair]:
@@ -471,6 +506,11 @@ def _charsets() -> native.Charsets:
 @cache
 def _signs() -> native.Signs | None:
     return native.signs_of(_BAD, [_misread_chars(codec) for codec in _HARDLY_SEEN])
+
+
+@cache
+def _entities() -> native.Entities:
+    return native.entities_of(HTML_ENTITIES)
 
 
 def _class(chars: str) -> str:

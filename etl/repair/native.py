@@ -27,6 +27,16 @@ IS_ODD: Final = 4
 
 _LINES: Final = (("text", np.int64), ("start", np.int64), ("end", np.int64))
 _READINGS: Final = (("evidence", np.int64), ("text", np.uint8), ("offsets", np.int64))
+_MENDED: Final = (
+    ("ask", np.uint8),
+    ("mojibake", np.uint8),
+    ("entities", np.int64),
+    ("control", np.int64),
+    ("text", np.uint8),
+    ("past", np.int64),
+    *((f"_{name}", np.uint8) for name in ("plain", "chars", "read", "other", "words")),
+)
+_SPLICED: Final = (("text", np.uint8), ("past", np.int64))
 _SIGNED: Final = 0x20000  # code points; those beyond are in no class
 _PLACES: Final = 128
 _MOST_ASCII: Final = 2  # places in a row that ASCII can stand at; the kernel looks no further around other characters
@@ -61,6 +71,37 @@ class Charsets:
 
     tables: _Charsets
     keep: tuple[Array, ...]
+
+
+class _Entities(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("names", "names_end", "values", "values_end")),
+        ("n", ctypes.c_int64),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Entities:
+    """The table of entities that have names. keep: what it points into."""
+
+    table: _Entities
+    keep: tuple[Array, ...]
+
+
+class Mended(NamedTuple):
+    """What was made of some lines: `text` is UTF-8, line i of it between starts[i] and ends[i].
+
+    ask: the lines that the kernel isn't certain of; it says nothing of those. mojibake: whether a line was that. entities,
+    control: how many entities and control characters were in it.
+    """
+
+    ask: Array
+    mojibake: Array
+    entities: Array
+    control: Array
+    text: Array
+    starts: Array
+    ends: Array
 
 
 class Lines(NamedTuple):
@@ -144,6 +185,45 @@ def by_words(texts: Sequence[str], charsets: Charsets, *, layers: int) -> tuple[
     found = kernels.take_arrays("winnow_by_words", made, _READINGS)
     read, edges = found["text"].tobytes(), found["offsets"].tolist()
     return found["evidence"].tolist(), [read[a:b].decode() for a, b in pairwise(edges)]
+
+
+def mend(lines: Lines, signs: Signs, charsets: Charsets, entities: Entities) -> Mended:
+    """The repair of each of `lines`, where it is certain."""
+    library = kernels.library()
+    assert library is not None
+    library.winnow_mend.restype = ctypes.c_void_p
+    made = library.winnow_mend(
+        *map(ctypes.byref, (signs.tables, charsets.tables, entities.table)),
+        *map(kernels.pointer, (lines.data, lines.start, lines.end)),
+        ctypes.c_int64(len(lines.start)),
+    )
+    found = kernels.take_arrays("winnow_mend", made, _MENDED)
+    ends = found.pop("past")
+    ask = found.pop("ask").view(np.bool_)
+    return Mended(ask=ask, starts=np.concatenate([np.zeros(1, np.int64), ends])[:-1], ends=ends, **found)
+
+
+def spliced(lines: Lines, mended: Mended) -> pl.Series:
+    """The texts that `lines` are of, with these replaced."""
+    library = kernels.library()
+    assert library is not None
+    library.winnow_splice.restype = ctypes.c_void_p
+    made = library.winnow_splice(
+        *map(kernels.pointer, (lines.data, lines.first, lines.past, lines.start, lines.end)),
+        ctypes.c_int64(len(lines.start)),
+        *map(kernels.pointer, (mended.text, mended.starts, mended.ends)),
+    )
+    found = kernels.take_arrays("winnow_splice", made, _SPLICED)
+    return kernels.text_series(found["text"], np.concatenate([np.zeros(1, np.int64), found["past"]]))
+
+
+def entities_of(named: Mapping[str, str]) -> Entities:
+    """The table for entities, such as "&amp;", and what they stand for."""
+    pairs = sorted((name[1:].encode(), value.encode()) for name, value in named.items())
+    keep: list[Array] = []
+    for column in zip(*pairs, strict=True):
+        keep += [np.frombuffer(b"".join(column), np.uint8), np.cumsum([*map(len, column)], dtype=np.int64)]
+    return Entities(_Entities(*map(kernels.pointer, keep), len(pairs)), tuple(keep))
 
 
 def _joined(texts: Sequence[str]) -> tuple[Array, Array]:

@@ -309,9 +309,9 @@ static i64 read_word(const Charsets *t, const u32 *c, i64 n, int codec, u32 *rig
 }
 
 /* Reads the words of a line in the charset that most speaks for, and tells how much that is; 0 when nothing does. */
-static i64 best_charset(Readings *r, const Charsets *t, const u32 *c, i64 n, u32 *right, i64 *size) {
+static i64 best_charset(Buffer *found, const Charsets *t, const u32 *c, i64 n, u32 *right, i64 *size) {
     i64 totals[CODECS][3] = {{0}}; /* evidence, oddities gone, words read */
-    r->words.size = 0;
+    found->size = 0;
     for (i64 first = 0, past; first < n; first = past + 1) {
         u32 has = (1u << CODECS) - 1;
         int pair = 0;
@@ -335,7 +335,7 @@ static i64 best_charset(Readings *r, const Charsets *t, const u32 *c, i64 n, u32
             totals[codec][2]++;
             word.readable |= 1u << codec;
         }
-        if (word.readable) PUSH(r->words, Word, word);
+        if (word.readable) PUSH(*found, Word, word);
     }
     i64 best = 0;
     int winner = -1;
@@ -346,8 +346,8 @@ static i64 best_charset(Readings *r, const Charsets *t, const u32 *c, i64 n, u32
     }
     i64 done = 0;
     *size = 0;
-    for (i64 w = 0; winner >= 0 && w < COUNT(r->words, Word); w++) {
-        const Word *word = AT(r->words, Word) + w;
+    for (i64 w = 0; winner >= 0 && w < COUNT(*found, Word); w++) {
+        const Word *word = AT(*found, Word) + w;
         if (!(word->readable >> winner & 1)) continue;
         memcpy(right + *size, c + done, (size_t)(word->first - done) * 4);
         *size += word->first - done;
@@ -374,7 +374,7 @@ EXPORT Readings *winnow_by_words(const Charsets *t, const u8 *text, const i64 *o
         while (p < end) c[size++] = read_char(&p);
         for (i64 layer = 0; layer < layers; layer++) {
             i64 chars;
-            evidence = best_charset(r, t, c, size, right, &chars);
+            evidence = best_charset(&r->words, t, c, size, right, &chars);
             if (evidence < t->evidence) break;
             u32 *last = c;
             c = right;
@@ -386,6 +386,306 @@ EXPORT Readings *winnow_by_words(const Charsets *t, const u8 *text, const i64 *o
         r->text.size += out - first;
         PUSH(r->evidence, i64, evidence);
         PUSH(r->offsets, i64, r->text.size);
+    }
+    return complete(r, 1);
+}
+
+/* The entities that have names, sorted by their bytes, without the ampersand and with the semicolon, and what they stand for. */
+typedef struct {
+    const u8 *names;
+    const i64 *names_end; /* where each ends; so for the values */
+    const u8 *values;
+    const i64 *values_end;
+    i64 n;
+} Entities;
+
+/* What was made of each line: whether Python is to be asked, whether it was mojibake, entities, control characters taken away. */
+typedef struct {
+    i64 buffers;
+    Buffer ask, mojibake, entities, control, text, past; /* u8, u8, i64, i64, UTF-8, where each line's text ends */
+    Buffer plain, chars, read, other, words;             /* work: u8, u32, u32, u32, Word */
+} Mended;
+
+enum { LONGEST_LINE = 10000 }; /* bytes; longer ones may have to be repaired in pieces */
+enum { NO, YES, PERHAPS };
+
+static inline int is_letter(u8 c) { return (u8)((c | 0x20) - 'a') < 26; }
+static inline int is_blank(u8 c) { return c == ' ' || (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x1F); }
+static inline int is_space(u32 c) { /* beyond ASCII */
+    return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+           c == 0x3000;
+}
+static inline int is_quote(u8 c) { return c == '"' || c == '\''; }
+
+/* Behind the name or number of an entity and its semicolon; s is behind the ampersand. NULL when it is none. */
+static const u8 *entity(const u8 *s, const u8 *end) {
+    const u8 *name = s += s < end && *s == '#';
+    while (s < end && s - name < 25 && (is_letter(*s) || (*s >= '0' && *s <= '9'))) s++;
+    return s > name && s - name < 25 && s < end && *s == ';' ? s + 1 : NULL;
+}
+
+static i64 count_entities(const u8 *s, const u8 *end) {
+    i64 n = 0;
+    while (s < end && (s = memchr(s, '&', (size_t)(end - s)))) {
+        const u8 *past = entity(s + 1, end);
+        n += past != NULL;
+        s = past ? past : s + 1;
+    }
+    return n;
+}
+
+/* Whether a line looks like source code, or has an entity in quotes; PERHAPS where blanks beyond ASCII would matter. */
+static int is_code(const u8 *line, const u8 *end) {
+    for (const u8 *s = line; s < end; s++) {
+        u8 next = s + 1 < end ? s[1] : 0, third = s + 2 < end ? s[2] : 0;
+        if (*s == '<' && (is_letter(next) || next == '!' || (next == '/' && (is_letter(third) || third == '!')))) return YES;
+        if (*s == '&' && next == '&') return YES;
+        if (*s == '=') {
+            if (next == '>' || is_quote(next) || (is_blank(next) && is_quote(third))) return YES;
+            if (next >= 0x80) return PERHAPS;
+        }
+        if ((is_quote(*s) || *s == '`') && next == '&') {
+            const u8 *past = entity(s + 2, end);
+            if (past && past < end && (is_quote(*past) || *past == '`')) return YES;
+            if (past && past - s == 6 && !memcmp(s + 2, "amp;", 4)) {
+                past = entity(past, end);
+                if (past && past < end && (is_quote(*past) || *past == '`')) return YES;
+            }
+        }
+    }
+    while (end > line && is_blank(end[-1])) end--;
+    if (end > line && end[-1] >= 0x80) {
+        const u8 *last = end - 1;
+        while (last > line && (*last & 0xC0) == 0x80) last--;
+        return is_space(read_char(&last)) ? PERHAPS : NO;
+    }
+    return end > line && (end[-1] == '{' || (end[-1] == ';' && end - line > 1 && end[-2] == ')')) ? YES : NO;
+}
+
+/* The name's value goes to `out`; 0 when it has none. */
+static int named(const Entities *t, const u8 *name, i64 size, Buffer *out) {
+    i64 low = 0, high = t->n;
+    while (low < high) {
+        i64 middle = (low + high) / 2, from = middle ? t->names_end[middle - 1] : 0, n = t->names_end[middle] - from;
+        int order = memcmp(t->names + from, name, (size_t)(n < size ? n : size));
+        if (!order && n == size) {
+            i64 first = middle ? t->values_end[middle - 1] : 0, bytes = t->values_end[middle] - first;
+            if (reserve(out, bytes)) {
+                memcpy(out->data + out->size, t->values + first, (size_t)bytes);
+                out->size += bytes;
+            }
+            return 1;
+        }
+        if (order < 0 || (!order && n < size)) low = middle + 1;
+        else high = middle;
+    }
+    return 0;
+}
+
+/* The number of an entity; 0 where it isn't plainly one character. s is behind the #. */
+static u32 numbered(const u8 *s, const u8 *semicolon) {
+    u32 base = 10, n = 0;
+    if (*s == 'x' || *s == 'X') base = 16, s++;
+    if (s == semicolon || semicolon - s > 7) return 0;
+    for (; s < semicolon; s++) {
+        u32 digit = *s <= '9' ? (u32)(*s - '0') : (u32)((*s | 0x20) - 'a' + 10);
+        if (digit >= base) return 0;
+        n = n * base + digit;
+    }
+    return n == ';' || n < 0x20 || (n > 0x7E && n < 0xA0) || n > 0xD7FF ? 0 : n;
+}
+
+/* The line without its entities, in `out`. 0 when that isn't certain. */
+static int unescape(const Entities *t, const u8 *s, const u8 *end, Buffer *out) {
+    out->size = 0;
+    if (!reserve(out, end - s + 1)) return 0;
+    int keep = has_entity(s, end) ? is_code(s, end) : YES;
+    if (keep == PERHAPS) return 0;
+    while (s < end) {
+        const u8 *mark = keep == YES ? NULL : memchr(s, '&', (size_t)(end - s));
+        const u8 *stop = mark ? mark : end;
+        if (!reserve(out, stop - s)) return 0;
+        memcpy(out->data + out->size, s, (size_t)(stop - s));
+        out->size += stop - s;
+        s = stop;
+        if (!mark) break;
+        const u8 *past = entity(s + 1, end);
+        if (past && s[1] == '#') {
+            u32 c = numbered(s + 2, past - 1);
+            if (!c || !reserve(out, 4)) return 0;
+            out->size = (char *)write_char((u8 *)out->data + out->size, c) - out->data;
+            s = past;
+        } else if (past && named(t, s + 1, past - s - 1, out)) {
+            s = past;
+        } else {
+            PUSH(*out, u8, '&');
+            s++;
+        }
+    }
+    return !out->failed && !memchr(out->data, '\n', (size_t)out->size);
+}
+
+/* A text as UTF-8, or back. */
+static i64 to_chars(const u8 *s, const u8 *end, u32 *c) {
+    i64 n = 0;
+    while (s < end) c[n++] = read_char(&s);
+    return n;
+}
+
+static int to_bytes(const u32 *c, i64 n, Buffer *out) {
+    out->size = 0;
+    if (!reserve(out, 4 * n)) return 0;
+    u8 *to = (u8 *)out->data;
+    for (i64 i = 0; i < n; i++) to = write_char(to, c[i]);
+    out->size = (char *)to - out->data;
+    return 1;
+}
+
+/* The whole text read as UTF-8 in the first charset that has all of its characters; -1 when it isn't that, or ftfy would look closer. */
+static i64 read_whole(const Charsets *t, const u32 *c, i64 n, u32 *right) {
+    u32 has = (1u << CODECS) - 1;
+    for (i64 i = 0; i < n; i++) {
+        if (c[i] == 0x1A || c[i] == 0xFFFD) return -1;
+        has &= t->has[t->kind[c[i]]];
+    }
+    if (!has) return -1;
+    int codec = 0;
+    while (!(has >> codec & 1)) codec++;
+    i64 size = 0;
+    for (i64 i = 0; i < n;) {
+        u8 sequence_of[4] = {0};
+        for (i64 k = 0; k < 4 && i + k < n; k++) sequence_of[k] = t->bytes[t->kind[c[i + k]] * CODECS + codec];
+        u8 first = sequence_of[0];
+        int more = first < 0x80 ? 0 : first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : 1;
+        if (more) {
+            u8 low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80, high = first == 0xF4 ? 0x8F : 0xBF;
+            if (first < 0xC2 || first > 0xF4 || first == 0xED || i + more >= n || sequence_of[1] < low || sequence_of[1] > high) return -1;
+            for (int k = 2; k <= more; k++)
+                if (sequence_of[k] < 0x80 || sequence_of[k] > 0xBF) return -1;
+        }
+        const u8 *s = sequence_of;
+        right[size++] = read_char(&s);
+        i += more + 1;
+    }
+    return size;
+}
+
+static int is_bad_text(const Suspects *t, const Buffer *text) {
+    const u8 *s = (const u8 *)text->data, *end = s + text->size, *mark = next_mark(t, s, end);
+    return mark < end && is_bad(t, s, end, mark);
+}
+
+/* Repairs a line, into `plain`. 0 when it isn't certain what Python would make of it. */
+static int mend(Mended *r, const Suspects *t, const Charsets *charsets, const Entities *names, const u8 *line, const u8 *end, int *mojibake) {
+    Buffer *plain = &r->plain;
+    *mojibake = 0;
+    if (end - line > LONGEST_LINE || !unescape(names, line, end, plain)) return 0;
+    const u8 *text = (const u8 *)plain->data, *past = text + plain->size;
+    int bad = is_bad_text(t, plain);
+    if (bad || has_misread_word(t, text, past)) {
+        i64 room = plain->size * 4 + 4;
+        r->chars.size = r->read.size = r->other.size = 0;
+        if (!reserve(&r->chars, room) || !reserve(&r->read, room) || !reserve(&r->other, room)) return 0;
+        const u32 *given = AT(r->chars, u32), *c = given;
+        u32 *right = AT(r->read, u32), *spare = AT(r->other, u32);
+        i64 whole = to_chars(text, past, AT(r->chars, u32)), size = whole, chars, evidence = 0;
+        for (int layer = 0; layer < MOST_LAYERS; layer++) {
+            evidence = best_charset(&r->words, charsets, c, size, right, &chars);
+            if (evidence < charsets->evidence) break;
+            c = right;
+            right = spare;
+            spare = (u32 *)c;
+            size = chars;
+        }
+        int differs = size != whole || memcmp(c, given, (size_t)size * 4);
+        if (!to_bytes(c, size, plain)) return 0;
+        int doubt = 0;
+        if (differs) {
+            text = (const u8 *)plain->data;
+            past = text + plain->size;
+            doubt = is_bad_text(t, plain) || is_strange(charsets->signs, text, past);
+        }
+        if (differs ? evidence || doubt : bad) { /* ftfy knows more cases */
+            if (!to_bytes(given, whole, plain)) return 0;
+            c = given;
+            size = whole;
+            right = AT(r->read, u32);
+            spare = AT(r->other, u32);
+            while (is_bad_text(t, plain)) {
+                chars = read_whole(charsets, c, size, right);
+                if (chars < 0 || !to_bytes(right, chars, plain)) return 0;
+                c = right;
+                right = spare;
+                spare = (u32 *)c;
+                size = chars;
+            }
+            text = (const u8 *)plain->data;
+            past = text + plain->size;
+            evidence = best_charset(&r->words, charsets, c, size, right, &chars);
+            doubt = is_strange(charsets->signs, text, past); /* it isn't bad any more */
+            differs = size != whole || memcmp(c, given, (size_t)size * 4);
+        }
+        if (differs ? evidence || doubt : bad || evidence >= charsets->evidence) return 0;
+        *mojibake = differs;
+    }
+    return !has_entity((const u8 *)plain->data, (const u8 *)plain->data + plain->size);
+}
+
+/* The repair of each of n lines of `data`, where it is certain, without the control characters of Latin-1 that it leaves. */
+EXPORT Mended *winnow_mend(const Suspects *t, const Charsets *charsets, const Entities *names, const u8 *data, const i64 *starts, const i64 *ends, i64 n) {
+    Mended *r = NEW_RESULT(Mended);
+    if (!r) return NULL;
+    for (i64 i = 0; i < n; i++) {
+        const u8 *line = data + starts[i], *end = data + ends[i];
+        int mojibake, ask = !mend(r, t, charsets, names, line, end, &mojibake);
+        i64 entities = 0, control = 0;
+        if (!ask) {
+            const u8 *s = (const u8 *)r->plain.data, *past = s + r->plain.size;
+            if (!reserve(&r->text, past - s)) return complete(r, 0);
+            u8 *out = (u8 *)r->text.data + r->text.size;
+            entities = count_entities(line, end); /* none is left */
+            while (s < past) {
+                int skip = *s == 0xC2 && s[1] < 0xA0;
+                control += skip;
+                if (skip) s += 2;
+                else *out++ = *s++;
+            }
+            r->text.size = (char *)out - r->text.data;
+        }
+        PUSH(r->ask, u8, (u8)ask);
+        PUSH(r->mojibake, u8, (u8)mojibake);
+        PUSH(r->entities, i64, entities);
+        PUSH(r->control, i64, control);
+        PUSH(r->past, i64, r->text.size);
+        if (r->plain.failed || r->chars.failed || r->read.failed || r->other.failed || r->words.failed) return complete(r, 0);
+    }
+    return complete(r, 1);
+}
+
+typedef struct {
+    i64 buffers;
+    Buffer text, past; /* UTF-8, where each text ends */
+} Spliced;
+
+/* Texts with some of their lines replaced. first, past: of each line's text; starts, ends: of the line; lines of one text follow each
+ * other. new_starts, new_ends: what replaces it, in `others`. */
+EXPORT Spliced *winnow_splice(const u8 *data, const i64 *first, const i64 *past, const i64 *starts, const i64 *ends, i64 n, const u8 *others,
+                              const i64 *new_starts, const i64 *new_ends) {
+    Spliced *r = NEW_RESULT(Spliced);
+    if (!r) return NULL;
+    i64 done = 0;
+    for (i64 i = 0; i < n; i++) {
+        int begins = !i || first[i] != first[i - 1], stops = i + 1 == n || first[i + 1] != first[i];
+        if (begins) done = first[i];
+        i64 before = starts[i] - done, size = new_ends[i] - new_starts[i], after = stops ? past[i] - ends[i] : 0;
+        if (!reserve(&r->text, before + size + after)) return complete(r, 0);
+        u8 *out = (u8 *)r->text.data + r->text.size;
+        memcpy(out, data + done, (size_t)before);
+        memcpy(out + before, others + new_starts[i], (size_t)size);
+        memcpy(out + before + size, data + ends[i], (size_t)after);
+        r->text.size += before + size + after;
+        done = ends[i];
+        if (stops) PUSH(r->past, i64, r->text.size);
     }
     return complete(r, 1);
 }

@@ -35,6 +35,31 @@ if __name__ == "__main__":
             print(done)
 """
 
+FORKED = """
+import os, sys
+from pathlib import Path
+from etl.engine import nursery
+with nursery.importing():
+    import etl.stages
+    import polars as pl
+    from etl.engine.local import LocalEngine
+
+def look(number):
+    server = Path(f"/proc/{os.getppid()}")
+    rows = pl.DataFrame({"a": [1, 1, number]}).group_by("a").len().height
+    return len(list((server / "task").iterdir())), (server / "cmdline").read_text(), pl.thread_pool_size(), rows
+
+if __name__ == "__main__":
+    before = dict(os.environ)
+    with LocalEngine(2) as engine:
+        engine.start("etl.stages")
+        nursery.make_up()
+        told = set(dict(engine.map_shards(look, [(2,)] * 4)).values())
+    own = Path("/proc/self/cmdline").read_text()
+    print(told == {(1, own, 1, 2)}, before == dict(os.environ), nursery.threads() > 1, pl.DataFrame({"a": [1, 1]}).n_unique())
+    print({name: os.environ[name] for name in nursery.ENVIRONMENT if name in os.environ})
+"""
+
 
 def look(_: int) -> tuple[int, str, int, int]:
     parent = Path(f"/proc/{os.getppid()}/task")
@@ -55,6 +80,14 @@ def test_workers_are_forked_from_a_process_with_one_thread() -> None:
     assert local._CAN_FORK
     assert list(seen.values()) == [(1, "1", 1, 2)] * 4
     assert dict(os.environ) == before
+
+
+def test_the_server_is_forked_from_a_process_whose_imports_started_no_thread(tmp_path: Path) -> None:
+    script = tmp_path / "forked.py"
+    script.write_text(FORKED)
+    plain = {name: value for name, value in os.environ.items() if name not in nursery.ENVIRONMENT}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, env=plain)
+    assert (done.stdout, done.stderr) == ("True True True 1\n{}\n", "")
 
 
 def test_where_the_server_has_threads_workers_are_spawned(

@@ -6,12 +6,14 @@ import io
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from etl.ingest import jsonl, lines, native
 from etl.ingest.formats import Limits, Reject, read_batches
+from etl.ingest.records import doc_id
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
 
@@ -146,3 +148,21 @@ def test_plain_records_do_take_the_fast_way() -> None:
         patch.setattr(jsonl, "_read_line", lambda *_, **__: pytest.fail("read by itself"))
         [(rows, rejects)] = read(line * 3, 10**6)
     assert (rows["text"], rows["source_id"], rejects) == (['Grüße über "alles"'] * 3, ["17"] * 3, [])
+
+
+@given(
+    st.binary(max_size=5000), st.lists(st.tuples(*[st.integers(0, 5000)] * 2), max_size=9), TEXTS, st.integers(0, 2**62)
+)
+@settings(deadline=None)
+@example(bytes(range(256)) * 20, [(0, n) for n in (0, 237, 238, 239, 1021, 1022, 1023, 1024, 2045, 2046, 5000)], "a", 7)
+def test_ids_are_the_same_by_both_ways(data: bytes, places: list[tuple[int, int]], source: str, record: int) -> None:
+    starts, ends = (np.array([which(place) for place in places], np.int64) for which in (min, max))
+    ids = jsonl._doc_ids(
+        data,
+        np.minimum(starts, len(data)),
+        np.minimum(ends, len(data)),
+        name=source,
+        records=record + np.arange(len(starts)),
+    )
+    pieces = [data[a:b] for a, b in zip(starts, ends, strict=True)]
+    assert ids.to_list() == [doc_id(source, record + number, piece) for number, piece in enumerate(pieces)]

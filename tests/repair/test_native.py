@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ftfy
+import numpy as np
 import polars as pl
 import pytest
 from ftfy import badness as ftfy_badness
@@ -10,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from etl.repair import encoding, mojibake, native
-from etl.repair.mojibake import CODECS, repair, repair_line
+from etl.repair.mojibake import CODECS, Repair, repair, repair_line
 
 ODD = (
     "\x80\x85\x93\x99\x9d\xa0\xad\xaa\xba\xbf\xd7\xdf²½ÂÃÅÎÐØÙàâéÀÑœŒ§°€£™©®“”‘’‚„«»‹›•…–—´·"
@@ -130,6 +131,108 @@ def test_many_lines_are_repaired_as_each_is_by_itself(given_texts: list[str]) ->
     plain = pl.Series(list(map(mojibake._unescape, lines)), dtype=pl.String)
     lines = lines.filter(plain.str.contains(mojibake._MISREAD))  # others are asked for their entities alone
     assert mojibake._repair_each(lines.to_list()) == list(map(repair_line, lines))
+
+
+def lines_of(texts: list[str]) -> native.Lines:
+    """Texts of one line each, as lines to repair."""
+    parts = [text.encode() for text in texts]
+    ends = np.cumsum([*map(len, parts)], dtype=np.int64)
+    starts = ends - [*map(len, parts)]
+    return native.Lines(
+        np.arange(len(parts)), starts, ends, starts, ends, np.frombuffer(b"".join(parts) + b".", np.uint8)
+    )
+
+
+def mended(lines: list[str]) -> list[Repair | None]:
+    """What the kernel makes of lines; None where it is not certain."""
+    signs = mojibake._signs()
+    assert signs
+    done = native.mend(lines_of(lines), signs, mojibake._charsets(), mojibake._entities())
+    texts = [done.text[a:b].tobytes().decode() for a, b in zip(done.starts, done.ends, strict=True)]
+    told = zip(done.ask, texts, done.mojibake, done.entities, strict=True)
+    return [None if ask else Repair(text, bool(is_mojibake), int(n)) for ask, text, is_mojibake, n in told]
+
+
+ENTITIES = st.sampled_from(
+    [
+        *(
+            "&amp;",
+            "&lt;",
+            "&quot;",
+            "&nbsp;",
+            "&hellip;",
+            "&EACUTE;",
+            "&fjlig;",
+            "&foo;",
+            "&NewLine;",
+            "&Tab;",
+            "&AMP;",
+        ),
+        *(
+            "&#39;",
+            "&#x2019;",
+            "&#8217;",
+            "&#038;",
+            "&#59;",
+            "&#128;",
+            "&#10;",
+            "&#xD800;",
+            "&#12a;",
+            "&#x;",
+            "&#64976;",
+        ),
+        *(
+            "&amp;lt;",
+            "'&amp;'",
+            "`&lt;`",
+            '"&amp;quot;"',
+            "= '",
+            "=\xa0'",
+            "{ ",
+            "{\x85",
+            "); ",
+            "=>",
+            "&&",
+            "</a",
+            "<!",
+        ),
+        *(
+            "&CounterClockwiseContourIntegral;",
+            "&#0000000039;",
+            "&#1114112;",
+            "caf\xc3\xa9",
+            "\xe2\x80\x99",
+            "it's",
+            " a ",
+        ),
+    ]
+)
+
+
+@pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
+@given(st.lists(texts() | st.lists(ENTITIES | PIECES, max_size=5).map("".join), max_size=8))
+@settings(deadline=None)
+@example(["\xc3\xa9 &amp; \x85", "a &lt; b {", "\xc2\x85\x93 \xe2\x82\xac", "", "x" * 10_001])
+def test_what_the_kernel_mends_is_what_python_makes_of_it(given_texts: list[str]) -> None:
+    lines = [line for text in given_texts for line in text.split("\n")]
+    for told, right in zip(mended(lines), mojibake._repair_each(lines), strict=True):
+        if told:
+            assert told == right._replace(text=mojibake._C1.sub("", right.text))
+
+
+@pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("the mayor\xe2\u20ac\u2122s caf\xc3\xa9", "the mayor\u2019s caf\xe9"),
+        ("the mayor\xe2\x80\x99s caf\xc3\xa9", "the mayor\u2019s caf\xe9"),
+        ("twice over: \xc3\xa2\xe2\u201a\xac\xe2\u201e\xa2s", "twice over: \u2019s"),
+        ("R&amp;D in the mayor&#8217;s caf&eacute;", "R&D in the mayor\u2019s caf\xe9"),
+    ],
+)
+def test_what_is_common_needs_no_python(line: str, text: str) -> None:
+    (told,) = mended([line])
+    assert told and told.text == text
 
 
 @pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
