@@ -75,9 +75,6 @@ SORTED_BY: Final = {
 }
 """The column by which each is sorted, and all but `meetings` are looked up: that is searched from end to end."""
 
-NARROW: Final = {"meetings": ("near_a", "near_b", "rest_a", "rest_b"), "sketches": ("h",)}
-"""Columns with far fewer bits than they are stored in."""
-
 PUBLISHED: Final = pl.Schema({"doc": pl.Int64, "row": pl.UInt32})
 CUTS: Final = pl.Schema({"doc": pl.Int64, "start": pl.Int64, "end": pl.Int64})
 """Which row of the published documents each document is, and what was cut out of them, in the same order."""
