@@ -41,7 +41,7 @@ from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
 from etl.dedup import fingerprint, sentences, vocabulary
 from etl.dedup.pairs import near_across, pointing_on
-from etl.dedup.state import CUTS, PUBLISHED, STATE, state_tables
+from etl.dedup.state import CUTS, PUBLISHED, READ, STATE, state_tables
 from etl.engine.local import LocalEngine
 from etl.errors import ConfigError, HeldError, OutdatedError, StageError
 from etl.history import FILES, RECIPE, SORTED_BY, History, write_state
@@ -921,11 +921,15 @@ def _decided(
     noted = _of_sentences(numbered, judged_sentences.filter(~removed))
     dropped = _of_documents(numbered, dropped_documents)
     noted_whole = _of_documents(numbered, noted_documents)
-    batches = (read_batch_file(plan.shard_file(name, shard, "arrow")) for name in ("docs", "found", "marks"))
+    known = [name for name in DOCS.names if name in schema.DOCUMENTS.names and name not in FOUND.names]
+    batches = (
+        read_batch_file(plan.shard_file(name, shard, "arrow"), columns=columns)
+        for name, columns in (("docs", known), ("found", FOUND.names), ("marks", MARKS.names()))
+    )
     for number, (table, found, marks) in enumerate(zip(*batches, strict=True)):
         first, past = numbered.first[number : number + 2]
-        known = {**_columns(table), **_columns(found), "duplicates": column(copies[first:past])}
-        docs = pa.table({name: known[name] for name in schema.DOCUMENTS.names if name in known})
+        copied = pa.table({"duplicates": column(copies[first:past])})
+        docs = pa.table({name: part[name] for part in (table, found, copied) for name in part.column_names})
         repeated = _confirmed(docs, _within(gone, first, past))
         went, whole = (_within(some, first, past) for some in (dropped, noted_whole))
         yield (
@@ -955,7 +959,9 @@ def _of_documents(numbered: _Numbered, judged: pl.DataFrame) -> Marks:
 
 def _why(judged: pl.DataFrame, *, unit: str, stage: str) -> pa.Table:
     """REASONED of what barrier 2 judged."""
-    told: pa.Table = judged.select("rule", pl.col("score").cast(pl.Float32), "kept_doc_id", pl.col("kept_start").cast(pl.Int64)).to_arrow()
+    told: pa.Table = judged.select(
+        "rule", pl.col("score").cast(pl.Float32), "kept_doc_id", pl.col("kept_start").cast(pl.Int64)
+    ).to_arrow()
     rule = coded(told["rule"])
     reasons = coded(strings([REASONS.get(one, "a copy of the one that stays") for one in rule.dictionary.to_pylist()]))
     reason = pa.DictionaryArray.from_arrays(reasons.indices.take(rule.indices), reasons.dictionary)
@@ -976,7 +982,9 @@ def _marks(table: pa.Table) -> Marks:
     doc, starts, ends = (pl.Series(table[name]).to_numpy() for name in ("doc", "start", "end"))
     told = [coded(table[name]) for name in ("unit", "stage", "rule", "reason")]
     empty = pa.DictionaryArray.from_arrays(pa.nulls(rows, pa.int32()), strings([]))
-    return Marks(doc, starts, ends, pa.table([*told, table["score"], empty, pa.nulls(rows, pa.int64())], schema=REASONED))
+    return Marks(
+        doc, starts, ends, pa.table([*told, table["score"], empty, pa.nulls(rows, pa.int64())], schema=REASONED)
+    )
 
 
 def _together(one: Marks, other: Marks) -> Marks:
@@ -1014,14 +1022,12 @@ def _published(numbered: _Numbered, made: Sequence[Assembled]) -> tuple[pl.DataF
     first = numbered.first[:-1]
     doc = np.concatenate([nothing, *(one.rows + at for one, at in zip(made, first, strict=True))])
     cut_doc = np.concatenate([nothing, *(one.cut_doc + at for one, at in zip(made, first, strict=True))])
-    starts, ends = (np.concatenate([nothing, *(getattr(one, name) for one in made)]) for name in ("cut_start", "cut_end"))
+    starts, ends = (
+        np.concatenate([nothing, *(getattr(one, name) for one in made)]) for name in ("cut_start", "cut_end")
+    )
     published = {"doc": numbered.keys[doc], "row": np.arange(len(doc), dtype=np.uint32)}
     cuts = {"doc": numbered.keys[cut_doc], "start": starts, "end": ends}
     return pl.DataFrame(published, schema=PUBLISHED), pl.DataFrame(cuts, schema=CUTS)
-
-
-def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
-    return dict(zip(table.column_names, table.columns, strict=True))
 
 
 def _write_state(plan: Plan) -> None:
@@ -1057,7 +1063,7 @@ def _write_shard_state(
         lines = templates.kept_lines(pl.read_parquet(plan.shard_file("page_lines", shard)), kept)
         _keep(folder, f"kept_lines-{shard:05d}", lines, templates.PAGE_LINES, sorted_by=SORTED_BY["kept_lines"])
     made = state_tables(
-        {name: pl.read_parquet(plan.shard_file(name, shard)) for name in DEDUP_TABLES},
+        {name: pl.read_parquet(plan.shard_file(name, shard), columns=list(read)) for name, read in READ.items()},
         _of_shard(plan, shard, "numbered_documents"),
         judged_sentences,
         published,

@@ -180,8 +180,6 @@ def confirm_boundaries(text: str, start: int, end: int, *, lang: str = "en") -> 
     """
     if not 0 <= start < end <= len(text):
         return False
-    if not text[:start].strip() and not text[end:].strip():
-        return True
     parts = sentencex.segment(lang, text)
     if "".join(parts) != text:
         return False

@@ -36,7 +36,6 @@ REASONED: Final = pa.schema(
 """What is cut or noted, and why: as in removals."""
 
 
-
 def coded_schema(wanted: pa.Schema) -> pa.Schema:
     """`wanted` with a dictionary for each column of strings."""
     return pa.schema([field.with_type(CODED) if field.type == pa.string() else field for field in wanted])
@@ -232,7 +231,9 @@ def _annotations(docs: pa.Table, noted: Marks, stays: Numbers, chars: Numbers) -
     doc, starts, ends = doc[sort], starts[sort], ends[sort]
     why = noted.why.take(column(sort))
     sentence = (pl.Series(why["unit"]).cast(pl.String) == "sentence").alias("sentence")
-    texts = pl.Series("text", docs["text"]).gather(doc).to_frame().with_columns(sentence, start=starts, chars=ends - starts)
+    texts = (
+        pl.Series("text", docs["text"]).gather(doc).to_frame().with_columns(sentence, start=starts, chars=ends - starts)
+    )
     cut_out = texts.select(pl.when("sentence").then(pl.col("text").str.slice("start", "chars")))["text"]
     text = cut_out.to_arrow(compat_level=pl.CompatLevel.oldest())
     return _rows(docs, doc, starts, ends, text, why, ANNOTATIONS)
