@@ -281,10 +281,12 @@ def _cut_before(rows: Numbers, starts: Numbers, published: pl.DataFrame, cuts: p
 
 
 def _in_order(table: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """The rows of known documents with their number, in the order of those."""
+    """The rows of known documents, of numbers without nulls, with their document's number, in the order of those."""
     numbers = known["number"].to_numpy()
     blocks = _Blocks.of(table["doc"].to_numpy(), known["doc"].to_numpy()).sorted_by(numbers)
-    return table.drop("doc")[blocks.rows()].with_columns(number=pl.Series(blocks.spread(numbers)))
+    rows = blocks.rows()
+    others = {one.name: one.to_numpy()[rows] for one in table.drop("doc")}
+    return pl.DataFrame({"number": blocks.spread(numbers), **others})
 
 
 def _bands(table: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
