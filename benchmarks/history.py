@@ -24,7 +24,7 @@ import polars as pl
 from run import measure
 
 from etl.dedup.fingerprint import POINT_BITS
-from etl.dedup.state import NARROW, SORTED_BY, STATE
+from etl.dedup.state import SORTED_BY, STATE
 from etl.history import FILES, History, write_state
 
 KEY = "9999"
@@ -107,7 +107,6 @@ def _make_history(out: Path, options: argparse.Namespace) -> tuple[int, int]:
                 [rows.to_arrow()],
                 rows.to_arrow().schema,
                 sorted_by=SORTED_BY[name],
-                narrow=NARROW.get(name, ()),
             )
         for name in ("sketches", "stand_ins"):
             for path in own.glob(f"{name}-*.parquet"):

@@ -105,7 +105,7 @@ class Publish:
     """How the Parquet is written. row_group_bytes: text of one row group, uncompressed."""
 
     row_group_bytes: int = bounded(64 * 2**20, 2**16, 100 * 2**20)
-    compression_level: int = bounded(3, 1, 19)
+    compression_level: int = bounded(1, 1, 19)
 
 
 @dataclass(frozen=True, slots=True)

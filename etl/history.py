@@ -230,7 +230,7 @@ class History:
                     _merged(groups, table),
                     schema,
                     row_group_rows=GROUP_ROWS,
-                    compression="zstd",
+                    lasting=True,
                     sorted_by=SORTED_BY[table],
                 )
             write_json(scratch / "runs.json", {key: self.runs[key]["release"] for key in keys})
@@ -318,20 +318,14 @@ class History:
 
 
 def write_state(
-    folder: Path,
-    table: str,
-    tables: Iterable[pa.Table],
-    schema: pa.Schema,
-    *,
-    sorted_by: str = "",
-    narrow: Sequence[str] = (),
+    folder: Path, table: str, tables: Iterable[pa.Table], schema: pa.Schema, *, sorted_by: str = ""
 ) -> Path:
     """Write a state table of a run below `folder`; the name carries a hash of the file's bytes.
 
-    sorted_by: the column by which the rows are sorted, if it is one of whole numbers. narrow: see write_parquet.
+    sorted_by: the column by which the rows are sorted, if it is one of whole numbers.
     """
     scratch = folder / f".{table}.parquet"
-    write_parquet(scratch, tables, schema, compression="zstd", sorted_by=sorted_by, narrow=narrow)
+    write_parquet(scratch, tables, schema, lasting=True, sorted_by=sorted_by)
     return _named(folder, table, scratch)
 
 

@@ -170,10 +170,14 @@ def take_arrays(kernel: str, result: Any, arrays: Sequence[tuple[str, npt.DTypeL
     return found
 
 
-def text_series(data: Array, offsets: Array) -> pl.Series:
+def text_array(data: Array, offsets: Array) -> pa.LargeStringArray:
     """A string column of the texts that lie in `data` (valid UTF-8) between `offsets`."""
-    array = pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
-    series = pl.from_arrow(array)
+    return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
+
+
+def text_series(data: Array, offsets: Array) -> pl.Series:
+    """`text_array` as a series."""
+    series = pl.from_arrow(text_array(data, offsets))
     assert isinstance(series, pl.Series)
     return series
 

@@ -41,7 +41,7 @@ from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
 from etl.dedup import fingerprint, sentences, vocabulary
 from etl.dedup.pairs import near_across, pointing_on
-from etl.dedup.state import CUTS, NARROW, PUBLISHED, STATE, state_tables
+from etl.dedup.state import CUTS, PUBLISHED, READ, STATE, state_tables
 from etl.engine.local import LocalEngine
 from etl.errors import ConfigError, HeldError, OutdatedError, StageError
 from etl.history import FILES, RECIPE, SORTED_BY, History, write_state
@@ -49,7 +49,7 @@ from etl.ingest import formats
 from etl.ingest.discover import is_input, plan_sources
 from etl.ingest.site import registered_domain, sites
 from etl.publish import cut, dataset, native
-from etl.publish.assemble import DROPPED, MARKS, NOTED, assemble
+from etl.publish.assemble import REASONED, Assembled, Dropped, Marks, assemble, coded, column, same, stacked, strings
 from etl.repair import mojibake
 from etl.report import gates, metrics
 from etl.storage import (
@@ -84,6 +84,15 @@ FOUND: Final = pa.schema(
         ("lang_score", pa.float32()),
     ]
 )
+MARKS: Final = pl.Schema(
+    {
+        **{name: pl.UInt32() for name in ("doc", "start", "end")},
+        **{name: pl.String() for name in ("unit", "stage", "rule", "reason")},
+        "score": pl.Float32(),
+    }
+)
+"""What boilerplate would remove: doc is a row of the batch, the others as in removals."""
+
 DEDUP_TABLES: Final = fingerprint.TABLES
 """What `clean` leaves for barrier 2, a file a shard."""
 
@@ -150,7 +159,12 @@ class Plan:
 
     def shard_files(self, table: str, kind: str = "parquet") -> list[Path]:
         """The file of each shard in one of the work tables."""
-        return [self.work / table / f"{number:05d}.{kind}" for number in range(len(self.shards))]
+        folder = self.work / table
+        return [folder / f"{number:05d}.{kind}" for number in range(len(self.shards))]
+
+    def shard_file(self, table: str, shard: int, kind: str = "parquet") -> Path:
+        """The file of one shard in one of the work tables."""
+        return self.work / table / f"{shard:05d}.{kind}"
 
 
 def work_folder(out: Path, run_key: str) -> Path:
@@ -370,7 +384,7 @@ def prepare(work: str, shard: int) -> StageReport:
     counts: Counter[str] = Counter(files=len(plan.shards[shard]), documents=0, rejects=0, chars=0, repaired=0)
     pages: list[pa.Table] = []
     page_lines: list[pa.Table] = []
-    with batch_writer(plan.shard_files("docs", "arrow")[shard], DOCS) as writer:
+    with batch_writer(plan.shard_file("docs", shard, "arrow"), DOCS) as writer:
         for table in _batches(plan, shard, rejects):
             docs = _as_frame(table)
             if "repair" in plan.skip:
@@ -389,12 +403,12 @@ def prepare(work: str, shard: int) -> StageReport:
             counts["repaired"] += docs.select((pl.col("repairs").list.len() > 0).sum()).item()
             counts["chars"] += docs.select(pl.col("text").str.len_chars().sum()).item()
     for name, rows in (("pages", pages), ("page_lines", page_lines)):
-        write_parquet(plan.shard_files(name)[shard], rows, _arrow_schema(templates.TABLES[name]))
+        write_parquet(plan.shard_file(name, shard), rows, _arrow_schema(templates.TABLES[name]))
     counts["rejects"] = len(rejects)
     refused = schema.table_of(
         {name: [getattr(one, name) for one in rejects] for name in schema.REJECTS.names}, schema.REJECTS
     )
-    write_parquet(plan.shard_files("rejects")[shard], [refused], schema.REJECTS)
+    write_parquet(plan.shard_file("rejects", shard), [refused], schema.REJECTS)
     return _report(plan, _done("prepare", counts, started, shard))
 
 
@@ -434,10 +448,10 @@ def clean(work: str, shard: int) -> StageReport:
     counts: Counter[str] = Counter(lines=0)
     left: dict[str, list[pa.Table]] = {name: [] for name in DEDUP_TABLES}
     with (
-        batch_writer(plan.shard_files("marks", "arrow")[shard], _arrow_schema(MARKS)) as marks_writer,
-        batch_writer(plan.shard_files("found", "arrow")[shard], FOUND) as found_writer,
+        batch_writer(plan.shard_file("marks", shard, "arrow"), _arrow_schema(MARKS)) as marks_writer,
+        batch_writer(plan.shard_file("found", shard, "arrow"), FOUND) as found_writer,
     ):
-        for table in read_batch_file(plan.shard_files("docs", "arrow")[shard]):
+        for table in read_batch_file(plan.shard_file("docs", shard, "arrow")):
             docs = _as_frame(table)
             lines = split_lines(docs["text"])
             if "boilerplate" in plan.skip:
@@ -447,15 +461,14 @@ def clean(work: str, shard: int) -> StageReport:
                 stripped = strip.strip_boilerplate(lines, _described(docs), told.rules, told.pipeline.boilerplate)
             counts["lines"] += lines.height
             counts.update(stripped.marks["stage"].to_list())
-            marks = stripped.marks.with_columns(kept_doc_id=pl.lit(None, pl.String), kept_start=pl.lit(None, pl.Int64))
-            write_batch(marks_writer, _to_arrow(marks, MARKS))
+            write_batch(marks_writer, _to_arrow(stripped.marks, MARKS))
             write_batch(found_writer, _found(docs, stripped).to_arrow().select(FOUND.names).cast(FOUND))
             tables = fingerprint.shard_tables(docs, stripped.segments, told.dedup.sentence_dedup)
             for name in DEDUP_TABLES:
                 left[name].append(_to_arrow(getattr(tables, name), DEDUP_TABLES[name]))
     for name, rows in left.items():
         narrow = fingerprint.NARROW.get(name, ())
-        write_parquet(plan.shard_files(name)[shard], rows, _arrow_schema(DEDUP_TABLES[name]), narrow=narrow)
+        write_parquet(plan.shard_file(name, shard), rows, _arrow_schema(DEDUP_TABLES[name]), narrow=narrow)
     return _report(plan, _done("clean", counts, started, shard))
 
 
@@ -493,23 +506,19 @@ def write(work: str, shard: int) -> StageReport:
     """Cut one shard, check that nothing is lost, and write its parts of the datasets and of the state."""
     plan, started = load_plan(work), _clock()
     options = plan.settings.pipeline.publish
-    counts: Counter[str] = Counter()
-    documents: list[pa.Table] = []
-    removals: list[pa.Table] = []
-    annotations: list[pa.Table] = []
     judged = _of_shard(plan, shard, "dropped_sentences")
-    for decided in _decided(plan, shard, judged):
-        made = assemble(*decided)
-        counts.update(made.counts)
-        documents.append(made.documents)
-        removals.append(made.removals)
-        annotations.append(made.annotations)
+    numbered = _numbered_documents(plan, shard)
+    made = [assemble(*decided) for decided in _decided(plan, shard, numbered, judged)]
     staging = plan.work / "release"
-    dataset.write_part(staging, shard, "documents", documents, options)
-    dataset.write_part(staging, shard, "removals", removals, options)
-    dataset.write_part(staging, shard, "annotations", annotations, options)
-    dataset.write_part(staging, shard, "rejects", [read_parquet(plan.shard_files("rejects")[shard])], options)
-    _write_shard_state(plan, shard, judged, documents=documents, removals=removals)
+    dataset.write_part(staging, shard, "documents", [one.documents for one in made], options)
+    for name in ("removals", "annotations"):
+        rows = [stacked([getattr(one, name) for one in made])] if made else []
+        dataset.write_part(staging, shard, name, rows, options)
+    dataset.write_part(staging, shard, "rejects", [read_parquet(plan.shard_file("rejects", shard))], options)
+    _write_shard_state(plan, shard, judged, *_published(numbered, made))
+    counts: Counter[str] = Counter()
+    for one in made:
+        counts.update(one.counts)
     return _report(plan, _done("write", counts, started, shard))
 
 
@@ -873,66 +882,130 @@ def _hashes(plan: Plan, table: str, column: str) -> npt.NDArray[np.int64]:
 
 def _of_shard(plan: Plan, shard: int, table: str) -> pl.DataFrame:
     """The rows of one of barrier 2's tables that are of a shard's documents."""
-    docs = pl.read_parquet(plan.shard_files("fingerprints")[shard], columns=["doc"])["doc"]
+    docs = pl.read_parquet(plan.shard_file("fingerprints", shard), columns=["doc"])["doc"]
     return pl.scan_parquet(plan.work / f"{table}.parquet").filter(pl.col("doc").is_in(docs.implode())).collect()
 
 
+@dataclass(frozen=True, slots=True)
+class _Numbered:
+    """The documents of a shard, by the keys that the tables name them by. first: of each batch, and how many there are."""
+
+    keys: npt.NDArray[np.int64]
+    first: tuple[int, ...]
+
+    def find(self, keys: pl.Series) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """(where in `keys`, which document) for each that is of the shard, in the order of its documents."""
+        asked, order = keys.to_numpy(), np.argsort(self.keys)
+        if not len(order):
+            return order, order
+        place = order[np.minimum(np.searchsorted(self.keys, asked, sorter=order), len(order) - 1)]
+        found = np.flatnonzero(self.keys[place] == asked)
+        found = found[np.argsort(place[found], kind="stable")]
+        return found, place[found]
+
+
+def _numbered_documents(plan: Plan, shard: int) -> _Numbered:
+    tables = list(read_batch_file(plan.shard_file("docs", shard, "arrow"), columns=["doc_id"]))
+    keys = [fingerprint.document_keys(pl.Series(table["doc_id"])).to_numpy() for table in tables]
+    first = np.cumsum([0, *map(len, keys)]).tolist()
+    return _Numbered(np.concatenate([np.zeros(0, np.int64), *keys]), tuple(first))
+
+
 def _decided(
-    plan: Plan, shard: int, judged_sentences: pl.DataFrame
-) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]]:
+    plan: Plan, shard: int, numbered: _Numbered, judged_sentences: pl.DataFrame
+) -> Iterator[tuple[pa.Table, Marks, Dropped, Marks]]:
     """(docs, marks, dropped, noted) of each batch of a shard, as `assemble` wants them: what every step decided, together.
 
     judged_sentences: the shard's rows of dropped_sentences.
     """
     dropped_documents = pl.read_parquet(plan.work / "dropped_documents.parquet")
     noted_documents = pl.read_parquet(plan.work / "annotated_documents.parquet")
-    judged_sentences = judged_sentences.drop("doc")
-    copies = dropped_documents.group_by(doc_id="kept_doc_id").agg(duplicates=pl.len().cast(pl.Int64))
-    for table, found_table, marks_table in zip(
-        *(read_batch_file(plan.shard_files(name, "arrow")[shard]) for name in ("docs", "found", "marks")), strict=True
-    ):
-        found = pl.from_arrow(found_table)
-        marks = pl.from_arrow(marks_table)
-        assert isinstance(found, pl.DataFrame) and isinstance(marks, pl.DataFrame)
-        docs = (
-            _as_frame(table)
-            .drop("title", "site", "authors", "published_at", "lang")
-            .hstack(found.select(FOUND.names))
-            .join(copies, on="doc_id", how="left", maintain_order="left")
-            .with_columns(pl.col("duplicates").fill_null(0))
-        )
-        numbers = docs.select("doc", "doc_id")
-        dropped = _with_reason(dropped_documents.join(numbers, on="doc_id"), "document_dedup")
-        judged = _with_reason(judged_sentences.join(numbers, on="doc_id"), "sentence_dedup")
-        judged = judged.rename({"start_char": "start", "end_char": "end"}).with_columns(unit=pl.lit("sentence"))
-        repeated = _confirmed(docs, judged.filter(pl.col("action") == "remove").sort("doc", "start"))
-        noted = _with_reason(noted_documents.join(numbers, on="doc_id"), "document_dedup").with_columns(
-            unit=pl.lit("document"), start=None, end=None, kept_start=pl.lit(0)
-        )
+    _, kept = numbered.find(fingerprint.document_keys(dropped_documents["kept_doc_id"]))
+    copies = np.bincount(kept, minlength=len(numbered.keys)).astype(np.int64)
+    removed = judged_sentences["action"] == "remove"
+    gone = _of_sentences(numbered, judged_sentences.filter(removed))
+    noted = _of_sentences(numbered, judged_sentences.filter(~removed))
+    dropped = _of_documents(numbered, dropped_documents)
+    noted_whole = _of_documents(numbered, noted_documents)
+    known = [name for name in DOCS.names if name in schema.DOCUMENTS.names and name not in FOUND.names]
+    batches = (
+        read_batch_file(plan.shard_file(name, shard, "arrow"), columns=columns)
+        for name, columns in (("docs", known), ("found", FOUND.names), ("marks", MARKS.names()))
+    )
+    for number, (table, found, marks) in enumerate(zip(*batches, strict=True)):
+        first, past = numbered.first[number : number + 2]
+        copied = pa.table({"duplicates": column(copies[first:past])})
+        docs = pa.table({name: part[name] for part in (table, found, copied) for name in part.column_names})
+        repeated = _confirmed(docs, _within(gone, first, past))
+        went, whole = (_within(some, first, past) for some in (dropped, noted_whole))
         yield (
-            docs.drop("doc"),
-            _as_rows([marks, repeated], MARKS),
-            _as_rows([dropped], DROPPED).sort("doc"),
-            _as_rows([judged.filter(pl.col("action") == "annotate"), noted], NOTED),
+            docs,
+            _together(_marks(marks), repeated),
+            Dropped(went.doc, went.why),
+            _together(_within(noted, first, past), whole),
         )
 
 
-def _as_rows(frames: Sequence[pl.DataFrame], wanted: pl.Schema) -> pl.DataFrame:
-    return pl.concat([frame.select(pl.col(name).cast(kind) for name, kind in wanted.items()) for frame in frames])
+def _of_sentences(numbered: _Numbered, judged: pl.DataFrame) -> Marks:
+    """Judged sentences of a shard, sorted; doc: of the shard."""
+    judged = judged.sort("doc_id", "start_char")
+    rows, doc = numbered.find(judged["doc"])
+    told = judged[rows]
+    starts, ends = (told[name].to_numpy() for name in ("start_char", "end_char"))
+    return Marks(doc, starts, ends, _why(told, unit="sentence", stage="sentence_dedup"))
 
 
-def _with_reason(rows: pl.DataFrame, stage: str) -> pl.DataFrame:
-    return rows.with_columns(
-        stage=pl.lit(stage),
-        reason=pl.col("rule").replace_strict(REASONS, default="a copy of the one that stays", return_dtype=pl.String),
+def _of_documents(numbered: _Numbered, judged: pl.DataFrame) -> Marks:
+    """Judged documents of a shard, sorted; doc: of the shard."""
+    rows, doc = numbered.find(fingerprint.document_keys(judged["doc_id"]))
+    told = judged[rows].with_columns(kept_start=pl.lit(0))
+    nowhere = np.zeros(len(doc), np.int64)
+    return Marks(doc, nowhere, nowhere, _why(told, unit="document", stage="document_dedup"))
+
+
+def _why(judged: pl.DataFrame, *, unit: str, stage: str) -> pa.Table:
+    """REASONED of what barrier 2 judged."""
+    told: pa.Table = judged.select(
+        "rule", pl.col("score").cast(pl.Float32), "kept_doc_id", pl.col("kept_start").cast(pl.Int64)
+    ).to_arrow()
+    rule = coded(told["rule"])
+    reasons = coded(strings([REASONS.get(one, "a copy of the one that stays") for one in rule.dictionary.to_pylist()]))
+    reason = pa.DictionaryArray.from_arrays(reasons.indices.take(rule.indices), reasons.dictionary)
+    columns = [rule, reason, told["score"], coded(told["kept_doc_id"]), told["kept_start"]]
+    return pa.table([*(same(text, judged.height) for text in (unit, stage)), *columns], schema=REASONED)
+
+
+def _within(marks: Marks, first: int, past: int) -> Marks:
+    """Those of the sorted `marks` that are of documents from `first` to before `past`; doc: from `first` on."""
+    low, high = np.searchsorted(marks.doc, [first, past]).tolist()
+    some = slice(low, high)
+    return Marks(marks.doc[some] - first, marks.starts[some], marks.ends[some], marks.why.slice(low, high - low))
+
+
+def _marks(table: pa.Table) -> Marks:
+    """What boilerplate would remove."""
+    rows = table.num_rows
+    doc, starts, ends = (pl.Series(table[name]).to_numpy() for name in ("doc", "start", "end"))
+    told = [coded(table[name]) for name in ("unit", "stage", "rule", "reason")]
+    empty = pa.DictionaryArray.from_arrays(pa.nulls(rows, pa.int32()), strings([]))
+    return Marks(
+        doc, starts, ends, pa.table([*told, table["score"], empty, pa.nulls(rows, pa.int64())], schema=REASONED)
     )
 
 
-def _confirmed(docs: pl.DataFrame, repeated: pl.DataFrame) -> pl.DataFrame:
-    """`repeated` without the rows that an exact splitter doesn't see as whole sentences: nothing is left half a sentence."""
+def _together(one: Marks, other: Marks) -> Marks:
+    if not len(other.doc):
+        return one
+    places = zip((one.doc, one.starts, one.ends), (other.doc, other.starts, other.ends), strict=True)
+    doc, starts, ends = (np.concatenate([a.astype(np.int64), b.astype(np.int64)]) for a, b in places)
+    return Marks(doc, starts, ends, stacked([one.why, other.why]))
+
+
+def _confirmed(docs: pa.Table, repeated: Marks) -> Marks:
+    """`repeated` without those that an exact splitter doesn't see as whole sentences: nothing is left half a sentence."""
     way = native if native.available() else cut
-    owners, starts, ends = (repeated[name].to_numpy() for name in ("doc", "start", "end"))
-    around = way.lines_around(docs["text"], owners, starts, ends)
+    owners, starts, ends = repeated.doc, repeated.starts.astype(np.int64), repeated.ends.astype(np.int64)
+    around = way.lines_around(pl.Series(docs["text"]), owners, starts, ends)
     good = around.kind == cut.FILLS
     asked = np.flatnonzero(around.kind == cut.PART)  # the few sentences about to go
     first = around.starts[asked]
@@ -941,11 +1014,26 @@ def _confirmed(docs: pl.DataFrame, repeated: pl.DataFrame) -> pl.DataFrame:
         around.lines.gather(asked).to_list(),
         first.tolist(),
         (first + ends[asked] - starts[asked]).tolist(),
-        docs["lang"].gather(owners[asked]).fill_null("en").to_list(),
+        pl.Series(docs["lang"]).gather(owners[asked]).fill_null("en").to_list(),
     )
     for row, line, start, end, lang in zip(*told, strict=True):
         good[row] = sentences.confirm_boundaries(line, start, end, lang=lang)
-    return repeated.filter(pl.Series(good))
+    rows = np.flatnonzero(good)
+    return Marks(owners[rows], starts[rows], ends[rows], repeated.why.take(column(rows)))
+
+
+def _published(numbered: _Numbered, made: Sequence[Assembled]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """PUBLISHED and CUTS of a shard."""
+    nothing = np.zeros(0, np.int64)
+    first = numbered.first[:-1]
+    doc = np.concatenate([nothing, *(one.rows + at for one, at in zip(made, first, strict=True))])
+    cut_doc = np.concatenate([nothing, *(one.cut_doc + at for one, at in zip(made, first, strict=True))])
+    starts, ends = (
+        np.concatenate([nothing, *(getattr(one, name) for one in made)]) for name in ("cut_start", "cut_end")
+    )
+    published = {"doc": numbered.keys[doc], "row": np.arange(len(doc), dtype=np.uint32)}
+    cuts = {"doc": numbered.keys[cut_doc], "start": starts, "end": ends}
+    return pl.DataFrame(published, schema=PUBLISHED), pl.DataFrame(cuts, schema=CUTS)
 
 
 def _write_state(plan: Plan) -> None:
@@ -968,46 +1056,33 @@ def _write_shard_state(
     plan: Plan,
     shard: int,
     judged_sentences: pl.DataFrame,
-    *,
-    documents: Sequence[pa.Table],
-    removals: Sequence[pa.Table],
+    published: pl.DataFrame,
+    cuts: pl.DataFrame,
 ) -> None:
     """What one shard leaves for later runs: lines of the pages that are kept, and of its documents what barrier 2 looks up.
 
-    judged_sentences: the shard's rows of dropped_sentences. documents, removals: what is published of it.
+    judged_sentences: the shard's rows of dropped_sentences. published, cuts: PUBLISHED and CUTS.
     """
     folder = plan.work / "release" / dataset.STATE
     if (plan.work / "kept_pages.parquet").exists():  # not where boilerplate was skipped
         kept = pl.read_parquet(plan.work / "kept_pages.parquet")
-        lines = templates.kept_lines(pl.read_parquet(plan.shard_files("page_lines")[shard]), kept)
+        lines = templates.kept_lines(pl.read_parquet(plan.shard_file("page_lines", shard)), kept)
         _keep(folder, f"kept_lines-{shard:05d}", lines, templates.PAGE_LINES, sorted_by=SORTED_BY["kept_lines"])
     made = state_tables(
-        {name: pl.read_parquet(plan.shard_files(name)[shard]) for name in DEDUP_TABLES},
+        {name: pl.read_parquet(plan.shard_file(name, shard), columns=list(read)) for name, read in READ.items()},
         _of_shard(plan, shard, "numbered_documents"),
         judged_sentences,
-        _keyed(documents, schema.DOCUMENTS).with_row_index("row").select(PUBLISHED.names()),
-        _keyed(removals, schema.REMOVALS, "unit", "start", "end")
-        .filter(pl.col("unit") != "document")
-        .select(CUTS.names()),
+        published,
+        cuts,
         part=shard,
         near_history=plan.settings.dedup.sentence_dedup.near_history,
     )
     for name, rows in made.items():
-        narrow = NARROW.get(name, ())
-        _keep(folder, f"{name}-{shard:05d}", rows, STATE[name], sorted_by=SORTED_BY[name], narrow=narrow)
+        _keep(folder, f"{name}-{shard:05d}", rows, STATE[name], sorted_by=SORTED_BY[name])
 
 
-def _keyed(tables: Sequence[pa.Table], kind: pa.Schema, *columns: str) -> pl.DataFrame:
-    """Some columns of the `tables` of a dataset, one after the other, with each document's key as `doc`."""
-    rows = pl.from_arrow(pa.concat_tables([pa.Table.from_batches([], kind), *tables]).select(["doc_id", *columns]))
-    assert isinstance(rows, pl.DataFrame)
-    return rows.with_columns(fingerprint.document_keys(rows["doc_id"]).alias("doc"))
-
-
-def _keep(
-    folder: Path, table: str, rows: pl.DataFrame, kind: pl.Schema, *, sorted_by: str = "", narrow: Sequence[str] = ()
-) -> None:
-    write_state(folder, table, [_to_arrow(rows, kind)], _arrow_schema(kind), sorted_by=sorted_by, narrow=narrow)
+def _keep(folder: Path, table: str, rows: pl.DataFrame, kind: pl.Schema, *, sorted_by: str = "") -> None:
+    write_state(folder, table, [_to_arrow(rows, kind)], _arrow_schema(kind), sorted_by=sorted_by)
 
 
 def _draw(plan: Plan, verdict: gates.Verdict | None) -> None:

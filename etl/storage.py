@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, BinaryIO, Final
 
 import polars as pl
 import pyarrow as pa
@@ -95,27 +95,33 @@ def write_parquet(
     schema: pa.Schema,
     *,
     row_group_rows: int = 250_000,
-    compression: Literal["lz4", "zstd"] = "lz4",
+    lasting: bool = False,
     sorted_by: str = "",
     narrow: Sequence[str] = (),
 ) -> int:
     """A work or state table at `path`; the number of rows. Tables stream, an empty one gives a file without rows.
 
-    Only strings get a dictionary: for hashes it would be built in vain, a third of the time. lz4 for what is soon deleted.
+    Only strings get a dictionary: for hashes it would be built in vain, a third of the time.
+    narrow: columns of numbers that differ from row to row, of fewer bits than their type has: they are stored byte by byte, all
+    first ones, all second ones, so that lz4 finds the high ones, which are alike.
+    lasting: not soon deleted: all numbers are stored so, and strings by zstd. In a random hash there is nothing to be found, and
+    zstd looks for long.
     sorted_by: the column of whole numbers by which the rows are sorted: its differences are stored, a fifth less of a hash.
-    narrow: columns of whole numbers of far fewer bits than their type has, which are stored so too.
     """
     rows = 0
     strings = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
+    numbers = [field.name for field in schema if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)]
+    encoding = dict.fromkeys(numbers if lasting else narrow, "BYTE_STREAM_SPLIT")
+    if sorted_by:
+        encoding[sorted_by] = "DELTA_BINARY_PACKED"
     with (
         replacing(path) as part,
         pq.ParquetWriter(
             part,
             schema,
-            compression=compression,
+            compression={f.name: "zstd" if f.name in strings else "lz4" for f in schema} if lasting else "lz4",
             use_dictionary=strings,
-            column_encoding=dict.fromkeys([*narrow, *([sorted_by] if sorted_by else [])], "DELTA_BINARY_PACKED")
-            or None,
+            column_encoding=encoding or None,
         ) as writer,
     ):
         for table in tables:

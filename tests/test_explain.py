@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from etl import explain, schema
 from etl.config import ConfigError, Publish
 from etl.publish import dataset
-from etl.publish.assemble import DROPPED, MARKS, NOTED, assemble
+from etl.publish.assemble import REASONED, Dropped, Marks, assemble, coded, strings
 from etl.storage import write_json
 
 STORY = "The bridge will open in spring, the minister said on Tuesday."
@@ -64,6 +65,7 @@ def release(
     dropped = [
         {
             "doc": names.index(doc_id),
+            "unit": "document",
             "stage": "document_dedup",
             "rule": "exact-document",
             "reason": "the same text",
@@ -72,7 +74,8 @@ def release(
         }
         for doc_id, kept in drops
     ]
-    made = assemble(frame(pages), pl.DataFrame(marks, MARKS), pl.DataFrame(dropped, DROPPED), NOTED.to_frame())
+    whole = marks_of(dropped)
+    made = assemble(frame(pages), marks_of(marks), Dropped(whole.doc, whole.why))
     staging = out / "_work" / run / "release"
     (staging / dataset.STATE).mkdir(parents=True)
     dataset.write_part(staging, 0, "documents", [made.documents], Publish())
@@ -96,7 +99,26 @@ def release(
     (out / "_work" / run).rmdir()
 
 
-def frame(pages: dict[str, str]) -> pl.DataFrame:
+def column_of(rows: Sequence[dict[str, Any]], name: str) -> np.ndarray:
+    """Whole numbers of some rows; 0 where they have none."""
+    return np.array([row.get(name, 0) for row in rows], np.int64)
+
+
+def marks_of(rows: Sequence[dict[str, Any]]) -> Marks:
+    """Rows with doc, start, end and REASONED, or some of these, as `assemble` takes them."""
+    texts = {
+        name: coded(strings([row.get(name) for row in rows]))
+        for name in ("unit", "stage", "rule", "reason", "kept_doc_id")
+    }
+    numbers = {"score": pl.Float32, "kept_start": pl.Int64}
+    columns = texts | {
+        name: pl.Series([row.get(name) for row in rows], dtype=kind).to_arrow() for name, kind in numbers.items()
+    }
+    why = pa.table([columns[name] for name in REASONED.names], schema=REASONED)
+    return Marks(*(column_of(rows, name) for name in ("doc", "start", "end")), why)
+
+
+def frame(pages: dict[str, str]) -> pa.Table:
     """The documents as `write` has them before the cut."""
     columns: dict[str, Any] = {
         name: None for name in schema.DOCUMENTS.names if name not in ("n_chars", "n_words", "removed_chars")
@@ -104,11 +126,9 @@ def frame(pages: dict[str, str]) -> pl.DataFrame:
     columns |= {"doc_id": list(pages), "source": [f"{name}.txt" for name in pages], "text": list(pages.values())}
     columns |= {"record": 1, "duplicates": 0, "title": [f"Title of {name}" for name in pages]}
     columns |= {"published_at": datetime(2026, 1, 31, 9, 30, tzinfo=UTC), "authors": [["Ann", "Bo"]] * len(pages)}
-    kinds = pl.from_arrow(schema.DOCUMENTS.empty_table())
-    assert isinstance(kinds, pl.DataFrame)
-    return pl.DataFrame(
-        {name: value if isinstance(value, list) else [value] * len(pages) for name, value in columns.items()}
-    ).cast({name: kinds.schema[name] for name in columns})
+    wanted = pa.schema([schema.DOCUMENTS.field(name) for name in columns])
+    told = {name: value if isinstance(value, list) else [value] * len(pages) for name, value in columns.items()}
+    return schema.table_of(told, wanted)
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +273,7 @@ def test_what_is_shown_is_the_repaired_text(tmp_path_factory: pytest.TempPathFac
                 marks.append(RULE | {"doc": number, "start": len(text), "end": len(text) + len(word), "rule": "r"})
             text += word + gap
         pages[f"{number:032x}"] = text
-    made = assemble(frame(pages), pl.DataFrame(marks, MARKS), DROPPED.to_frame(), NOTED.to_frame())
+    made = assemble(frame(pages), marks_of(marks), Dropped(column_of([], "doc"), REASONED.empty_table()))
     staging = folder / "staging"
     (staging / dataset.STATE).mkdir(parents=True)
     dataset.write_part(staging, 0, "documents", [made.documents], Publish())

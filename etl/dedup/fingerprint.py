@@ -84,8 +84,11 @@ TABLES: Final = {
 }
 """What each shard hands to the duplicates barrier."""
 
-NARROW: Final = {"sentences": ("near_a", "near_b"), "sketches": ("h",)}
-"""Columns with far fewer bits than their type."""
+NARROW: Final = {
+    "sentences": ("line", "start_char", "end_char", "n_words", "near_a", "near_b", "rest_a", "rest_b"),
+    "sketches": ("h",),
+}
+"""Columns with fewer bits than their type, other in every row."""
 
 SKETCH_BITS: Final = 48  # two documents compare a hundred or two: with so many bits none is the same by chance
 
@@ -161,8 +164,6 @@ def _by_doc(table: pl.DataFrame, column: str) -> npt.NDArray[np.int64]:
 
 def _meeting_points(batch: Batch, policy: SentencePolicy) -> list[pl.Series]:
     """near_a, near_b, rest_a and rest_b of each sentence of a batch."""
-    least = batch.least.astype(np.uint64)
-    byte = (least * _MIX[0]) >> np.uint64(56)
     meets = (
         batch.whole
         & batch.ends_properly
@@ -171,12 +172,20 @@ def _meeting_points(batch: Batch, policy: SentencePolicy) -> list[pl.Series]:
         & ~(batch.quoted & policy.protect_quotes)
         & (policy.near and policy.near_across and policy.scope == "corpus")
     )
+    rows = np.flatnonzero(meets)
+    least = batch.least[rows].T.astype(np.uint64)
+    byte = (least * _MIX[0]) >> np.uint64(56)
     points: dict[str, npt.NDArray[np.generic]] = {}
     for side, (one, two), (three, four) in (("a", (0, 1), (2, 3)), ("b", (2, 3), (0, 1))):
-        hashes = _mix(((least[:, one] << np.uint64(32)) | least[:, two]) + _MIX[one])
+        hashes = _mix(((least[one] << np.uint64(32)) | least[two]) + _MIX[one])
         points[f"near_{side}"] = (hashes >> np.uint64(64 - POINT_BITS)).view(np.int64)
-        points[f"rest_{side}"] = ((byte[:, three] << np.uint64(8)) | byte[:, four]).astype(np.uint16)
-    return [pl.Series(name, values).set(pl.Series(~meets), None) for name, values in points.items()]
+        points[f"rest_{side}"] = ((byte[three] << np.uint64(8)) | byte[four]).astype(np.uint16)
+    columns = []
+    for name, values in points.items():
+        spread = np.zeros(len(meets), values.dtype)
+        spread[rows] = values
+        columns.append(pl.Series(name, spread).set(pl.Series(~meets), None))
+    return columns
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,16 @@ document has a negative number: earlier runs come before its own documents, in t
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from etl.dedup.fingerprint import FINGERPRINTS
+from etl.dedup.fingerprint import BANDS, FINGERPRINTS, SKETCHES
+
+Numbers = npt.NDArray[Any]
 
 STATE: Final = {
     "fingerprints": pl.Schema(
@@ -75,8 +79,17 @@ SORTED_BY: Final = {
 }
 """The column by which each is sorted, and all but `meetings` are looked up: that is searched from end to end."""
 
-NARROW: Final = {"meetings": ("near_a", "near_b", "rest_a", "rest_b"), "sketches": ("h",)}
-"""Columns with far fewer bits than they are stored in."""
+READ: Final = {
+    "fingerprints": tuple(FINGERPRINTS),
+    "sentences": (
+        *("doc", "start_char", "end_char", "n_words", "key_hash", "whole"),
+        *("near_a", "near_b", "rest_a", "rest_b"),
+    ),
+    "sketches": tuple(SKETCHES),
+    "bands": tuple(BANDS),
+    "near_sentences": ("doc", "start_char"),
+}
+"""The columns of a shard's tables that its state is made of."""
 
 PUBLISHED: Final = pl.Schema({"doc": pl.Int64, "row": pl.UInt32})
 CUTS: Final = pl.Schema({"doc": pl.Int64, "start": pl.Int64, "end": pl.Int64})
@@ -111,126 +124,194 @@ def state_tables(
 ) -> dict[str, pl.DataFrame]:
     """The state of a shard's documents.
 
-    tables: as fingerprint.py made them. judged: their rows of dropped_sentences, of which some are exact copies. published,
+    tables: as fingerprint.py made them, the columns of READ. judged: their rows of dropped_sentences, of which some are exact copies. published,
     cuts: with these schemas. near_history: whether later runs are to find near-duplicates of their sentences; else `meetings`
     is empty.
 
     An exact copy leaves nothing. A near copy is no copy that could stay for a later run, and leaves no sketches; but an
     exact copy of it is to be known as one, its sentences count towards how common they are, and its bands are as full.
     """
-    stays = numbers.filter(pl.col("fate") == 0).select("doc", "number")
-    known = numbers.filter(pl.col("fate") < 2)
-    placed, left = known.select("doc", "number"), known.select("doc", "number", stays=pl.col("fate") == 0)
+    known = numbers.filter(pl.col("fate") < 2).sort("doc")
     near = ~pl.col("exact") & (pl.col("kept_doc_id") != pl.col("doc_id"))
-    gone = judged.join(left, on="doc").select(
-        "number", "start_char", "kept_doc_id", "kept_start", "score", "action", near=near
+    gone = judged.with_columns(near=near)
+    prints = tables["fingerprints"].join(known, on="doc").join(published, on="doc", how="left")
+    sentences, meetings = _sentences(
+        tables["sentences"], known, gone, tables["near_sentences"], published, cuts, near_history=near_history
     )
-    nearly = (  # few
-        tables["near_sentences"]
-        .select("doc", "start_char")
-        .join(tables["sentences"], on=["doc", "start_char"])
-        .join(left, on="doc")
-        .select("number", "key_hash", nearly=pl.lit(value=True))
-        .unique()
-    )
-    sentences = (
-        _numbered(
-            tables["sentences"].filter(pl.col("n_words") > 0).drop("line", "ends_properly", "quoted"),
-            left,
-        )
-        .join(
-            gone.select("number", "start_char", "near", removed=pl.col("action") == "remove"),
-            on=["number", "start_char"],
-            how="left",
-            maintain_order="left",
-        )
-        .join(nearly, on=["number", "key_hash"], how="left", maintain_order="left")
-        .with_columns(
-            usable=pl.col("whole")
-            & (pl.col("near") | ~pl.col("removed")).fill_null(value=True)
-            & pl.col("nearly").is_null()
-            & pl.col("stays"),
-        )
-    )
-    sentences = _by_hash(sentences, "key_hash", pl.col("number"), pl.col("usable").not_(), pl.col("start_char")).filter(
-        _is_new("key_hash") | _is_new("number")
-    )
-    compared = sentences.filter(
-        "usable", pl.col("near_a").is_not_null(), pl.col("near").fill_null(value=True), pl.lit(near_history)
-    )
-    placed_prints = tables["fingerprints"].join(known, on="doc").join(published, on="doc", how="left")
+    stand_ins = gone.filter("near", action="remove").join(known.select("doc", "number"), on="doc")
     made = {
-        "fingerprints": placed_prints.sort("number").with_columns(part=pl.lit(part)),
-        "sketches": _numbered(tables["sketches"], stays),
-        "bands": _by_hash(_numbered(tables["bands"], placed), "h", pl.col("number")),
+        "fingerprints": prints.sort("number").with_columns(part=pl.lit(part)),
+        "sketches": _in_order(tables["sketches"], known.filter(pl.col("fate") == 0)),
+        "bands": _bands(tables["bands"], known),
         "sentences": sentences,
-        "meetings": _compared(compared, published.join(stays, on="doc", maintain_order="left"), cuts),
-        "stand_ins": gone.filter("near", action="remove").sort("number", "start_char"),
+        "meetings": meetings,
+        "stand_ins": stand_ins.sort("number", "start_char"),
     }
     return {name: made[name].select(pl.col(c).cast(k) for c, k in kind.items()) for name, kind in STATE.items()}
 
 
-def _compared(sentences: pl.DataFrame, published: pl.DataFrame, cuts: pl.DataFrame) -> pl.DataFrame:
-    """The rows of `meetings` of `sentences`, in the order of their documents. published: with number of each document."""
-    starts = sentences["start_char"].to_numpy().astype(np.int64)
-    order = np.argsort((sentences["number"].to_numpy() << 32) | starts)
-    sentences, starts = sentences[order], starts[order]
-    removed = sentences["removed"].fill_null(value=False)
-    length = (sentences["end_char"] - sentences["start_char"]).alias("n_chars")
-    return sentences.with_columns(length, ~removed.alias("stands"), _cut_before(sentences, published, cuts))
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """The rows of known documents in a table. Those of one stand together: they are looked up and moved as one.
 
-
-def _cut_before(sentences: pl.DataFrame, published: pl.DataFrame, cuts: pl.DataFrame) -> pl.Series:
-    """How many characters of its document were cut before each of `sentences`; 0 where the document isn't published."""
-    size = int(published["row"].max() or 0) + 1  # type: ignore[arg-type]
-    row_of = published.select(pl.col("doc").alias("key"), pl.col("row").cast(pl.Int64))
-    where = cuts.join(row_of, left_on="doc", right_on="key", how="inner", maintain_order="left")
-    at = (where["row"].to_numpy() << 32) | where["start"].to_numpy()
-    chars = np.append(0, np.cumsum((where["end"] - where["start"]).to_numpy()))
-    first = chars[np.searchsorted(at, np.arange(size) << 32)]
-    numbered = sentences.select("number").join(
-        published.select("number", pl.col("row").cast(pl.Int64)), on="number", how="left", maintain_order="left"
-    )
-    row = numbered["row"].fill_null(0).to_numpy()
-    before = chars[np.searchsorted(at, (row << 32) | sentences["start_char"].to_numpy().astype(np.int64))] - first[row]
-    return pl.Series("cut", np.where(numbered["row"].is_null().to_numpy(), 0, before))
-
-
-def _numbered(rows: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
-    """The `rows` whose doc is one of `numbers`, with the other columns of those instead, in order of number.
-
-    The rows of a document stand together: they are looked up and moved as one, which a join and a sort would do for each.
+    head, size: of each block; slot: its document among the known ones.
     """
-    docs = rows["doc"].to_numpy()
-    known = numbers.sort("doc")
-    if not len(docs) or not known.height:
-        return rows.drop("doc").clear().hstack(known.drop("doc").clear())
-    heads = np.flatnonzero(np.diff(docs, prepend=~docs[0]))
-    sizes = np.diff(heads, append=len(docs))
-    slots = np.minimum(np.searchsorted(known["doc"].to_numpy(), docs[heads]), known.height - 1)
-    blocks = np.flatnonzero(known["doc"].to_numpy()[slots] == docs[heads])
-    blocks = blocks[np.argsort(known["number"].to_numpy()[slots[blocks]], kind="stable")]
-    sizes, slots = sizes[blocks], slots[blocks]
-    moved = np.repeat(heads[blocks] - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
-    others = [pl.Series(one.name, np.repeat(one.to_numpy()[slots], sizes)) for one in known.drop("doc")]
-    return rows.drop("doc")[moved].with_columns(others)
+
+    head: Numbers
+    size: Numbers
+    slot: Numbers
+
+    @classmethod
+    def of(cls, docs: Numbers, known: Numbers) -> _Blocks:
+        """The blocks of the documents `docs` that are known; `known` is sorted."""
+        if not len(docs) or not len(known):
+            return cls(*(np.zeros(0, np.int64) for _ in range(3)))
+        head = np.append(0, np.flatnonzero(docs[1:] != docs[:-1]) + 1)
+        size = np.diff(head, append=len(docs))
+        slot = np.minimum(np.searchsorted(known, docs[head]), len(known) - 1)
+        there = np.flatnonzero(known[slot] == docs[head])
+        return cls(head[there], size[there], slot[there])
+
+    def rows(self) -> Numbers:
+        """Where the rows of the blocks stand, block by block."""
+        return np.repeat(self.head - np.cumsum(self.size) + self.size, self.size) + np.arange(self.size.sum())
+
+    def spread(self, values: Numbers) -> Numbers:
+        """For each row the value of its document."""
+        return np.repeat(values[self.slot], self.size)
+
+    def sorted_by(self, values: Numbers) -> _Blocks:
+        """The blocks in the order of their documents' values."""
+        order = np.argsort(values[self.slot], kind="stable")
+        return _Blocks(self.head[order], self.size[order], self.slot[order])
 
 
-def _by_hash(rows: pl.DataFrame, column: str, *then: pl.Expr) -> pl.DataFrame:
-    """`rows` sorted by the hash in `column`, and the few that share one by `then`."""
-    hashes = rows[column].to_numpy()
+def _sentences(
+    table: pl.DataFrame,
+    known: pl.DataFrame,
+    gone: pl.DataFrame,
+    near_sentences: pl.DataFrame,
+    published: pl.DataFrame,
+    cuts: pl.DataFrame,
+    *,
+    near_history: bool,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """`sentences` and `meetings` of the rows of a `table` of sentences. gone: judged sentences, with `near`: it repeats, nearly,
+    another document's."""
+    docs = known["doc"].to_numpy()
+    numbers, fates = (known[name].to_numpy() for name in ("number", "fate"))
+    blocks = _Blocks.of(table["doc"].to_numpy(), docs)
+    rows = blocks.rows()
+    slots = np.repeat(blocks.slot, blocks.size)
+    worded = np.flatnonzero(table["n_words"].to_numpy()[rows] > 0)
+    rows, slots = rows[worded], slots[worded]
+    starts, hashes, n_words, whole = (
+        table[name].to_numpy()[rows] for name in ("start_char", "key_hash", "n_words", "whole")
+    )
+    # Where a few sentences stand, given by document and start: rows are sorted by these once documents have numbers in order.
+    rank = np.zeros(len(docs), np.int64)
+    rank[blocks.slot] = np.arange(len(blocks.slot))
+    places = (rank[slots] << 32) | starts
+
+    def find(some: pl.DataFrame) -> tuple[Numbers, Numbers]:
+        """(which of `some` are there, where in the rows)"""
+        if not len(places):
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        asked = some["doc"].to_numpy()
+        slot = np.minimum(np.searchsorted(docs, asked), len(docs) - 1)
+        wanted = (rank[slot] << 32) | some["start_char"].to_numpy()
+        at = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
+        there = np.flatnonzero((docs[slot] == asked) & (places[at] == wanted))
+        return there, at[there]
+
+    told, at = find(gone)
+    near, removed = (np.zeros(len(rows), np.bool_) for _ in range(2))
+    near[at], removed[at] = (
+        gone["near"].to_numpy()[told],
+        (gone["action"] == "remove").to_numpy()[told],
+    )
+    judged = np.zeros(len(rows), np.bool_)
+    judged[at] = True
+    usable = whole & (near | ~removed) & (fates[slots] == 0)
+    usable[_also_said(find(near_sentences)[1], rank[slots], hashes)] = False
+    number = numbers[slots]
+    order = _order_of(hashes, number, ~usable, starts)
+    order = order[_is_new(hashes[order]) | _is_new(number[order])]  # of a sentence that a document has twice the first
+    by_hash = {"number": number, "key_hash": hashes, "n_words": n_words, "start_char": starts, "usable": usable}
+    sentences = pl.DataFrame({name: values[order] for name, values in by_hash.items()})
+    if not near_history:
+        return sentences, STATE["meetings"].to_frame()
+    chosen = order[usable[order] & (near | ~judged)[order]]
+    chosen = chosen[table["near_a"].is_not_null().to_numpy()[rows[chosen]]]
+    chosen = chosen[np.argsort((number[chosen] << 32) | starts[chosen])]
+    row_of = np.full(len(docs), -1, np.int64)
+    row_of[np.searchsorted(docs, published["doc"].to_numpy())] = published["row"].to_numpy()
+    lengths = (pl.col("end_char") - pl.col("start_char")).alias("n_chars")
+    meetings = table.select("start_char", lengths, "n_words", "near_a", "near_b", "rest_a", "rest_b")[
+        rows[chosen]
+    ].with_columns(
+        number=pl.Series(number[chosen]),
+        cut=pl.Series(_cut_before(row_of[slots[chosen]], starts[chosen].astype(np.int64), published, cuts)),
+        stands=pl.Series(~removed[chosen]),
+    )
+    return sentences, meetings
+
+
+def _also_said(few: Numbers, docs: Numbers, hashes: Numbers) -> Numbers:
+    """Where the sentences stand that a document has in common with itself at one of a `few` rows, those rows included."""
+    inside = np.zeros(docs.max(initial=0) + 1, np.bool_)
+    inside[docs[few]] = True
+    rows = np.flatnonzero(inside[docs])
+    there = pl.DataFrame({"row": rows, "doc": docs[rows], "hash": hashes[rows]})
+    asked = pl.DataFrame({"doc": docs[few], "hash": hashes[few]})
+    return there.join(asked, on=["doc", "hash"], how="semi")["row"].to_numpy()
+
+
+def _cut_before(rows: Numbers, starts: Numbers, published: pl.DataFrame, cuts: pl.DataFrame) -> Numbers:
+    """How many characters of its document were cut before each start. rows: of the published documents; -1 for one that isn't
+    there, of which nothing was cut."""
+    keys, place = (published[name].to_numpy() for name in ("doc", "row"))
+    order = np.argsort(keys)
+    row = place[order[np.searchsorted(keys, cuts["doc"].to_numpy(), sorter=order)]].astype(np.int64)
+    at = (row << 32) | cuts["start"].to_numpy()
+    chars = np.append(0, np.cumsum((cuts["end"] - cuts["start"]).to_numpy()))
+    first = chars[np.searchsorted(at, np.maximum(rows, 0) << 32)]
+    before = chars[np.searchsorted(at, (np.maximum(rows, 0) << 32) | starts)] - first
+    return np.where(rows < 0, 0, before)
+
+
+def _in_order(table: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """The rows of known documents, of numbers without nulls, with their document's number, in the order of those."""
+    numbers = known["number"].to_numpy()
+    blocks = _Blocks.of(table["doc"].to_numpy(), known["doc"].to_numpy()).sorted_by(numbers)
+    rows = blocks.rows()
+    others = {one.name: one.to_numpy()[rows] for one in table.drop("doc")}
+    return pl.DataFrame({"number": blocks.spread(numbers), **others})
+
+
+def _bands(table: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    blocks = _Blocks.of(table["doc"].to_numpy(), known["doc"].to_numpy())
+    hashes, number = table["h"].to_numpy()[blocks.rows()], blocks.spread(known["number"].to_numpy())
+    order = _order_of(hashes, number)
+    return pl.DataFrame({"number": number[order], "h": hashes[order]})
+
+
+def _order_of(hashes: Numbers, *then: Numbers) -> Numbers:
+    """The order of `hashes`, the few that are the same in that of `then`."""
     order = np.argsort(hashes)
     ordered = hashes[order]
     same = ordered[1:] == ordered[:-1]
     ties = np.flatnonzero(np.append(same, False) | np.append(False, same))
     tied = order[ties]
-    order[ties] = tied[rows[tied].select(pl.arg_sort_by(pl.col(column), *then)).to_series().to_numpy()]
-    return rows[order]
+    order[ties] = tied[np.lexsort([*(values[tied] for values in reversed(then)), hashes[tied]])]
+    return order
 
 
-def _is_new(column: str) -> pl.Expr:
-    """Whether a row's value differs from the one before it; the first row's does."""
-    return pl.col(column).ne_missing(pl.col(column).shift())
+def _is_new(values: Numbers) -> npt.NDArray[np.bool_]:
+    """Whether each value differs from the one before it; the first does."""
+    new = np.ones(len(values), np.bool_)
+    new[1:] = values[1:] != values[:-1]
+    return new
 
 
 def seen_from_later(number: pl.Expr, *, run: int, runs: int) -> pl.Expr:

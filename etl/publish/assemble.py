@@ -1,12 +1,17 @@
-"""A batch's share of the datasets: documents with their text cut, and a row for every cut, checked one against the other."""
+"""A batch's share of the datasets: documents with their text cut, and a row for every cut, checked one against the other.
+
+Rows move as Arrow: their texts are many and few, so columns whose values repeat are dictionaries, and no text is looked at twice.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
@@ -14,157 +19,234 @@ from etl import schema
 from etl.errors import StageError
 from etl.publish import cut, native
 
-MARKS: Final = pl.Schema(
-    {
-        "doc": pl.UInt32,
-        "start": pl.UInt32,
-        "end": pl.UInt32,
-        "unit": pl.String,
-        "stage": pl.String,
-        "rule": pl.String,
-        "reason": pl.String,
-        "score": pl.Float32,
-        "kept_doc_id": pl.String,
-        "kept_start": pl.Int64,
-    }
-)
-"""What is to be cut: doc is a row of the batch; start and end as in removals, over words alone."""
+Numbers = npt.NDArray[Any]
 
-DROPPED: Final = pl.Schema(
-    {
-        "doc": pl.UInt32,
-        "stage": pl.String,
-        "rule": pl.String,
-        "reason": pl.String,
-        "score": pl.Float32,
-        "kept_doc_id": pl.String,
-    }
+CODED: Final = pa.dictionary(pa.int32(), pa.string())
+REASONED: Final = pa.schema(
+    [
+        ("unit", CODED),
+        ("stage", CODED),
+        ("rule", CODED),
+        ("reason", CODED),
+        ("score", pa.float32()),
+        ("kept_doc_id", CODED),
+        ("kept_start", pa.int64()),
+    ]
 )
-"""Documents that go whole, with the document that stays for each."""
+"""What is cut or noted, and why: as in removals."""
 
-NOTED: Final = MARKS
-"""Duplicates that stay; start and end of a whole document are null."""
+
+def coded_schema(wanted: pa.Schema) -> pa.Schema:
+    """`wanted` with a dictionary for each column of strings."""
+    return pa.schema([field.with_type(CODED) if field.type == pa.string() else field for field in wanted])
+
+
+REMOVALS: Final = coded_schema(schema.REMOVALS)
+ANNOTATIONS: Final = coded_schema(schema.ANNOTATIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What is to be cut, or noted, in any order. doc: rows of the batch; starts, ends: as in removals, over words alone;
+    why: REASONED."""
+
+    doc: Numbers
+    starts: Numbers
+    ends: Numbers
+    why: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Documents that go whole. doc: rows of the batch; why: REASONED."""
+
+    doc: Numbers
+    why: pa.Table
 
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """Rows for three datasets. counts: documents, removals, annotations, dropped, empty, chars_kept, chars_removed."""
+    """Rows for three datasets. counts: documents, removals, annotations, dropped, empty, chars_kept, chars_removed.
+
+    rows: of the batch, those that are documents; cut_doc, cut_start, cut_end: what was cut out of them, sorted, by rows of
+    the batch and in code points.
+    """
 
     documents: pa.Table
     removals: pa.Table
     annotations: pa.Table
     counts: dict[str, int]
+    rows: Numbers
+    cut_doc: Numbers
+    cut_start: Numbers
+    cut_end: Numbers
 
 
-def assemble(docs: pl.DataFrame, marks: pl.DataFrame, dropped: pl.DataFrame, noted: pl.DataFrame) -> Assembled:
+def assemble(docs: pa.Table, marks: Marks, dropped: Dropped, noted: Marks | None = None) -> Assembled:
     """Cut `docs` at `marks`, and tell of what is `noted` in those that stay. Raises StageError if a character would be lost.
 
     docs: the columns of DOCUMENTS that are known before the cut (text is the repaired text). A document of which nothing
-    is left goes whole, with the rules that took it in the reason.
+    is left goes whole, with the rules that took it in the reason. noted: duplicates that stay; an end of 0 is that of the text.
     """
-    gone = np.zeros(docs.height, dtype=bool)
-    gone[dropped["doc"].to_numpy()] = True
-    live = marks.filter(~pl.Series(gone).gather(marks["doc"])).sort("doc", "start")
-    bounds = np.searchsorted(live["doc"].to_numpy(), np.arange(docs.height + 1))
+    texts = pl.Series("text", docs["text"])
+    chars = texts.str.len_chars().to_numpy().astype(np.int64)
+    stays = np.ones(len(texts), dtype=np.bool_)
+    stays[dropped.doc] = False
+    place = (marks.doc.astype(np.int64) << 32) | marks.starts.astype(np.int64)
+    order = np.argsort(place, kind="stable")  # runs that are sorted: they are merged
+    order = order[stays[marks.doc[order]]]
+    doc = marks.doc[order].astype(np.int64)
+    bounds = np.searchsorted(doc, np.arange(len(texts) + 1))
     way = native if native.available() else cut
-    cuts, wrong = way.cut_all(docs["text"], bounds, live["start"].to_numpy(), live["end"].to_numpy())
+    cuts, wrong = way.cut_all(texts, bounds, marks.starts[order], marks.ends[order])
     if wrong >= 0:
-        raise StageError(f"document {docs['doc_id'][wrong]}: kept and removed text together are not the repaired text")
-    live = live.with_columns(
-        start=pl.Series(cuts.starts, dtype=pl.Int64), end=pl.Series(cuts.ends, dtype=pl.Int64), text=cuts.pieces
+        raise StageError(
+            f"document {docs['doc_id'][wrong].as_py()}: kept and removed text together are not the repaired text"
+        )
+    emptied = _emptied(cuts.kept, np.flatnonzero(np.diff(bounds)))
+    empty = _nothing_left(emptied, bounds, order, marks.why["rule"])
+    gone = Dropped(np.concatenate([dropped.doc.astype(np.int64), emptied]), stacked([dropped.why, empty]))
+    stays[emptied] = False
+    rows = np.flatnonzero(stays)
+    removed = np.bincount(doc, weights=cuts.ends - cuts.starts, minlength=len(texts)).astype(np.int64)
+    kept_chars = chars - removed  # as the check has just told
+    kept = taken(cuts.kept, rows) if len(rows) < len(texts) else cuts.kept
+    told = {
+        "text": kept,
+        "n_chars": column(kept_chars[rows]),
+        "n_words": column(way.count_words(pl.Series(kept)).to_numpy()),
+        "removed_chars": column(removed[rows]),
+    }
+    documents = pa.table(
+        [told[name] if name in told else taken(docs[name], rows) for name in schema.DOCUMENTS.names],
+        schema=schema.DOCUMENTS,
     )
-    emptied = np.flatnonzero(np.diff(bounds))
-    emptied = emptied[(cuts.kept.gather(emptied).str.strip_chars() == "").to_numpy()]
-    empty: list[int] = emptied.tolist()
-    whole = pl.concat([dropped.select(DROPPED.names()), _nothing_left(live, empty)])
-    gone[empty] = True
-    stays = pl.Series(~gone)
-    documents = _documents(
-        docs.with_columns(repaired_chars=pl.col("text").str.len_chars(), text=cuts.kept).filter(stays)
-    )
-    removals = _removals(docs, live.filter(stays.gather(live["doc"])), whole)
-    annotations = _annotations(docs, noted.filter(stays.gather(noted["doc"])))
+    left = np.flatnonzero(stays[doc])
+    removals = _removals(docs, marks, gone, cuts, chars, (order, doc, left))
+    annotations = _annotations(docs, noted, stays, chars) if noted is not None else ANNOTATIONS.empty_table()
+    lengths = cuts.ends - cuts.starts
     counts = {
         "documents": documents.num_rows,
         "removals": removals.num_rows,
         "annotations": annotations.num_rows,
-        "dropped": dropped.height,
-        "empty": len(empty),
-        "chars_kept": _total(documents, "n_chars"),
-        "chars_removed": _total(removals, "end") - _total(removals, "start"),
+        "dropped": len(dropped.doc),
+        "empty": len(emptied),
+        "chars_kept": int(kept_chars[rows].sum()),
+        "chars_removed": int(lengths[left].sum() + chars[gone.doc].sum()),
     }
-    return Assembled(documents, removals, annotations, counts)
+    return Assembled(documents, removals, annotations, counts, rows, doc[left], cuts.starts[left], cuts.ends[left])
 
 
-def _nothing_left(live: pl.DataFrame, empty: list[int]) -> pl.DataFrame:
-    """A row of DROPPED for each document that the marks took whole."""
+def column(values: Numbers) -> pa.Array:
+    """An array of numbers as a column, not copied. pyarrow's own way imports pandas where it is installed: half a second."""
+    held = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(held.dtype), len(held), [None, pa.py_buffer(held)])
+
+
+def strings(values: Sequence[str | None]) -> pa.Array:
+    """Some texts as a column."""
+    return pl.Series(values, dtype=pl.String).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.string())
+
+
+def coded(texts: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
+    """A column of strings as CODED: of each text one in its dictionary."""
+    whole = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    found = whole.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(found.indices, found.dictionary.cast(pa.string()))
+
+
+def same(text: str, rows: int) -> pa.DictionaryArray:
+    """A column that has one text in every row."""
+    return pa.DictionaryArray.from_arrays(column(np.zeros(rows, np.int32)), strings([text]))
+
+
+def taken(values: pa.Array | pa.ChunkedArray, rows: Numbers) -> Any:
+    """Some rows of a column."""
+    return values.take(column(rows.astype(np.int64, copy=False)))
+
+
+def stacked(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables with dictionaries, one at least, one behind the other, in one piece."""
+    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+
+
+def _emptied(kept: pa.LargeStringArray, docs: Numbers) -> Numbers:
+    """Those of `docs` of which no more than blanks were kept."""
+    offsets = np.frombuffer(kept.buffers()[1], np.int64)[kept.offset :]
+    data = np.frombuffer(kept.buffers()[2] or b"\n", np.uint8)
+    begin, past = offsets[docs], offsets[docs + 1]
+    first = data[np.minimum(begin, len(data) - 1)]
+    likely = docs[(begin == past) | (first <= ord(" ")) | (first >= 0x7F)]  # nearly all others begin with a letter
+    bare = pl.Series(taken(kept, likely)).str.strip_chars()
+    found: Numbers = likely[(bare == "").to_numpy()]
+    return found
+
+
+def _nothing_left(empty: Numbers, bounds: Numbers, order: Numbers, rules: pa.ChunkedArray) -> pa.Table:
+    """REASONED of each document that the marks took whole."""
     reasons = []
-    for doc in empty:
-        took = Counter(live.filter(pl.col("doc") == doc)["rule"].to_list())
+    for low, past in zip(bounds[empty].tolist(), bounds[empty + 1].tolist(), strict=True):
+        took = Counter(taken(rules, order[low:past]).to_pylist())
         reasons.append(
             "nothing was left after "
             + ", ".join(f"{rule} ({n})" for rule, n in sorted(took.items(), key=lambda item: (-item[1], item[0])))
         )
-    columns = {
-        "doc": empty,
-        "stage": "publish",
-        "rule": "nothing-left",
-        "reason": reasons,
-        "score": None,
-        "kept_doc_id": None,
-    }
-    return pl.DataFrame({"doc": empty, "reason": reasons}, schema={"doc": pl.UInt32, "reason": pl.String}).select(
-        pl.col(name).cast(kind) if name in ("doc", "reason") else pl.lit(columns[name], dtype=kind).alias(name)
-        for name, kind in DROPPED.items()
+    rows = len(empty)
+    told = [same(text, rows) for text in ("document", "publish", "nothing-left")]
+    scores, starts = pa.nulls(rows, pa.float32()), pa.nulls(rows, pa.int64())
+    columns = [*told, coded(strings(reasons)), scores, coded(strings([None] * rows)), starts]
+    return pa.table(columns, schema=REASONED)
+
+
+def _removals(
+    docs: pa.Table, marks: Marks, gone: Dropped, cuts: cut.Cuts, chars: Numbers, live: tuple[Numbers, Numbers, Numbers]
+) -> pa.Table:
+    """A row for each of `cuts` and each document that is `gone`, in the order of the documents.
+
+    chars: of each document. live: of the marks that were cut, which they are, and the documents they are of; which of them
+    are in documents that stay.
+    """
+    order, of, left = live
+    doc = np.concatenate([of[left], gone.doc])
+    starts = np.concatenate([cuts.starts[left], np.zeros(len(gone.doc), np.int64)])
+    ends = np.concatenate([cuts.ends[left], chars[gone.doc]])
+    sort = np.argsort((doc << 32) | starts, kind="stable")
+    wholes = np.arange(len(gone.doc))
+    chosen = np.concatenate([order[left], len(marks.doc) + wholes])[sort]
+    why = stacked([marks.why, gone.why]).take(column(chosen))
+    texts = pa.concat_arrays([cuts.pieces, *taken(docs["text"], gone.doc).chunks])
+    text = taken(texts, np.concatenate([left, len(cuts.pieces) + wholes])[sort])
+    return _rows(docs, doc[sort], starts[sort], ends[sort], text, why, REMOVALS)
+
+
+def _annotations(docs: pa.Table, noted: Marks, stays: Numbers, chars: Numbers) -> pa.Table:
+    """A row for each of `noted` in a document that stays, in the order of the documents."""
+    doc = noted.doc.astype(np.int64)
+    starts = noted.starts.astype(np.int64)
+    ends = np.where(noted.ends == 0, chars[doc], noted.ends).astype(np.int64)
+    sort = np.lexsort((ends, starts, doc))
+    sort = sort[stays[doc[sort]]]
+    if not len(sort):
+        return ANNOTATIONS.empty_table()
+    doc, starts, ends = doc[sort], starts[sort], ends[sort]
+    why = noted.why.take(column(sort))
+    sentence = (pl.Series(why["unit"]).cast(pl.String) == "sentence").alias("sentence")
+    texts = (
+        pl.Series("text", docs["text"]).gather(doc).to_frame().with_columns(sentence, start=starts, chars=ends - starts)
     )
+    cut_out = texts.select(pl.when("sentence").then(pl.col("text").str.slice("start", "chars")))["text"]
+    text = cut_out.to_arrow(compat_level=pl.CompatLevel.oldest())
+    return _rows(docs, doc, starts, ends, text, why, ANNOTATIONS)
 
 
-def _documents(docs: pl.DataFrame) -> pa.Table:
-    way = native if native.available() else cut
-    full = docs.with_columns(
-        n_chars=pl.col("text").str.len_chars().cast(pl.Int64), n_words=way.count_words(docs["text"])
-    ).with_columns(removed_chars=pl.col("repaired_chars").cast(pl.Int64) - pl.col("n_chars"))
-    return _cast(full, schema.DOCUMENTS)
-
-
-def _removals(docs: pl.DataFrame, live: pl.DataFrame, whole: pl.DataFrame) -> pa.Table:
-    names = docs.select("doc_id", "source", "source_id", "text").with_row_index("doc")
-    parts = live.join(names.drop("text"), on="doc", how="left", maintain_order="left")
-    documents = whole.join(names, on="doc", how="left", maintain_order="left").with_columns(
-        unit=pl.lit("document"),
-        start=pl.lit(0, dtype=pl.Int64),
-        end=pl.col("text").str.len_chars().cast(pl.Int64),
-        kept_start=pl.when(pl.col("kept_doc_id").is_not_null()).then(pl.lit(0, dtype=pl.Int64)),
-    )
-    columns = ["doc", *schema.REMOVALS.names]
-    return _cast(
-        pl.concat([parts.select(columns), documents.select(columns)]).sort("doc", "start", maintain_order=True),
-        schema.REMOVALS,
-    )
-
-
-def _annotations(docs: pl.DataFrame, noted: pl.DataFrame) -> pa.Table:
-    names = docs.select("doc_id", "source", "source_id", whole="text").with_row_index("doc")
-    of_sentence = pl.col("unit") == "sentence"
-    rows = (
-        noted.join(names, on="doc", how="left", maintain_order="left")
-        .with_columns(
-            start=pl.col("start").fill_null(0).cast(pl.Int64),
-            end=pl.coalesce(pl.col("end").cast(pl.Int64), pl.col("whole").str.len_chars().cast(pl.Int64)),
-        )
-        .with_columns(
-            text=pl.when(of_sentence).then(pl.col("whole").str.slice(pl.col("start"), pl.col("end") - pl.col("start")))
-        )
-    )
-    return _cast(rows.sort("doc", "start", "end", maintain_order=True), schema.ANNOTATIONS)
-
-
-def _cast(frame: pl.DataFrame, wanted: pa.Schema) -> pa.Table:
-    table: pa.Table = frame.select(wanted.names).to_arrow().cast(wanted)
-    return table
-
-
-def _total(table: pa.Table, column: str) -> int:
-    import pyarrow.compute as pc
-
-    return int(pc.sum(table[column]).as_py() or 0)
+def _rows(
+    docs: pa.Table, doc: Numbers, starts: Numbers, ends: Numbers, text: pa.Array, why: pa.Table, wanted: pa.Schema
+) -> pa.Table:
+    """Rows with the schema `wanted`. doc: the rows of `docs` they are of, sorted; why: REASONED."""
+    here, place = np.unique(doc, return_inverse=True)
+    known = {}
+    for name in ("doc_id", "source", "source_id"):
+        values = coded(taken(docs[name], here))
+        known[name] = pa.DictionaryArray.from_arrays(taken(values.indices, place), values.dictionary)
+    made = {**known, "start": column(starts), "end": column(ends), "text": text}
+    return pa.table([made[name] if name in made else why[name] for name in wanted.names], schema=wanted)

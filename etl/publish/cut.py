@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 Span = tuple[int, int]
 
@@ -39,10 +40,10 @@ class Cut:
 class Cuts:
     """What became of a batch of texts. starts, ends: of the spans that go, one a mark, in code points; pieces: their texts."""
 
-    kept: pl.Series
+    kept: pa.LargeStringArray
     starts: npt.NDArray[np.int64]
     ends: npt.NDArray[np.int64]
-    pieces: pl.Series
+    pieces: pa.LargeStringArray
 
 
 OUTSIDE: Final = 0
@@ -101,7 +102,7 @@ def cut_all(
         spans += done.spans
         pieces += gone
     edges = np.array(spans, dtype=np.int64).reshape(-1, 2)
-    made = pl.Series(kept, dtype=pl.String), pl.Series(pieces, dtype=pl.String)
+    made = [pl.Series(some, dtype=pl.String).to_arrow(compat_level=pl.CompatLevel.oldest()) for some in (kept, pieces)]
     return Cuts(made[0], edges[:, 0], edges[:, 1], made[1]), wrong
 
 

@@ -6,6 +6,7 @@ release of a run key or the new one, whole. File names carry a hash of their byt
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import errno
 import os
@@ -43,10 +44,14 @@ FEW_VALUES: Final = {
 }
 """Columns that get a dictionary: their values repeat."""
 
-PAGE_ROWS: Final = 16
-PAGE_BYTES: Final = 1 << 16
-"""A page of a column ends after so many rows more, once it has so many bytes: texts in it can be read without much else, as later
-runs do. Documents take an eighth more than with Arrow's pages of a million bytes."""
+PAGES: Final = {"documents": (16, 1 << 17)}
+"""Of the dataset whose texts later runs read singly: a page of a column ends after so many rows more, once it has so many bytes.
+With smaller ones documents take more room, with those of the others they are read more slowly."""
+
+PAGE: Final = (1024, 1 << 20)
+
+_ARROW_SCHEMA: Final = b"ARROW:schema"
+"""Under this name Arrow keeps a table's schema in a file, and reads it by: that of the dataset, without dictionaries."""
 
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
@@ -63,35 +68,42 @@ class Part:
 
 
 def write_part(folder: Path, number: int, dataset: str, tables: Iterable[pa.Table], options: Publish) -> Part:
-    """Write `tables` as part `number` of `dataset` below `folder`. Replaces what an earlier try left of this part."""
+    """Write `tables` as part `number` of `dataset` below `folder`. Replaces what an earlier try left of this part.
+
+    tables: of one schema, that of the dataset or one with dictionaries for strings, which then needn't be made.
+    """
     target = folder / dataset
     target.mkdir(parents=True, exist_ok=True)
     for old in target.glob(f"part-{number:05d}-*.parquet"):
         old.unlink()
     scratch = target / f".part-{number:05d}.{os.getpid()}"
     wanted = DATASETS[dataset].with_metadata({"schema_version": schema.SCHEMA_VERSION, "dataset": dataset})
-    rows = 0
+    held = list(tables)
+    dictionaries = {f.name: f.type for f in (held[0].schema if held else ()) if pa.types.is_dictionary(f.type)}
+    kinds = pa.schema([f.with_type(dictionaries.get(f.name, f.type)) for f in wanted])
+    page_rows, page_bytes = PAGES.get(dataset, PAGE)
+    level = min(options.compression_level + (dataset not in PAGES), 19)  # in large pages it finds more
     writer = pq.ParquetWriter(
         scratch,
-        wanted,
+        kinds,
         compression="zstd",
-        compression_level={path: options.compression_level if path in LONG else 1 for path in _paths(wanted)},
+        compression_level={path: level if path in LONG else 1 for path in _paths(wanted)},
         write_page_index=True,
-        store_schema=True,
-        use_dictionary=[path for path in _paths(wanted) if path in FEW_VALUES],
-        write_batch_size=PAGE_ROWS,
-        data_page_size=PAGE_BYTES,
+        store_schema=False,
+        use_dictionary=[path for path in _paths(wanted) if path in FEW_VALUES or path in dictionaries],
+        write_batch_size=page_rows,
+        data_page_size=page_bytes,
     )
     with writer:
-        for table in tables:
-            rows += table.num_rows
-            for piece in _row_groups(table.cast(wanted), options.row_group_bytes):
+        writer.add_key_value_metadata({**wanted.metadata, _ARROW_SCHEMA: base64.b64encode(wanted.serialize())})
+        for table in held:
+            for piece in _row_groups(table.cast(kinds), options.row_group_bytes):
                 writer.write_table(piece)
     digest = sha256(scratch)
     name = f"part-{number:05d}-{digest[:16]}.parquet"
     sync(scratch)
     scratch.replace(target / name)
-    return Part(name, rows, (target / name).stat().st_size, digest)
+    return Part(name, sum(table.num_rows for table in held), (target / name).stat().st_size, digest)
 
 
 def _paths(wanted: pa.Schema) -> list[str]:

@@ -63,7 +63,7 @@ def cut_all(texts: pl.Series, bounds: Array, starts: Array, ends: Array) -> tupl
         ctypes.c_int64(len(texts)),
         *map(kernels.pointer, (bounds, kept, kept_offsets, first, last, pieces, piece_offsets)),
     )
-    return Cuts(kernels.text_series(kept, kept_offsets), first, last, kernels.text_series(pieces, piece_offsets)), wrong
+    return Cuts(kernels.text_array(kept, kept_offsets), first, last, kernels.text_array(pieces, piece_offsets)), wrong
 
 
 def lines_around(texts: pl.Series, owners: Array, starts: Array, ends: Array) -> Around:

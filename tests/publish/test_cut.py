@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,8 +13,9 @@ from etl.errors import StageError
 from etl.publish import assemble as assembling
 from etl.publish import cut as plain
 from etl.publish import native
+from etl.publish.assemble import REASONED
 from etl.publish.cut import Cuts, cut, is_whole
-from etl.schema import RAW
+from etl.schema import DOCUMENTS
 
 
 def cut_words(text: str, *words: str) -> str:
@@ -26,6 +28,9 @@ def cut_words(text: str, *words: str) -> str:
     done = cut(text, marks)
     assert is_whole(text, done.kept, [(span, text[slice(*span)]) for span in done.spans])
     return done.kept
+
+
+NONE = np.zeros(0, np.int64)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +110,8 @@ def test_the_compiled_kernel_cuts_alike(cases: list[tuple[str, list[tuple[int, i
     starts, ends = np.ascontiguousarray(marks[:, 0]), np.ascontiguousarray(marks[:, 1])
     (mine, wrong), (twin, also) = (way.cut_all(texts, bounds, starts, ends) for way in (native, plain))
     assert wrong == also == -1
-    assert mine.kept.to_list() == twin.kept.to_list()
-    assert mine.pieces.to_list() == twin.pieces.to_list()
+    assert mine.kept.to_pylist() == twin.kept.to_pylist()
+    assert mine.pieces.to_pylist() == twin.pieces.to_pylist()
     assert mine.starts.tolist() == twin.starts.tolist()
     assert mine.ends.tolist() == twin.ends.tolist()
     assert native.count_words(texts).to_list() == plain.count_words(texts).to_list()
@@ -126,13 +131,61 @@ def test_a_lost_or_changed_character_is_seen(removed: list[tuple[tuple[int, int]
 
 def test_a_document_that_lost_a_character_is_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
     def careless(texts: pl.Series, bounds: object, starts: object, ends: object) -> tuple[Cuts, int]:
-        return Cuts(texts, np.zeros(0, np.int64), np.zeros(0, np.int64), pl.Series([], dtype=pl.String)), 0
+        nothing = pa.array([], pa.large_string())
+        return Cuts(texts.to_arrow(), np.zeros(0, np.int64), np.zeros(0, np.int64), nothing), 0
 
     monkeypatch.setattr(assembling.native, "cut_all", careless)
     monkeypatch.setattr(assembling.cut, "cut_all", careless)
-    docs = pl.from_arrow(RAW.empty_table()).clear(1)
-    assert isinstance(docs, pl.DataFrame)
-    docs = docs.with_columns(doc_id=pl.lit("doc-7"), text=pl.lit("abc"))
-    made = [pl.DataFrame(schema=s) for s in (assembling.MARKS, assembling.DROPPED, assembling.NOTED)]
     with pytest.raises(StageError, match="doc-7"):
-        assembling.assemble(docs, *made)
+        assembling.assemble(documents("abc"), marks(), assembling.Dropped(NONE, REASONED.empty_table()), marks())
+
+
+def documents(*texts: str) -> pa.Table:
+    """Documents as `assemble` takes them."""
+    known = {
+        "doc_id": [f"doc-{7 + n}" for n in range(len(texts))],
+        "source": ["pages.jsonl"] * len(texts),
+        "source_id": [f"page {n}" if n else None for n in range(len(texts))],
+        "text": list(texts),
+    }
+    names = [f for f in DOCUMENTS if f.name not in ("n_chars", "n_words", "removed_chars")]
+    return pa.table(
+        [pa.array(known.get(f.name, [None] * len(texts)), f.type) for f in names], names=[f.name for f in names]
+    )
+
+
+def marks(*rows: tuple[int, int, int, str], rule: str = "a-rule") -> assembling.Marks:
+    """What is to be cut: row of the document, start, end and unit of each."""
+    places = np.array([row[:3] for row in rows], np.int64).reshape(-1, 3)
+    told = [[row[3] for row in rows], ["a step"] * len(rows), [rule] * len(rows), ["why"] * len(rows)]
+    coded = [assembling.coded(assembling.strings(values)) for values in told]
+    columns = [*coded, pa.nulls(len(rows), pa.float32()), coded[0], pa.nulls(len(rows), pa.int64())]
+    return assembling.Marks(places[:, 0], places[:, 1], places[:, 2], pa.table(columns, schema=REASONED))
+
+
+def test_what_is_cut_noted_and_dropped_is_told_in_the_order_of_the_documents() -> None:
+    docs = documents("One two three.", "Gone whole.", "Nothing stays. ", "Kept.")
+    cuts = marks((3, 0, 0, "line"), (2, 0, 14, "line"), (1, 0, 4, "span"), (0, 4, 7, "span"))
+    cuts = assembling.Marks(cuts.doc[1:], cuts.starts[1:], cuts.ends[1:], cuts.why.slice(1))
+    whole = marks((1, 0, 0, "document"), rule="exact-document")
+    noted = marks((3, 0, 0, "document"), (0, 8, 14, "sentence"), (1, 0, 4, "sentence"))
+    made = assembling.assemble(docs, cuts, assembling.Dropped(whole.doc, whole.why), noted)
+    assert made.documents.select(["doc_id", "text", "n_chars", "n_words", "removed_chars"]).to_pylist() == [
+        {"doc_id": "doc-7", "text": "One three.", "n_chars": 10, "n_words": 2, "removed_chars": 4},
+        {"doc_id": "doc-10", "text": "Kept.", "n_chars": 5, "n_words": 1, "removed_chars": 0},
+    ]
+    told = ["doc_id", "source_id", "unit", "start", "end", "text", "rule"]
+    assert [tuple(row.values()) for row in made.removals.select(told).to_pylist()] == [
+        ("doc-7", None, "span", 4, 8, "two ", "a-rule"),
+        ("doc-8", "page 1", "document", 0, 11, "Gone whole.", "exact-document"),
+        ("doc-9", "page 2", "document", 0, 15, "Nothing stays. ", "nothing-left"),
+    ]
+    assert made.removals["reason"].to_pylist()[2] == "nothing was left after a-rule (1)"
+    assert [tuple(row.values()) for row in made.annotations.select(told[2:]).to_pylist()] == [
+        ("sentence", 8, 14, "three.", "a-rule"),
+        ("document", 0, 5, None, "a-rule"),
+    ]
+    assert made.rows.tolist() == [0, 3]
+    assert (made.cut_doc.tolist(), made.cut_start.tolist(), made.cut_end.tolist()) == ([0], [4], [8])
+    counted = {"documents": 2, "removals": 3, "annotations": 2, "dropped": 1, "empty": 1}
+    assert made.counts == {**counted, "chars_kept": 15, "chars_removed": 30}

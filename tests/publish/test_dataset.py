@@ -165,6 +165,17 @@ def test_parts_carry_their_hash_small_row_groups_and_descriptions(tmp_path: Path
     assert read_schema.metadata[b"schema_version"] == schema.SCHEMA_VERSION.encode()
 
 
+def test_a_part_of_rows_with_dictionaries_reads_as_one_without(tmp_path: Path) -> None:
+    sources = ["a.jsonl", "b.jsonl", "a.jsonl"]
+    plain = rows(schema.REMOVALS, doc_id=["x", "y", "z"], source=sources, source_id=[None, "1", None], text=["t"] * 3)
+    coded = plain.set_column(1, "source", plain["source"].dictionary_encode())
+    coded = coded.set_column(2, "source_id", coded["source_id"].dictionary_encode())
+    parts = [dataset.write_part(tmp_path, n, "removals", [table], Publish()) for n, table in enumerate((plain, coded))]
+    one, other = (pq.ParquetFile(tmp_path / "removals" / part.name).read() for part in parts)
+    assert other.schema.equals(one.schema, check_metadata=True)
+    assert other.equals(one)
+
+
 def test_a_repeated_part_replaces_what_an_earlier_try_left(tmp_path: Path) -> None:
     one = rows(schema.DOCUMENTS, doc_id=["a"], text=["a"])
     two = rows(schema.DOCUMENTS, doc_id=["b"], text=["b"])
