@@ -39,10 +39,10 @@ from etl import schema, settings
 from etl.boilerplate import heads, language, markup, model, rules, strip, templates
 from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
-from etl.dedup import fingerprint, sentences, vocabulary
+from etl.dedup import fingerprint, meet, sentences, vocabulary
 from etl.dedup.pairs import near_across, pointing_on
 from etl.dedup.state import CUTS, NARROW, PUBLISHED, STATE, state_tables
-from etl.engine.local import LocalEngine
+from etl.engine.local import LocalEngine, Made, Query
 from etl.errors import ConfigError, HeldError, OutdatedError, StageError
 from etl.history import FILES, RECIPE, SORTED_BY, History, write_state
 from etl.ingest import formats
@@ -57,6 +57,7 @@ from etl.storage import (
     list_files,
     open_input,
     read_batch_file,
+    read_columns,
     read_json,
     read_parquet,
     remove_tree,
@@ -469,11 +470,17 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
             "annotated_documents",
             "dropped_sentences",
             "numbered_documents",
-            "meeting_sentences",
+            "first_of_kind" if meet.available() else "meeting_sentences",
         )
     }
-    rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work)
-    candidates = _near_candidates(plan, history, engine) if rows["meeting_sentences"] else pl.DataFrame()
+    repeated = None
+    made: dict[str, Made] = {}
+    if meet.available():
+        columns = _columns_of(plan)
+        repeated = meet.repeats(columns, known["known_sentences"]["key_hash"].to_numpy(), threads=engine.workers)
+        made = _made_tables(plan, known, repeated, threads=engine.workers)
+    rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work, made=made)
+    candidates = _near_candidates(plan, history, engine, repeated)
     near = _judge_across(plan, history, candidates, known)
     counts = {
         "documents": rows["dropped_documents"],
@@ -735,26 +742,83 @@ def _known_duplicates(plan: Plan, history: History) -> dict[str, pl.DataFrame]:
     )
 
 
-def _near_candidates(plan: Plan, history: History, engine: LocalEngine) -> pl.DataFrame:
+def _columns_of(plan: Plan) -> meet.Columns:
+    """Reads columns of barrier 2's inputs, a file at a time."""
+
+    def read(table: str, names: Sequence[str]) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+        for path in plan.shard_files(table):
+            yield read_columns(path, names)
+
+    return read
+
+
+def _made_tables(
+    plan: Plan, known: Mapping[str, pl.DataFrame], repeated: meet.Repeats, *, threads: int
+) -> dict[str, Made]:
+    """The tables of documents.sql that kernels make."""
+    columns = _columns_of(plan)
+    found: list[meet.Overlaps] = []
+
+    def recurring_sentences(query: Query) -> list[Path]:
+        numbers = query("SELECT doc, number FROM documents")
+        numbered = meet.Documents(numbers["doc"].to_numpy(), number=numbers["number"].to_numpy())
+        path = plan.work / "recurring_sentences.parquet"
+        rows = (some.to_arrow() for some in meet.recurring_sentences(columns, repeated, numbered))
+        write_parquet(path, rows, _arrow_schema(meet.RECURRING))
+        return [path]
+
+    def band_pairs(query: Query) -> pa.Table:
+        eligible = pl.DataFrame(query("SELECT turn, number, doc FROM near_eligible"))
+        return meet.band_pairs(columns, eligible, known["known_bands"], threads=threads)
+
+    def met_shingles(query: Query) -> pa.Table:
+        pairs = pl.DataFrame(query("SELECT * FROM candidate_pairs"))
+        found[:] = [meet.overlaps(columns, pairs, known["known_sketches"], threads=threads)]
+        return found[0].met_shingles()
+
+    known_keys = known["known_sentences"]["key_hash"].to_numpy()
+    return {
+        "band_pairs": Made(band_pairs, ("near_eligible",)),
+        "met_shingles": Made(met_shingles, ("candidate_pairs",)),
+        "sample_sizes": Made(lambda _: found[0].sample_sizes(), ("met_shingles",)),
+        "shared_facts": Made(lambda _: found[0].shared_facts(), ("met_shingles",)),
+        "repeated_keys": Made(lambda _: meet.repeated_keys(known_keys, columns, repeated), ()),
+        "recurring_sentences": Made(recurring_sentences, ("documents",)),
+    }
+
+
+def _near_candidates(
+    plan: Plan, history: History, engine: LocalEngine, repeated: meet.Repeats | None
+) -> pl.DataFrame:
     """The pairs that near.sql finds among this run's sentences and those of earlier runs, with doc_id, n_chars and
-    kept_doc_id, and of a sentence of an earlier run: part and row of its document, kept_cut and kept_chars."""
+    kept_doc_id, and of a sentence of an earlier run: part and row of its document, kept_cut and kept_chars.
+
+    repeated: what the kernels counted, where they can be used.
+    """
     keys = list(plan.history) if plan.settings.dedup.sentence_dedup.near_history else []
-    compared = plan.work / "meeting_sentences.parquet"
-    wanted = np.zeros(0, dtype=np.int64)
-    if keys:
-        sides = [pl.read_parquet(compared, columns=[name]).to_series().unique() for name in ("near_a", "near_b")]
-        wanted = np.unique(np.concatenate([side.to_numpy() for side in sides]))
-    path = plan.work / "near_candidates.parquet"
-    meetings = history.meetings(keys, wanted)
-    engine.sql(
-        _sql("etl.dedup", "near.sql"),
-        views={"meeting_sentences": [compared], "known_meetings": meetings.drop("cut", "n_chars").to_arrow()},
-        outputs={"near_candidates": path},
-        temp=plan.work,
-    )
-    pairs = pl.read_parquet(path)
-    for one in (compared, path):  # a tenth of the raw text, and nobody's but this stage's
-        one.unlink()
+    told = "cut", "n_chars"  # of a sentence of an earlier run, for its text
+    if repeated is None:
+        compared = plan.work / "meeting_sentences.parquet"
+        wanted = np.zeros(0, dtype=np.int64)
+        if keys:
+            sides = [pl.read_parquet(compared, columns=[name]).to_series().unique() for name in ("near_a", "near_b")]
+            wanted = np.unique(np.concatenate([side.to_numpy() for side in sides]))
+        path = plan.work / "near_candidates.parquet"
+        meetings = history.meetings(keys, wanted)
+        engine.sql(
+            _sql("etl.dedup", "near.sql"),
+            views={"meeting_sentences": [compared], "known_meetings": meetings.drop(told).to_arrow()},
+            outputs={"near_candidates": path},
+            temp=plan.work,
+        )
+        pairs = pl.read_parquet(path)
+        for one in (compared, path):  # a tenth of the raw text, and nobody's but this stage's
+            one.unlink()
+    else:
+        columns = _columns_of(plan)
+        met = _compared(plan, columns, repeated)
+        meetings = history.meetings(keys, meet.points(columns, met) if keys else np.zeros(0, dtype=np.int64))
+        pairs = meet.near_candidates(columns, met, meetings.drop(told), threads=engine.workers)
     numbers = pairs.filter(pl.col("earlier") < 0)["earlier"].unique().sort().to_numpy()
     columns = ("number", "part", "row", "doc_id")
     known = history.look_up(keys, "fingerprints", "number", numbers, columns=columns).rename(
@@ -776,6 +840,29 @@ def _near_candidates(plan: Plan, history: History, engine: LocalEngine) -> pl.Da
         .join(known, on="earlier", how="left", maintain_order="left")
         .join(lies, on=["earlier", "kept_start"], how="left", maintain_order="left")
         .with_columns(kept_doc_id=pl.coalesce("own_doc_id", "known_doc_id"))
+    )
+
+
+def _compared(plan: Plan, columns: meet.Columns, repeated: meet.Repeats) -> meet.Compared:
+    """The sentences that may nearly repeat one of another document: meeting_sentences of sentences.sql."""
+    policy = plan.settings.dedup.sentence_dedup
+    documents = pl.read_parquet(plan.work / "numbered_documents.parquet", columns=["doc", "number", "fate"])
+    stays = (documents["fate"] == 0) & ("sentence_dedup" not in plan.skip)
+    numbers = meet.Documents(
+        documents["doc"].to_numpy(), number=documents["number"].to_numpy(), stays=stays.cast(pl.Int8).to_numpy()
+    )
+    path = plan.work / "first_of_kind.parquet"
+    firsts = pl.read_parquet(path)
+    path.unlink()
+    near = pl.read_parquet(plan.shard_files("near_sentences"), columns=["doc", "start_char"])
+    near = near.join(documents, on="doc")
+    return meet.meeting_sentences(
+        columns,
+        repeated,
+        numbers,
+        first_places=meet.places(firsts["number"].to_numpy(), firsts["start_char"].to_numpy()),
+        near_sentences=meet.places(near["number"].to_numpy(), near["start_char"].to_numpy()),
+        min_words=policy.min_words_in_document,
     )
 
 

@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
@@ -127,6 +129,18 @@ def write_parquet(
 def read_parquet(path: Path) -> pa.Table:
     """The table at `path`. pyarrow's `read_table` would import pandas where it is installed: half a second."""
     return pq.ParquetFile(path).read()
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Columns of a table of numbers and truths, each as one array; null is -1, or 0 where no number is less."""
+    table = pq.ParquetFile(path).read(columns=list(columns))
+    found = {}
+    for name in columns:
+        column = table[name]
+        if column.null_count:
+            column = pc.fill_null(column, 0 if pa.types.is_unsigned_integer(column.type) else -1)
+        found[name] = column.to_numpy()
+    return found
 
 
 _OF_DAMAGE: Final = (
