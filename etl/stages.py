@@ -473,14 +473,10 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
             "first_of_kind" if meet.available() else "meeting_sentences",
         )
     }
-    repeated = None
-    made: dict[str, Made] = {}
-    if meet.available():
-        columns = _columns_of(plan)
-        repeated = meet.repeats(columns, known["known_sentences"]["key_hash"].to_numpy(), threads=engine.workers)
-        made = _made_tables(plan, known, repeated, threads=engine.workers)
+    kernels = _Kernels(plan, known, engine.workers) if meet.available() else None
+    made = kernels.tables() if kernels else {}
     rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work, made=made)
-    candidates = _near_candidates(plan, history, engine, repeated)
+    candidates = _near_candidates(plan, history, engine, kernels)
     near = _judge_across(plan, history, candidates, known)
     counts = {
         "documents": rows["dropped_documents"],
@@ -743,61 +739,88 @@ def _known_duplicates(plan: Plan, history: History) -> dict[str, pl.DataFrame]:
 
 
 def _columns_of(plan: Plan) -> meet.Columns:
-    """Reads columns of barrier 2's inputs, a file at a time."""
+    """Reads columns of barrier 2's inputs, a row group at a time."""
 
     def read(table: str, names: Sequence[str]) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
         for path in plan.shard_files(table):
-            yield read_columns(path, names)
+            yield from read_columns(path, names)
 
     return read
 
 
-def _made_tables(
-    plan: Plan, known: Mapping[str, pl.DataFrame], repeated: meet.Repeats, *, threads: int
-) -> dict[str, Made]:
-    """The tables of documents.sql that kernels make."""
-    columns = _columns_of(plan)
-    found: list[meet.Overlaps] = []
+class _Kernels:
+    """The tables of barrier 2 that kernels make."""
 
-    def recurring_sentences(query: Query) -> list[Path]:
-        numbers = query("SELECT doc, number FROM documents")
-        numbered = meet.Documents(numbers["doc"].to_numpy(), number=numbers["number"].to_numpy())
-        path = plan.work / "recurring_sentences.parquet"
-        rows = (some.to_arrow() for some in meet.recurring_sentences(columns, repeated, numbered))
-        write_parquet(path, rows, _arrow_schema(meet.RECURRING))
-        return [path]
+    def __init__(self, plan: Plan, known: Mapping[str, pl.DataFrame], threads: int) -> None:
+        self.plan, self.known, self.threads = plan, known, threads
+        self.columns = _columns_of(plan)
+        self.recurring = plan.work / "recurring_sentences.parquet"
 
-    def band_pairs(query: Query) -> pa.Table:
+    def tables(self) -> dict[str, Made]:
+        """Those of documents.sql, in its order."""
+        return {
+            "band_pairs": Made(self._band_pairs, ("near_eligible",)),
+            "met_shingles": Made(self._met_shingles, ("candidate_pairs",)),
+            "sample_sizes": Made(lambda _: self._overlaps.sample_sizes(), ("met_shingles",)),
+            "shared_facts": Made(lambda _: self._overlaps.shared_facts(), ("met_shingles",)),
+            "repeated_keys": Made(self._repeated_keys, ()),
+            "recurring_sentences": Made(self._recurring_sentences, ("documents", "repeated_keys")),
+        }
+
+    def compared(self) -> meet.Compared:
+        """The sentences that may nearly repeat one of another document: meeting_sentences of sentences.sql, after it."""
+        self.recurring.unlink()
+        documents = pl.read_parquet(self.plan.work / "numbered_documents.parquet", columns=["doc", "number", "fate"])
+        stays = (documents["fate"] == 0) & ("sentence_dedup" not in self.plan.skip)
+        path = self.plan.work / "first_of_kind.parquet"
+        firsts = pl.read_parquet(path)
+        path.unlink()
+        near = pl.read_parquet(self.plan.shard_files("near_sentences"), columns=["doc", "start_char"])
+        near = near.join(documents, on="doc")
+        return meet.meeting_sentences(
+            self.columns,
+            self._repeated,
+            _numbers(documents, stays=stays.cast(pl.Int8)),
+            first_places=meet.places(firsts["number"].to_numpy(), firsts["start_char"].to_numpy()),
+            near_sentences=meet.places(near["number"].to_numpy(), near["start_char"].to_numpy()),
+            min_words=self.plan.settings.dedup.sentence_dedup.min_words_in_document,
+        )
+
+    def _band_pairs(self, query: Query) -> pa.Table:
         eligible = pl.DataFrame(query("SELECT turn, number, doc FROM near_eligible"))
-        return meet.band_pairs(columns, eligible, known["known_bands"], threads=threads)
+        return meet.band_pairs(self.columns, eligible, self.known["known_bands"], threads=self.threads)
 
-    def met_shingles(query: Query) -> pa.Table:
+    def _met_shingles(self, query: Query) -> pa.Table:
         pairs = pl.DataFrame(query("SELECT * FROM candidate_pairs"))
-        found[:] = [meet.overlaps(columns, pairs, known["known_sketches"], threads=threads)]
-        return found[0].met_shingles()
+        self._overlaps = meet.overlaps(self.columns, pairs, self.known["known_sketches"], threads=self.threads)
+        return self._overlaps.met_shingles()
 
-    known_keys = known["known_sentences"]["key_hash"].to_numpy()
-    return {
-        "band_pairs": Made(band_pairs, ("near_eligible",)),
-        "met_shingles": Made(met_shingles, ("candidate_pairs",)),
-        "sample_sizes": Made(lambda _: found[0].sample_sizes(), ("met_shingles",)),
-        "shared_facts": Made(lambda _: found[0].shared_facts(), ("met_shingles",)),
-        "repeated_keys": Made(lambda _: meet.repeated_keys(known_keys, columns, repeated), ()),
-        "recurring_sentences": Made(recurring_sentences, ("documents",)),
-    }
+    def _repeated_keys(self, _: Query) -> pa.Table:
+        known = self.known["known_sentences"]["key_hash"].to_numpy()
+        self._repeated = meet.repeats(self.columns, known, threads=self.threads)
+        return meet.repeated_keys(known, self.columns, self._repeated)
+
+    def _recurring_sentences(self, query: Query) -> list[Path]:
+        numbers = _numbers(pl.DataFrame(query("SELECT doc, number FROM documents")))
+        rows = (some.to_arrow() for some in meet.recurring_sentences(self.columns, self._repeated, numbers))
+        write_parquet(self.recurring, rows, _arrow_schema(meet.RECURRING))
+        return [self.recurring]
 
 
-def _near_candidates(
-    plan: Plan, history: History, engine: LocalEngine, repeated: meet.Repeats | None
-) -> pl.DataFrame:
+def _numbers(documents: pl.DataFrame, **told: pl.Series) -> meet.Documents:
+    columns = {"number": documents["number"], **told}
+    return meet.Documents(documents["doc"].to_numpy(), **{name: one.to_numpy() for name, one in columns.items()})
+
+
+def _near_candidates(plan: Plan, history: History, engine: LocalEngine, kernels: _Kernels | None) -> pl.DataFrame:
     """The pairs that near.sql finds among this run's sentences and those of earlier runs, with doc_id, n_chars and
     kept_doc_id, and of a sentence of an earlier run: part and row of its document, kept_cut and kept_chars.
 
-    repeated: what the kernels counted, where they can be used.
+    kernels: what made tables before, where they can be used.
     """
     keys = list(plan.history) if plan.settings.dedup.sentence_dedup.near_history else []
     told = "cut", "n_chars"  # of a sentence of an earlier run, for its text
-    if repeated is None:
+    if kernels is None:
         compared = plan.work / "meeting_sentences.parquet"
         wanted = np.zeros(0, dtype=np.int64)
         if keys:
@@ -815,10 +838,9 @@ def _near_candidates(
         for one in (compared, path):  # a tenth of the raw text, and nobody's but this stage's
             one.unlink()
     else:
-        columns = _columns_of(plan)
-        met = _compared(plan, columns, repeated)
-        meetings = history.meetings(keys, meet.points(columns, met) if keys else np.zeros(0, dtype=np.int64))
-        pairs = meet.near_candidates(columns, met, meetings.drop(told), threads=engine.workers)
+        met = kernels.compared()
+        meetings = history.meetings(keys, meet.points(kernels.columns, met) if keys else np.zeros(0, dtype=np.int64))
+        pairs = meet.near_candidates(kernels.columns, met, meetings.drop(told), threads=engine.workers)
     numbers = pairs.filter(pl.col("earlier") < 0)["earlier"].unique().sort().to_numpy()
     columns = ("number", "part", "row", "doc_id")
     known = history.look_up(keys, "fingerprints", "number", numbers, columns=columns).rename(
@@ -840,29 +862,6 @@ def _near_candidates(
         .join(known, on="earlier", how="left", maintain_order="left")
         .join(lies, on=["earlier", "kept_start"], how="left", maintain_order="left")
         .with_columns(kept_doc_id=pl.coalesce("own_doc_id", "known_doc_id"))
-    )
-
-
-def _compared(plan: Plan, columns: meet.Columns, repeated: meet.Repeats) -> meet.Compared:
-    """The sentences that may nearly repeat one of another document: meeting_sentences of sentences.sql."""
-    policy = plan.settings.dedup.sentence_dedup
-    documents = pl.read_parquet(plan.work / "numbered_documents.parquet", columns=["doc", "number", "fate"])
-    stays = (documents["fate"] == 0) & ("sentence_dedup" not in plan.skip)
-    numbers = meet.Documents(
-        documents["doc"].to_numpy(), number=documents["number"].to_numpy(), stays=stays.cast(pl.Int8).to_numpy()
-    )
-    path = plan.work / "first_of_kind.parquet"
-    firsts = pl.read_parquet(path)
-    path.unlink()
-    near = pl.read_parquet(plan.shard_files("near_sentences"), columns=["doc", "start_char"])
-    near = near.join(documents, on="doc")
-    return meet.meeting_sentences(
-        columns,
-        repeated,
-        numbers,
-        first_places=meet.places(firsts["number"].to_numpy(), firsts["start_char"].to_numpy()),
-        near_sentences=meet.places(near["number"].to_numpy(), near["start_char"].to_numpy()),
-        min_words=policy.min_words_in_document,
     )
 
 

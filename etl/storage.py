@@ -16,7 +16,6 @@ from typing import Any, BinaryIO, Final, Literal
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
@@ -131,16 +130,22 @@ def read_parquet(path: Path) -> pa.Table:
     return pq.ParquetFile(path).read()
 
 
-def read_columns(path: Path, columns: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    """Columns of a table of numbers and truths, each as one array; null is -1, or 0 where no number is less."""
-    table = pq.ParquetFile(path).read(columns=list(columns))
-    found = {}
-    for name in columns:
-        column = table[name]
-        if column.null_count:
-            column = pc.fill_null(column, 0 if pa.types.is_unsigned_integer(column.type) else -1)
-        found[name] = column.to_numpy()
-    return found
+def read_columns(path: Path, columns: Sequence[str]) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    """Columns of a table of numbers and truths, each as one array, a row group at a time; null is -1, or 0 where no number
+    is less.
+
+    By way of Polars: pyarrow's own `to_numpy` would import pandas where it is installed.
+    """
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=list(columns))
+            series = {name: pl.Series(table[name]) for name in columns}
+            yield {
+                name: one.fill_null(0 if one.dtype.is_unsigned_integer() else -1).to_numpy()
+                if one.null_count()
+                else one.to_numpy()
+                for name, one in series.items()
+            }
 
 
 _OF_DAMAGE: Final = (

@@ -1,16 +1,17 @@
 """Barrier 2's largest tables by compiled kernels: which hashes stand in two rows or more, and what two documents share.
 
 documents.sql, sentences.sql and near.sql say what these tables are; what is here makes the same rows of them in a fraction of
-the time, and in bounded memory: columns are read a file at a time, and of them the rows of one part, those whose hashes
+the time, and in bounded memory: columns are read some rows at a time, and kept of them the rows of one part, those whose hashes
 are alike in a few bits. Without the kernels SQL makes them.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -22,16 +23,15 @@ from etl import kernels
 
 Array = npt.NDArray[Any]
 Columns = Callable[[str, Sequence[str]], Iterator[Mapping[str, Array]]]
-"""Reads columns of one of the tables that `clean` leaves, a file at a time; null is -1."""
+"""Reads columns of one of the tables that `clean` leaves, some rows at a time, each time the same; null is -1."""
 
 T = TypeVar("T")
 
-PART_ROWS: Final = 3_000_000  # hashes in memory at once, 50 bytes each
+PART_ROWS: Final = 2_500_000  # hashes in memory at once, 60 bytes each
 KINDS: Final = 3  # of sampled hashes
 FIRST_HOLDERS: Final = 6  # of a band, which each later one is paired with
 _SPREAD: Final = np.uint64(0xC2B2AE3D27D4EB4F)
-_EVERY_PART: Final = 1
-_PAIRS_AT_ONCE: Final = 4_000_000
+_PAIRS_AT_ONCE: Final = 2_000_000
 
 RECURRING: Final = pl.Schema(
     {
@@ -91,8 +91,7 @@ class Documents:
         """Those columns for each of `docs`, which stand in runs; 0 of a document that isn't known."""
         if not len(docs) or not len(self._docs):
             return tuple(np.zeros(len(docs), self._told[name].dtype) for name in names)
-        first = np.flatnonzero(np.r_[True, docs[1:] != docs[:-1]])
-        sizes = np.diff(np.r_[first, len(docs)])
+        first, sizes = _groups(docs)
         place = np.minimum(np.searchsorted(self._docs, docs[first]), len(self._docs) - 1)
         known = self._docs[place] == docs[first]
         return tuple(np.repeat(np.where(known, self._told[name][place], 0), sizes) for name in names)
@@ -115,20 +114,21 @@ def repeats(columns: Columns, known: Array, *, threads: int) -> Repeats:
     times = np.zeros(starts[-1], np.uint32)
 
     def count(part: int, parts: int) -> None:
-        keys, rows = [known[_part_of(known, parts) == part]], [np.full(0, 0, np.int64)]
+        keys, rows = [known[_part_of(known, parts) == part]], [np.zeros(0, np.uint32)]
         for start, some in zip(starts, columns("sentences", ["key_hash", "n_words"]), strict=False):
             mine = np.flatnonzero((_part_of(some["key_hash"], parts) == part) & (some["n_words"] > 0))
             keys.append(some["key_hash"][mine])
-            rows.append(mine + start)
-        found = meetings(whole := np.concatenate(keys))
-        met = whole[found]
-        edge = np.flatnonzero(np.r_[True, met[1:] != met[:-1]]) if len(met) else np.zeros(0, np.intp)
-        counted = np.repeat(sizes := np.diff(np.r_[edge, len(met)]), sizes)
-        own = found >= len(keys[0])
-        times[np.concatenate(rows)[found[own] - len(keys[0])]] = counted[own]
+            rows.append((mine + start).astype(np.uint32))
+        earlier = len(keys[0])
+        whole, keys = np.concatenate(keys), []
+        found = meetings(whole)
+        _, sizes = _groups(whole[found])
+        counted = np.repeat(sizes, sizes)
+        own = found >= earlier
+        times[np.concatenate(rows)[found[own] - earlier]] = counted[own]
 
     _in_parts(count, int(starts[-1]) + len(known), threads)
-    return Repeats([times[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)])
+    return Repeats([times[a:b] for a, b in pairwise(starts)])
 
 
 def recurring_sentences(columns: Columns, repeated: Repeats, numbers: Documents) -> Iterator[pl.DataFrame]:
@@ -138,22 +138,23 @@ def recurring_sentences(columns: Columns, repeated: Repeats, numbers: Documents)
         rows = np.flatnonzero(times > 1)
         (number,) = numbers.of(some["doc"], "number")
         told = {name: some[name][rows] for name in names} | {"number": number[rows], "times": times[rows]}
-        yield pl.DataFrame(told).select(pl.col(name).cast(kind) for name, kind in RECURRING.items()).filter(
-            pl.col("number") != 0
+        yield (
+            pl.DataFrame(told)
+            .select(pl.col(name).cast(kind) for name, kind in RECURRING.items())
+            .filter(pl.col("number") != 0)
         )
 
 
 def repeated_keys(known: Array, columns: Columns, repeated: Repeats) -> pa.Table:
     """The table repeated_keys, without the keys that no known sentence has."""
-    keys, counts = [known], [np.zeros(0, np.int64)]
+    keys = [known]
     wanted = np.unique(known)
     for times, some in zip(repeated.times if len(known) else (), columns("sentences", ["key_hash"]), strict=False):
         rows = np.flatnonzero(times > 1)
         keys.append(some["key_hash"][rows][np.isin(some["key_hash"][rows], wanted)])
-    del counts
     values, times_met = np.unique(np.concatenate(keys), return_counts=True)
     several = times_met > 1
-    return pa.table({"key_hash": values[several], "times": times_met[several].astype(np.int64)})
+    return pl.DataFrame({"key_hash": values[several], "times": times_met[several].astype(np.int64)}).to_arrow()
 
 
 def band_pairs(columns: Columns, eligible: pl.DataFrame, known: pl.DataFrame, *, threads: int) -> pa.Table:
@@ -184,13 +185,12 @@ def band_pairs(columns: Columns, eligible: pl.DataFrame, known: pl.DataFrame, *,
     for low, past in bounds:
         pairs = np.concatenate([np.zeros(0, np.int64), *(_band_pairs(rank, place, low, past) for rank, place in met)])
         pairs.sort()
-        first = np.flatnonzero(np.r_[True, pairs[1:] != pairs[:-1]]) if len(pairs) else np.zeros(0, np.intp)
-        bands = np.diff(np.r_[first, len(pairs)])
+        first, bands = _groups(pairs)
         turn, before = (pairs[first] >> 32) + least, (pairs[first] & 0xFFFFFFFF) + least
         good = (bands >= 2) | (turn % 2 != 0) | (before % 2 != 0)
         counted.append(np.stack([turn[good], before[good], bands[good]]))
     turn, before, bands = np.concatenate(counted, axis=1)
-    return pa.table({"turn": turn.astype(np.int32), "earlier": before.astype(np.int32), "bands": bands})
+    return pl.DataFrame({"turn": turn.astype(np.int32), "earlier": before.astype(np.int32), "bands": bands}).to_arrow()
 
 
 def _band_pairs(rank: Array, place: Array, low: int, past: int) -> Array:
@@ -212,17 +212,22 @@ def _ranges(ranks: Sequence[Array], first: int) -> list[tuple[int, int]]:
     last = max((int(rank.max(initial=0)) for rank in ranks), default=0) + 1
     count = sum(map(len, ranks)) * 2 // _PAIRS_AT_ONCE + 1
     cuts = np.linspace(first + 1, max(last, first + 1), count + 1).astype(np.int64).tolist()
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+    return list(pairwise(cuts))
 
 
 def _places(keys: Array) -> Array:
     """Of each row of groups of equal keys its place in its group, from 0."""
-    if not len(keys):
-        return np.zeros(0, np.int32)
-    first = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
-    sizes = np.diff(np.r_[first, len(keys)])
+    first, sizes = _groups(keys)
     places: Array = (np.arange(len(keys)) - np.repeat(first, sizes)).astype(np.int32)
     return places
+
+
+def _groups(keys: Array) -> tuple[Array, Array]:
+    """Where each run of equal keys begins, and how long it is."""
+    begins = np.ones(len(keys), np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=begins[1:])
+    first = np.flatnonzero(begins)
+    return first, np.diff(first, append=len(keys))
 
 
 # What two documents share
@@ -239,7 +244,7 @@ class Overlaps:
     def met_shingles(self) -> pa.Table:
         """The table met_shingles."""
         shared = self.counts[:, 0, 0]
-        return pa.table({"pair": self.pairs["pair"].to_numpy()[shared > 0], "shared": shared[shared > 0]})
+        return self.pairs.select("pair", shared=pl.Series(shared)).filter(pl.col("shared") > 0).to_arrow()
 
     def sample_sizes(self) -> pa.Table:
         """The table sample_sizes, of all candidates."""
@@ -255,16 +260,15 @@ class Overlaps:
 
     def shared_facts(self) -> pa.Table:
         """The table shared_facts, of all candidates."""
-        return pa.table(
-            {"pair": self.pairs["pair"].to_numpy(), "numbers": self.counts[:, 1, 0], "names": self.counts[:, 2, 0]}
-        )
+        numbers, names = (pl.Series(self.counts[:, kind, 0]) for kind in (1, 2))
+        return self.pairs.select("pair", numbers=numbers, names=names).to_arrow()
 
 
 def overlaps(columns: Columns, pairs: pl.DataFrame, known: pl.DataFrame, *, threads: int) -> Overlaps:
     """What the documents of candidate_pairs have in common of their samples. known: known_sketches."""
     pairs = pairs.sort("pair")
     numbers = pl.concat([pairs["number"], pairs["earlier"]]).unique().sort()
-    slots = pl.DataFrame({"number": numbers, "slot": np.arange(1, len(numbers) + 1)})
+    slots = pl.DataFrame({"number": numbers, "slot": np.arange(1, len(numbers) + 1, dtype=np.uint32)})
     sides = [
         pairs.select(pl.col(number).alias("number"), pl.col(doc).alias("doc"))
         for number, doc in (("number", "doc"), ("earlier", "their_doc"))
@@ -285,9 +289,12 @@ def overlaps(columns: Columns, pairs: pl.DataFrame, known: pl.DataFrame, *, thre
             rows = np.flatnonzero((slot > 0) & (_part_of(some["h"], parts) == part))
             found.append((some["h"][rows], slot[rows], some["kind"][rows]))
         hashes, slot, kind = (np.concatenate(values) for values in zip(*found, strict=True))
-        return _overlaps(hashes, (slot - 1).astype(np.uint32), kind, len(numbers), mine, theirs, steps)
+        found.clear()
+        return _overlaps(hashes, slot - np.uint32(1), kind, len(numbers), mine, theirs, steps)
 
-    counts = sum(_in_parts(count, (wanted + len(others)) // 2, threads), start=np.zeros((len(pairs), KINDS, 3), np.int64))
+    counts = sum(
+        _in_parts(count, (wanted + len(others)) // 3, threads), start=np.zeros((len(pairs), KINDS, 3), np.int64)
+    )
     return Overlaps(pairs, counts)
 
 
@@ -297,10 +304,10 @@ def _overlaps(hashes: Array, docs: Array, kinds: Array, n_docs: int, mine: Array
     held = np.ascontiguousarray(docs, np.uint32), np.ascontiguousarray(kinds, np.int8), np.ascontiguousarray(hashes)
     library.winnow_overlaps.restype = ctypes.c_void_p
     made = library.winnow_overlaps(
-        *map(kernels.pointer, held),
+        *(kernels.pointer(values) for values in held),
         ctypes.c_int64(len(hashes)),
         ctypes.c_int64(n_docs),
-        *map(kernels.pointer, (mine, theirs, steps)),
+        *(kernels.pointer(values) for values in (mine, theirs, steps)),
         ctypes.c_int64(len(mine)),
     )
     return kernels.take_arrays("winnow_overlaps", made, (("counts", np.int64),))["counts"].reshape(-1, KINDS, 3)
@@ -406,9 +413,7 @@ def near_candidates(columns: Columns, compared: Compared, known: pl.DataFrame, *
         far = later[place[later] > 1]
         one = np.concatenate([later, far])
         two = np.concatenate([later - 1, far - place[far]])
-        few, many = (
-            pick(whole["n_words"][one], whole["n_words"][two]) for pick in (np.minimum, np.maximum)
-        )
+        few, many = (pick(whole["n_words"][one], whole["n_words"][two]) for pick in (np.minimum, np.maximum))
         unlike = whole["rest"][one] ^ whole["rest"][two]
         good = (
             (whole["rank"][two] < whole["rank"][one])
@@ -442,14 +447,14 @@ def _named(columns: Columns, compared: Compared, met: Array, starts: Array, know
     ).with_row_index("row", offset=int(starts[-1]))
     every = pl.concat(
         [
-            side.select(pl.col("row").cast(pl.Int64), *(pl.col(name).cast(CANDIDATES[name]) for name in own.columns[1:]))
+            side.select(
+                pl.col("row").cast(pl.Int64), *(pl.col(name).cast(CANDIDATES[name]) for name in own.columns[1:])
+            )
             for side in (own, others)
         ]
     )
     pairs = pl.DataFrame({"row": met[:, 0], "kept_row": met[:, 1]}, schema={"row": pl.Int64, "kept_row": pl.Int64})
-    kept = every.select(
-        kept_row="row", earlier="number", kept_doc="doc", kept_start="start_char", kept_end="end_char"
-    )
+    kept = every.select(kept_row="row", earlier="number", kept_doc="doc", kept_start="start_char", kept_end="end_char")
     return (
         pairs.join(every, on="row")
         .join(kept, on="kept_row")

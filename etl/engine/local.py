@@ -252,7 +252,7 @@ def _run_sql(
             for statement, done_with in _until_last_named(_needed(split_statements(script), outputs, made)):
                 table = _table_of(statement)
                 if table in made:
-                    _see(connection, table, made[table].make(lambda query: connection.execute(query).to_arrow_table()))
+                    _see(connection, table, made[table].make(lambda query: connection.sql(query).to_arrow_table()))
                 else:
                     _make(connection, statement, parts.get(statement))
                 for gone in done_with - outputs.keys():  # what nobody asks for again needs no memory
