@@ -473,7 +473,7 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
             "first_of_kind" if meet.available() else "meeting_sentences",
         )
     }
-    kernels = _Kernels(plan, known, engine.workers) if meet.available() else None
+    kernels = _Kernels(plan, known) if meet.available() else None
     made = kernels.tables() if kernels else {}
     rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work, made=made)
     candidates = _near_candidates(plan, history, engine, kernels)
@@ -751,8 +751,8 @@ def _columns_of(plan: Plan) -> meet.Columns:
 class _Kernels:
     """The tables of barrier 2 that kernels make."""
 
-    def __init__(self, plan: Plan, known: Mapping[str, pl.DataFrame], threads: int) -> None:
-        self.plan, self.known, self.threads = plan, known, threads
+    def __init__(self, plan: Plan, known: Mapping[str, pl.DataFrame]) -> None:
+        self.plan, self.known = plan, known
         self.columns = _columns_of(plan)
         self.recurring = plan.work / "recurring_sentences.parquet"
 
@@ -788,16 +788,16 @@ class _Kernels:
 
     def _band_pairs(self, query: Query) -> pa.Table:
         eligible = pl.DataFrame(query("SELECT turn, number, doc FROM near_eligible"))
-        return meet.band_pairs(self.columns, eligible, self.known["known_bands"], threads=self.threads)
+        return meet.band_pairs(self.columns, eligible, self.known["known_bands"])
 
     def _met_shingles(self, query: Query) -> pa.Table:
         pairs = pl.DataFrame(query("SELECT * FROM candidate_pairs"))
-        self._overlaps = meet.overlaps(self.columns, pairs, self.known["known_sketches"], threads=self.threads)
+        self._overlaps = meet.overlaps(self.columns, pairs, self.known["known_sketches"])
         return self._overlaps.met_shingles()
 
     def _repeated_keys(self, _: Query) -> pa.Table:
         known = self.known["known_sentences"]["key_hash"].to_numpy()
-        self._repeated = meet.repeats(self.columns, known, threads=self.threads)
+        self._repeated = meet.repeats(self.columns, known)
         return meet.repeated_keys(known, self.columns, self._repeated)
 
     def _recurring_sentences(self, query: Query) -> list[Path]:
@@ -840,7 +840,7 @@ def _near_candidates(plan: Plan, history: History, engine: LocalEngine, kernels:
     else:
         met = kernels.compared()
         meetings = history.meetings(keys, meet.points(kernels.columns, met) if keys else np.zeros(0, dtype=np.int64))
-        pairs = meet.near_candidates(kernels.columns, met, meetings.drop(told), threads=engine.workers)
+        pairs = meet.near_candidates(kernels.columns, met, meetings.drop(told))
     numbers = pairs.filter(pl.col("earlier") < 0)["earlier"].unique().sort().to_numpy()
     columns = ("number", "part", "row", "doc_id")
     known = history.look_up(keys, "fingerprints", "number", numbers, columns=columns).rename(

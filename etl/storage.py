@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Final, Literal
 
 import numpy.typing as npt
 import polars as pl
+import polars.selectors as cs
 import pyarrow as pa
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
@@ -139,13 +140,11 @@ def read_columns(path: Path, columns: Sequence[str]) -> Iterator[dict[str, npt.N
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, columns=list(columns))
-            series = {name: pl.Series(table[name]) for name in columns}
-            yield {
-                name: one.fill_null(0 if one.dtype.is_unsigned_integer() else -1).to_numpy()
-                if one.null_count()
-                else one.to_numpy()
-                for name, one in series.items()
-            }
+            frame = pl.DataFrame(table)
+            if any(column.null_count for column in table.columns):
+                unsigned = cs.unsigned_integer()
+                frame = frame.with_columns(unsigned.fill_null(0), (cs.all() - unsigned).fill_null(-1))
+            yield {name: frame[name].to_numpy() for name in columns}
 
 
 _OF_DAMAGE: Final = (

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, TypeVar
@@ -27,10 +26,9 @@ Columns = Callable[[str, Sequence[str]], Iterator[Mapping[str, Array]]]
 
 T = TypeVar("T")
 
-PART_ROWS: Final = 2_500_000  # hashes in memory at once, 60 bytes each
+PART_ROWS: Final = 6_000_000  # hashes in memory at once, up to 60 bytes each
 KINDS: Final = 3  # of sampled hashes
 FIRST_HOLDERS: Final = 6  # of a band, which each later one is paired with
-_SPREAD: Final = np.uint64(0xC2B2AE3D27D4EB4F)
 _PAIRS_AT_ONCE: Final = 2_000_000
 
 RECURRING: Final = pl.Schema(
@@ -107,18 +105,18 @@ class Repeats:
     times: list[Array]
 
 
-def repeats(columns: Columns, known: Array, *, threads: int) -> Repeats:
+def repeats(columns: Columns, known: Array) -> Repeats:
     """How often each sentence's key stands among all that have a word. known: key_hash of known_sentences."""
     sizes = [len(some["n_words"]) for some in columns("sentences", ["n_words"])]
     starts = np.cumsum([0, *sizes])
     times = np.zeros(starts[-1], np.uint32)
 
     def count(part: int, parts: int) -> None:
-        keys, rows = [known[_part_of(known, parts) == part]], [np.zeros(0, np.uint32)]
+        keys, rows = [known[_of_part(known, part, parts)]], [np.zeros(0, np.uint32)]
         for start, some in zip(starts, columns("sentences", ["key_hash", "n_words"]), strict=False):
-            mine = np.flatnonzero((_part_of(some["key_hash"], parts) == part) & (some["n_words"] > 0))
+            mine = _of_part(some["key_hash"], part, parts, among=some["n_words"] > 0)
             keys.append(some["key_hash"][mine])
-            rows.append((mine + start).astype(np.uint32))
+            rows.append((mine + np.int64(start)).astype(np.uint32))
         earlier = len(keys[0])
         whole, keys = np.concatenate(keys), []
         found = meetings(whole)
@@ -127,7 +125,7 @@ def repeats(columns: Columns, known: Array, *, threads: int) -> Repeats:
         own = found >= earlier
         times[np.concatenate(rows)[found[own] - earlier]] = counted[own]
 
-    _in_parts(count, int(starts[-1]) + len(known), threads)
+    _in_parts(count, int(starts[-1]) + len(known))
     return Repeats([times[a:b] for a, b in pairwise(starts)])
 
 
@@ -157,7 +155,7 @@ def repeated_keys(known: Array, columns: Columns, repeated: Repeats) -> pa.Table
     return pl.DataFrame({"key_hash": values[several], "times": times_met[several].astype(np.int64)}).to_arrow()
 
 
-def band_pairs(columns: Columns, eligible: pl.DataFrame, known: pl.DataFrame, *, threads: int) -> pa.Table:
+def band_pairs(columns: Columns, eligible: pl.DataFrame, known: pl.DataFrame) -> pa.Table:
     """The table band_pairs. eligible: turn, number and doc of near_eligible. known: number and h of known_bands."""
     least = int(eligible["turn"].min() or 0) - 1  # type: ignore[arg-type]
     own, theirs = eligible.drop_nulls("doc"), eligible.filter(pl.col("doc").is_null())
@@ -167,18 +165,18 @@ def band_pairs(columns: Columns, eligible: pl.DataFrame, known: pl.DataFrame, *,
     rows = sum(len(some["h"]) for some in columns("bands", ["h"])) + len(known_h)
 
     def members(part: int, parts: int) -> tuple[Array, Array]:
-        mine = _part_of(known_h, parts) == part
+        mine = _of_part(known_h, part, parts)
         hashes, held = [known_h[mine]], [known_rank[mine].astype(np.uint32)]
         for some in columns("bands", ["h", "doc"]):
             (rank,) = ranks.of(some["doc"], "rank")
-            chosen = np.flatnonzero((_part_of(some["h"], parts) == part) & (rank > 0))
+            chosen = _of_part(some["h"], part, parts, among=rank > 0)
             hashes.append(some["h"][chosen])
             held.append(rank[chosen].astype(np.uint32))
         whole, rank = np.concatenate(hashes), np.concatenate(held)
         found = meetings(whole, rank)
         return rank[found], _places(whole[found])
 
-    met = _in_parts(members, rows, threads)
+    met = _in_parts(members, rows)
     counted = [np.zeros((3, 0), np.int64)]
     later_than = max(0, -least)  # turns above 0 are this run's
     bounds = _ranges([rank for rank, _ in met], later_than)
@@ -220,6 +218,12 @@ def _places(keys: Array) -> Array:
     first, sizes = _groups(keys)
     places: Array = (np.arange(len(keys)) - np.repeat(first, sizes)).astype(np.int32)
     return places
+
+
+def _different(values: Array) -> Array:
+    """`values` sorted, each once: NumPy's own `unique` has a table of hashes, which takes longer."""
+    held = np.sort(values)
+    return held[_groups(held)[0]]
 
 
 def _groups(keys: Array) -> tuple[Array, Array]:
@@ -264,7 +268,7 @@ class Overlaps:
         return self.pairs.select("pair", numbers=numbers, names=names).to_arrow()
 
 
-def overlaps(columns: Columns, pairs: pl.DataFrame, known: pl.DataFrame, *, threads: int) -> Overlaps:
+def overlaps(columns: Columns, pairs: pl.DataFrame, known: pl.DataFrame) -> Overlaps:
     """What the documents of candidate_pairs have in common of their samples. known: known_sketches."""
     pairs = pairs.sort("pair")
     numbers = pl.concat([pairs["number"], pairs["earlier"]]).unique().sort()
@@ -282,19 +286,17 @@ def overlaps(columns: Columns, pairs: pl.DataFrame, known: pl.DataFrame, *, thre
     wanted = sum(int(np.count_nonzero(slot_of.of(some["doc"], "slot")[0])) for some in columns("sketches", ["doc"]))
 
     def count(part: int, parts: int) -> Array:
-        chosen = _part_of(known_rows[0], parts) == part
+        chosen = _of_part(known_rows[0], part, parts)
         found = [tuple(values[chosen] for values in known_rows)]
         for some in columns("sketches", ["h", "doc", "kind"]):
             (slot,) = slot_of.of(some["doc"], "slot")
-            rows = np.flatnonzero((slot > 0) & (_part_of(some["h"], parts) == part))
+            rows = _of_part(some["h"], part, parts, among=slot > 0)
             found.append((some["h"][rows], slot[rows], some["kind"][rows]))
         hashes, slot, kind = (np.concatenate(values) for values in zip(*found, strict=True))
         found.clear()
         return _overlaps(hashes, slot - np.uint32(1), kind, len(numbers), mine, theirs, steps)
 
-    counts = sum(
-        _in_parts(count, (wanted + len(others)) // 3, threads), start=np.zeros((len(pairs), KINDS, 3), np.int64)
-    )
+    counts = sum(_in_parts(count, (wanted + len(others)) // 3), start=np.zeros((len(pairs), KINDS, 3), np.int64))
     return Overlaps(pairs, counts)
 
 
@@ -366,13 +368,13 @@ def places(numbers: Array, starts: Array) -> Array:
 def points(columns: Columns, compared: Compared) -> Array:
     """The different points of the sentences that are compared, sorted."""
     sides = [
-        np.unique(np.concatenate([some["near_a"][good], some["near_b"][good]]))
+        _different(np.concatenate([some["near_a"][good], some["near_b"][good]]))
         for good, some in zip(compared.chosen, columns("sentences", ["near_a", "near_b"]), strict=True)
     ]
-    return np.unique(np.concatenate([np.zeros(0, np.int64), *sides]))
+    return _different(np.concatenate([np.zeros(0, np.int64), *sides]))
 
 
-def near_candidates(columns: Columns, compared: Compared, known: pl.DataFrame, *, threads: int) -> pl.DataFrame:
+def near_candidates(columns: Columns, compared: Compared, known: pl.DataFrame) -> pl.DataFrame:
     """The table near_candidates. known: known_meetings."""
     known = known.sort("number", "start_char")
     starts = np.cumsum([0, *map(len, compared.chosen)])
@@ -388,19 +390,19 @@ def near_candidates(columns: Columns, compared: Compared, known: pl.DataFrame, *
     }
 
     def meet(part: int, parts: int) -> Array:
-        mine = _part_of(theirs["key"], parts) == part
+        mine = _of_part(theirs["key"], part, parts)
         found = [{name: values[mine] for name, values in theirs.items()}]
         for start, good, some in zip(starts, compared.chosen, columns("sentences", told), strict=False):
             (number,) = compared.numbers.of(some["doc"], "number")
             for side in ("a", "b"):
-                rows = np.flatnonzero(good & (_part_of(some[f"near_{side}"], parts) == part))
+                rows = _of_part(some[f"near_{side}"], part, parts, among=good)
                 found.append(
                     {
                         "key": some[f"near_{side}"][rows],
                         "rank": (number[rows] + n_known).astype(np.uint32),
                         "rest": some[f"rest_{side}"][rows].astype(np.uint16),
                         "n_words": some["n_words"][rows].astype(np.int64),
-                        "row": rows + start,
+                        "row": rows.astype(np.int64) + start,
                         "stands": np.ones(len(rows), np.bool_),
                     }
                 )
@@ -421,17 +423,17 @@ def near_candidates(columns: Columns, compared: Compared, known: pl.DataFrame, *
             & (many - few <= 3 + 0.1 * few)
             & ((unlike & 0xFF == 0) | (unlike & 0xFF00 == 0))
         )
-        return np.stack([whole["row"][one[good]], whole["row"][two[good]]], axis=1)
+        pairs: Array = (whole["row"][one[good]] << 32) | whole["row"][two[good]]
+        return pairs
 
-    # A part holds what it has read of each row beside it: 60 bytes.
-    met = np.concatenate([np.zeros((0, 2), np.int64), *_in_parts(meet, 2 * len(compared) + n_known, threads)])
-    met = np.unique(met, axis=0) if len(met) else met
+    met = _different(np.concatenate([np.zeros(0, np.int64), *_in_parts(meet, 2 * len(compared) + n_known)]))
+    met = np.stack([met >> 32, met & 0xFFFFFFFF], axis=1)
     return _named(columns, compared, met, starts, known)
 
 
 def _named(columns: Columns, compared: Compared, met: Array, starts: Array, known: pl.DataFrame) -> pl.DataFrame:
     """Pairs of rows as near_candidates names them."""
-    rows = np.unique(met[met < starts[-1]])
+    rows = _different(met[met < starts[-1]])
     parts = []
     for start, past, some in zip(
         starts, starts[1:], columns("sentences", ["doc", "start_char", "end_char"]), strict=False
@@ -467,22 +469,34 @@ def _named(columns: Columns, compared: Compared, met: Array, starts: Array, know
 # Parts
 
 
-def _part_of(hashes: Array, parts: int) -> Array:
-    """Which part each hash is in: by bits that neither few nor deep hashes leave out."""
+def _of_part(hashes: Array, part: int, parts: int, *, among: Array | None = None) -> Array:
+    """The rows of a part, in order: which one a hash is in is told by bits that neither few nor deep hashes leave out.
+
+    among: whether each row is asked for.
+    """
     if parts == 1:
-        return np.zeros(len(hashes), np.uint8)
-    spread = (hashes.astype(np.int64, copy=False).view(np.uint64) * _SPREAD) >> np.uint64(33)
-    part: Array = (spread * np.uint64(parts)) >> np.uint64(31)
-    return part
+        return np.arange(len(hashes), dtype=np.uint32) if among is None else np.flatnonzero(among)
+    library = kernels.library()
+    assert library is not None
+    held = np.ascontiguousarray(hashes)
+    chosen = None if among is None else np.ascontiguousarray(among)
+    rows = np.empty(len(held), np.uint32)
+    library.winnow_part.restype = ctypes.c_int64
+    found = library.winnow_part(
+        kernels.pointer(held),
+        None if chosen is None else kernels.pointer(chosen),
+        ctypes.c_int64(len(held)),
+        ctypes.c_uint32(part),
+        ctypes.c_uint32(parts),
+        kernels.pointer(rows),
+    )
+    return rows[:found]
 
 
-def _in_parts(work: Callable[[int, int], T], rows: int, threads: int) -> list[T]:
-    """What `work` gives for each part of about PART_ROWS / threads of so many rows, some parts at a time."""
-    parts = max(rows // (PART_ROWS // threads) + 1, 1)
-    if parts == 1:
-        return [work(0, 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, range(parts), [parts] * parts))
+def _in_parts(work: Callable[[int, int], T], rows: int) -> list[T]:
+    """What `work` gives for each part of about PART_ROWS of so many rows: each part is a reading of the columns."""
+    parts = rows // PART_ROWS + 1
+    return [work(part, parts) for part in range(parts)]
 
 
 def _is_in(wanted: Array, values: Array) -> Array:

@@ -2,6 +2,7 @@
 #include "common.h"
 
 #define SPREAD 0x9E3779B97F4A7C15ULL
+#define PARTED 0xC2B2AE3D27D4EB4FULL
 #define FILL 512     /* rows of a bucket, about */
 #define SEEN_BITS 12 /* of a bucket's table of what was met once or more */
 
@@ -80,6 +81,17 @@ EXPORT void *winnow_meetings(const u64 *keys, const u32 *ranks, i64 n) {
     free(held);
     r->places.size = r->found.size = 0;
     return complete(r, 1);
+}
+
+/* Which rows are of a part: those that are chosen (all, when `chosen` is NULL) with a hash that falls there by bits that neither
+   few nor deep hashes leave out. rows: room for n. How many they are. */
+EXPORT i64 winnow_part(const u64 *hashes, const u8 *chosen, i64 n, u32 part, u32 parts, u32 *rows) {
+    i64 found = 0;
+    for (i64 i = 0; i < n; i++) {
+        rows[found] = (u32)i;
+        found += (!chosen || chosen[i]) && ((hashes[i] * PARTED >> 32) * parts >> 32) == part;
+    }
+    return found;
 }
 
 #define KINDS 3

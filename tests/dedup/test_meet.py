@@ -75,9 +75,9 @@ def test_what_two_documents_share_is_counted(
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
-@given(st.integers(0, 10_000), st.integers(1, 3), st.integers(0, 2), st.sampled_from((1, 2)))
+@given(st.integers(0, 10_000), st.integers(1, 3), st.integers(0, 2))
 def test_kernels_make_the_tables_that_sql_makes(
-    monkeypatch: pytest.MonkeyPatch, seed: int, shards: int, runs: int, threads: int
+    monkeypatch: pytest.MonkeyPatch, seed: int, shards: int, runs: int
 ) -> None:
     earlier = corpus(seed + 1) | altered(corpus(seed), seed)
     states = []
@@ -93,7 +93,7 @@ def test_kernels_make_the_tables_that_sql_makes(
     for part_rows in (meet.PART_ROWS, 60):
         monkeypatch.setattr(meet, "PART_ROWS", part_rows)
         monkeypatch.setattr(meet, "_PAIRS_AT_ONCE", part_rows)
-        found = _by_kernels(now, known, made, threads)
+        found = _by_kernels(now, known, made)
         for name, rows in wanted.items():
             assert _rows(found[name], rows.columns) == _rows(rows, rows.columns), (name, part_rows)
 
@@ -165,7 +165,7 @@ def _read(connection: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
     return pl.DataFrame(connection.sql(query).to_arrow_table())
 
 
-def _by_kernels(now: Tables, known: Tables, made: Tables, threads: int) -> Tables:
+def _by_kernels(now: Tables, known: Tables, made: Tables) -> Tables:
     def columns(table: str, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         for some in now[table].iter_slices(37):
             yield {
@@ -174,14 +174,14 @@ def _by_kernels(now: Tables, known: Tables, made: Tables, threads: int) -> Table
             }
 
     keys = known["known_sentences"]["key_hash"].to_numpy()
-    repeated = meet.repeats(columns, keys, threads=threads)
+    repeated = meet.repeats(columns, keys)
     documents = made["numbered_documents"]
     numbers = meet.Documents(
         documents["doc"].to_numpy(),
         number=documents["number"].to_numpy(),
         stays=(documents["fate"] == 0).cast(pl.Int8).to_numpy(),
     )
-    overlaps = meet.overlaps(columns, made["candidate_pairs"], known["known_sketches"], threads=threads)
+    overlaps = meet.overlaps(columns, made["candidate_pairs"], known["known_sketches"])
     firsts = made["first_of_kind"]
     near = now["near_sentences"].join(documents, on="doc")
     compared = meet.meeting_sentences(
@@ -200,13 +200,11 @@ def _by_kernels(now: Tables, known: Tables, made: Tables, threads: int) -> Table
     return {
         "recurring_sentences": pl.concat(meet.recurring_sentences(columns, repeated, numbers)),
         "repeated_keys": pl.DataFrame(meet.repeated_keys(keys, columns, repeated)),
-        "band_pairs": pl.DataFrame(
-            meet.band_pairs(columns, made["near_eligible"], known["known_bands"], threads=threads)
-        ),
+        "band_pairs": pl.DataFrame(meet.band_pairs(columns, made["near_eligible"], known["known_bands"])),
         "met_shingles": pl.DataFrame(overlaps.met_shingles()),
         "sample_sizes": sizes.join(sides, on=sides.columns, how="semi"),
         "shared_facts": facts.filter((pl.col("numbers") > 0) | (pl.col("names") > 0)),
-        "near_candidates": meet.near_candidates(columns, compared, known["known_meetings"], threads=threads),
+        "near_candidates": meet.near_candidates(columns, compared, known["known_meetings"]),
         "meeting_sentences": meeting.select("number", "start_char"),
     }
 
