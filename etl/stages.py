@@ -39,10 +39,10 @@ from etl import schema, settings
 from etl.boilerplate import heads, language, markup, model, rules, strip, templates
 from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
-from etl.dedup import fingerprint, sentences, vocabulary
+from etl.dedup import fingerprint, meet, sentences, vocabulary
 from etl.dedup.pairs import near_across, pointing_on
 from etl.dedup.state import CUTS, PUBLISHED, READ, STATE, state_tables
-from etl.engine.local import LocalEngine
+from etl.engine.local import LocalEngine, Made, Query
 from etl.errors import ConfigError, HeldError, OutdatedError, StageError
 from etl.history import FILES, RECIPE, SORTED_BY, History, write_state
 from etl.ingest import formats
@@ -57,6 +57,7 @@ from etl.storage import (
     list_files,
     open_input,
     read_batch_file,
+    read_columns,
     read_json,
     read_parquet,
     remove_tree,
@@ -488,11 +489,13 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
             "annotated_documents",
             "dropped_sentences",
             "numbered_documents",
-            "meeting_sentences",
+            "first_of_kind" if meet.available() else "meeting_sentences",
         )
     }
-    rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work)
-    candidates = _near_candidates(plan, history, engine) if rows["meeting_sentences"] else pl.DataFrame()
+    kernels = _Kernels(plan, known) if meet.available() else None
+    made = kernels.tables() if kernels else {}
+    rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work, made=made)
+    candidates = _near_candidates(plan, history, engine, kernels)
     near = _judge_across(plan, history, candidates, known)
     counts = {
         "documents": rows["dropped_documents"],
@@ -750,26 +753,109 @@ def _known_duplicates(plan: Plan, history: History) -> dict[str, pl.DataFrame]:
     )
 
 
-def _near_candidates(plan: Plan, history: History, engine: LocalEngine) -> pl.DataFrame:
+def _columns_of(plan: Plan) -> meet.Columns:
+    """Reads columns of barrier 2's inputs, a row group at a time."""
+
+    def read(table: str, names: Sequence[str]) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+        for path in plan.shard_files(table):
+            yield from read_columns(path, names)
+
+    return read
+
+
+class _Kernels:
+    """The tables of barrier 2 that kernels make."""
+
+    def __init__(self, plan: Plan, known: Mapping[str, pl.DataFrame]) -> None:
+        self.plan, self.known = plan, known
+        self.columns = _columns_of(plan)
+        self.recurring = plan.work / "recurring_sentences.parquet"
+
+    def tables(self) -> dict[str, Made]:
+        """Those of documents.sql, in its order."""
+        return {
+            "band_pairs": Made(self._band_pairs, ("near_eligible",)),
+            "met_shingles": Made(self._met_shingles, ("candidate_pairs",)),
+            "sample_sizes": Made(lambda _: self._overlaps.sample_sizes(), ("met_shingles",)),
+            "shared_facts": Made(lambda _: self._overlaps.shared_facts(), ("met_shingles",)),
+            "repeated_keys": Made(self._repeated_keys, ()),
+            "recurring_sentences": Made(self._recurring_sentences, ("documents", "repeated_keys")),
+        }
+
+    def compared(self) -> meet.Compared:
+        """The sentences that may nearly repeat one of another document: meeting_sentences of sentences.sql, after it."""
+        self.recurring.unlink()
+        documents = pl.read_parquet(self.plan.work / "numbered_documents.parquet", columns=["doc", "number", "fate"])
+        stays = (documents["fate"] == 0) & ("sentence_dedup" not in self.plan.skip)
+        path = self.plan.work / "first_of_kind.parquet"
+        firsts = pl.read_parquet(path)
+        path.unlink()
+        near = pl.read_parquet(self.plan.shard_files("near_sentences"), columns=["doc", "start_char"])
+        near = near.join(documents, on="doc")
+        return meet.meeting_sentences(
+            self.columns,
+            self._repeated,
+            _numbers(documents, stays=stays.cast(pl.Int8)),
+            first_places=meet.places(firsts["number"].to_numpy(), firsts["start_char"].to_numpy()),
+            near_sentences=meet.places(near["number"].to_numpy(), near["start_char"].to_numpy()),
+            min_words=self.plan.settings.dedup.sentence_dedup.min_words_in_document,
+        )
+
+    def _band_pairs(self, query: Query) -> pa.Table:
+        eligible = pl.DataFrame(query("SELECT turn, number, doc FROM near_eligible"))
+        return meet.band_pairs(self.columns, eligible, self.known["known_bands"])
+
+    def _met_shingles(self, query: Query) -> pa.Table:
+        pairs = pl.DataFrame(query("SELECT * FROM candidate_pairs"))
+        self._overlaps = meet.overlaps(self.columns, pairs, self.known["known_sketches"])
+        return self._overlaps.met_shingles()
+
+    def _repeated_keys(self, _: Query) -> pa.Table:
+        known = self.known["known_sentences"]["key_hash"].to_numpy()
+        self._repeated = meet.repeats(self.columns, known)
+        return meet.repeated_keys(known, self.columns, self._repeated)
+
+    def _recurring_sentences(self, query: Query) -> list[Path]:
+        numbers = _numbers(pl.DataFrame(query("SELECT doc, number FROM documents")))
+        rows = (some.to_arrow() for some in meet.recurring_sentences(self.columns, self._repeated, numbers))
+        write_parquet(self.recurring, rows, _arrow_schema(meet.RECURRING))
+        return [self.recurring]
+
+
+def _numbers(documents: pl.DataFrame, **told: pl.Series) -> meet.Documents:
+    columns = {"number": documents["number"], **told}
+    return meet.Documents(documents["doc"].to_numpy(), **{name: one.to_numpy() for name, one in columns.items()})
+
+
+def _near_candidates(plan: Plan, history: History, engine: LocalEngine, kernels: _Kernels | None) -> pl.DataFrame:
     """The pairs that near.sql finds among this run's sentences and those of earlier runs, with doc_id, n_chars and
-    kept_doc_id, and of a sentence of an earlier run: part and row of its document, kept_cut and kept_chars."""
+    kept_doc_id, and of a sentence of an earlier run: part and row of its document, kept_cut and kept_chars.
+
+    kernels: what made tables before, where they can be used.
+    """
     keys = list(plan.history) if plan.settings.dedup.sentence_dedup.near_history else []
-    compared = plan.work / "meeting_sentences.parquet"
-    wanted = np.zeros(0, dtype=np.int64)
-    if keys:
-        sides = [pl.read_parquet(compared, columns=[name]).to_series().unique() for name in ("near_a", "near_b")]
-        wanted = np.unique(np.concatenate([side.to_numpy() for side in sides]))
-    path = plan.work / "near_candidates.parquet"
-    meetings = history.meetings(keys, wanted)
-    engine.sql(
-        _sql("etl.dedup", "near.sql"),
-        views={"meeting_sentences": [compared], "known_meetings": meetings.drop("cut", "n_chars").to_arrow()},
-        outputs={"near_candidates": path},
-        temp=plan.work,
-    )
-    pairs = pl.read_parquet(path)
-    for one in (compared, path):  # a tenth of the raw text, and nobody's but this stage's
-        one.unlink()
+    told = "cut", "n_chars"  # of a sentence of an earlier run, for its text
+    if kernels is None:
+        compared = plan.work / "meeting_sentences.parquet"
+        wanted = np.zeros(0, dtype=np.int64)
+        if keys:
+            sides = [pl.read_parquet(compared, columns=[name]).to_series().unique() for name in ("near_a", "near_b")]
+            wanted = np.unique(np.concatenate([side.to_numpy() for side in sides]))
+        path = plan.work / "near_candidates.parquet"
+        meetings = history.meetings(keys, wanted)
+        engine.sql(
+            _sql("etl.dedup", "near.sql"),
+            views={"meeting_sentences": [compared], "known_meetings": meetings.drop(told).to_arrow()},
+            outputs={"near_candidates": path},
+            temp=plan.work,
+        )
+        pairs = pl.read_parquet(path)
+        for one in (compared, path):  # a tenth of the raw text, and nobody's but this stage's
+            one.unlink()
+    else:
+        met = kernels.compared()
+        meetings = history.meetings(keys, meet.points(kernels.columns, met) if keys else np.zeros(0, dtype=np.int64))
+        pairs = meet.near_candidates(kernels.columns, met, meetings.drop(told))
     numbers = pairs.filter(pl.col("earlier") < 0)["earlier"].unique().sort().to_numpy()
     columns = ("number", "part", "row", "doc_id")
     known = history.look_up(keys, "fingerprints", "number", numbers, columns=columns).rename(

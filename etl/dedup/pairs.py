@@ -257,7 +257,7 @@ def _judged(pair: _Pair, a: Sequence[str], b: Sequence[str]) -> Likeness | None:
         return Likeness(1.0, poorer)
     if (cut := _truncated(a, b)) is not None and _is_cut((first, second)[cut], (first, second)[1 - cut]):
         return Likeness(_score(a, b), cut)
-    if _numbers(a) != _numbers(b) or not _same_words(a, b, frozenset()):
+    if not _same_words(a, b, frozenset()) or _numbers(a) != _numbers(b):
         return None
     # Names are looked for when all else agrees, and not in the same words.
     if "".join(a) != "".join(b) and not _same_words(a, b, _names(first_core) | _names(second_core)):

@@ -140,6 +140,9 @@ ORDER BY d.doc_id, j.start_char;
 -- What near.sql may pair with a sentence of another document: the first of its kind, in a document that stays. Who else
 -- has the same sentence later changes nothing for it. What nearly repeats a sentence of its own document is left out.
 
+CREATE TABLE first_of_kind AS
+SELECT first_number AS number, first_start AS start_char FROM first_places WHERE first_number > 0;
+
 CREATE TABLE meeting_sentences AS
 SELECT d.number, s.doc, s.start_char, s.end_char, s.n_words, s.near_a, s.near_b, s.rest_a, s.rest_b
 FROM sentences AS s
@@ -148,11 +151,11 @@ INNER JOIN documents AS d ON s.doc = d.doc
 LEFT JOIN repeated_keys AS r ON s.key_hash = r.key_hash
 LEFT JOIN judged_documents AS j ON s.doc = j.doc AND j.action = 'remove'
 LEFT JOIN near_sentences AS n ON s.doc = n.doc AND s.start_char = n.start_char
-LEFT JOIN first_places AS f ON s.key_hash = f.key_hash AND s.n_words = f.n_words
+LEFT JOIN first_of_kind AS f ON d.number = f.number AND s.start_char = f.start_char
 WHERE
     p.sentences_on
     AND s.near_a IS NOT NULL
     AND s.n_words >= p.sentence_min_words_in_document
     AND j.doc IS NULL
     AND n.doc IS NULL
-    AND (r.key_hash IS NULL OR (d.number = f.first_number AND s.start_char = f.first_start));
+    AND (r.key_hash IS NULL OR f.number IS NOT NULL);

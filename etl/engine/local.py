@@ -15,13 +15,14 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pyarrow as pa
@@ -49,6 +50,20 @@ LAST_SHARE: Final = 0.6  # of the machine's memory, for a barrier that fits into
 _CAN_FORK = sys.platform == "linux"
 """Whether workers are forked from a server, which nursery.py explains; elsewhere, and where it failed once, they are spawned:
 this process has threads of Polars' and Arrow's, and a fork of those can hang."""
+
+
+Query = Callable[[str], pa.Table]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What makes a table of a script in place of its statement: the same rows, faster.
+
+    make: is given a call that answers queries of the tables `asks`, and gives a table or its Parquet files.
+    """
+
+    make: Callable[[Query], pa.Table | Sequence[Path]]
+    asks: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -93,13 +108,15 @@ class LocalEngine:
         views: Mapping[str, Sequence[Path] | pa.Table],
         outputs: Mapping[str, Path],
         temp: Path,
+        made: Mapping[str, Made] = MappingProxyType({}),
     ) -> dict[str, int]:
         """Run `script`, statements of the form `CREATE TABLE name AS SELECT …;`, and write tables to Parquet. A table is
-        dropped when no later statement names it. A statement below a comment line such as
-        `-- In parts of 4,000,000: bands, known_bands by h` is run so many rows of those tables at a time.
+        dropped when no later statement names it, and never made when no output needs it. A statement below a comment line
+        such as `-- In parts of 4,000,000: bands, known_bands by h` is run so many rows of those tables at a time.
 
         views: name -> Parquet files (all with one schema, at least one) or a table. outputs: table -> file to write,
-        rows in the order of the table's own ORDER BY. Returns the rows of each output.
+        rows in the order of the table's own ORDER BY. made: table -> what makes the same rows without its statement.
+        Returns the rows of each output.
         """
         import duckdb
 
@@ -114,7 +131,9 @@ class LocalEngine:
             if limit_mb > MEMORY_LIMIT_MB:
                 self.close()
             try:
-                return _run_sql(script, views=views, outputs=outputs, temp=temp, limit_mb=limit_mb, threads=threads)
+                return _run_sql(
+                    script, views=views, outputs=outputs, temp=temp, made=made, limit_mb=limit_mb, threads=threads
+                )
             except duckdb.OutOfMemoryException as error:
                 log.warning("SQL needs more than %d MB of memory: %s", limit_mb, str(error).partition("\n")[0])
                 last = error
@@ -206,6 +225,7 @@ def _run_sql(
     views: Mapping[str, Sequence[Path] | pa.Table],
     outputs: Mapping[str, Path],
     temp: Path,
+    made: Mapping[str, Made],
     limit_mb: int,
     threads: int,
 ) -> dict[str, int]:
@@ -227,16 +247,16 @@ def _run_sql(
         try:
             connection.execute("SET enable_progress_bar = false")  # a run has its own
             for name, source in views.items():
-                if isinstance(source, pa.Table):
-                    connection.register(name, source)
-                else:
-                    files = ", ".join(_quote(str(path)) for path in source)
-                    connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])")
+                _see(connection, name, source)
             parts = _parts(script)
-            for statement, done_with in _until_last_named(split_statements(script)):
-                _make(connection, statement, parts.get(statement))
-                for table in done_with - outputs.keys():
-                    connection.execute(f"DROP TABLE {table}")  # what nobody asks for again needs no memory
+            for statement, done_with in _until_last_named(_needed(split_statements(script), outputs, made)):
+                table = _table_of(statement)
+                if table in made:
+                    _see(connection, table, made[table].make(lambda query: connection.sql(query).to_arrow_table()))
+                else:
+                    _make(connection, statement, parts.get(statement))
+                for gone in done_with - outputs.keys():  # what nobody asks for again needs no memory
+                    connection.execute(f"DROP {'VIEW' if gone in made else 'TABLE'} {gone}")
             rows: dict[str, int] = {}
             for table, path in outputs.items():
                 part = path.with_name(f".{path.name}.part")
@@ -249,6 +269,15 @@ def _run_sql(
             return rows
         finally:
             connection.close()
+
+
+def _see(connection: duckdb.DuckDBPyConnection, name: str, source: Sequence[Path] | pa.Table) -> None:
+    """Let SQL see a table, or Parquet files, under a name."""
+    if isinstance(source, pa.Table):
+        connection.register(name, source)
+    else:
+        files = ", ".join(_quote(str(path)) for path in source)
+        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])")
 
 
 def _most_memory_mb() -> int:
@@ -304,6 +333,22 @@ def _make(connection: duckdb.DuckDBPyConnection, statement: str, parts: Parts | 
             some = f"FROM (SELECT * FROM {table} WHERE hash({parts.column}) % {count} = {part})"
             body = re.sub(rf"\bFROM {table} AS (\w+)", rf"{some} AS \1", body)
         connection.execute(re.sub(r"^CREATE TABLE (\w+) AS", r"INSERT INTO \1", body) if part else body)
+
+
+def _table_of(statement: str) -> str:
+    return statement.split(maxsplit=3)[2]
+
+
+def _needed(statements: Sequence[str], outputs: Iterable[str], made: Mapping[str, Made]) -> list[str]:
+    """The statements that the `outputs` need; of those whose tables are `made`, what names the tables that it asks."""
+    wanted = set(outputs)
+    needed = []
+    for statement in reversed(statements):
+        if (table := _table_of(statement)) in wanted:
+            told = f"CREATE TABLE {table} AS {' '.join(made[table].asks)}" if table in made else statement
+            wanted.update(re.findall(r"\w+", told))
+            needed.append(told)
+    return needed[::-1]
 
 
 def _until_last_named(statements: Sequence[str]) -> Iterator[tuple[str, set[str]]]:

@@ -95,7 +95,9 @@ def test_a_statement_run_in_parts_makes_the_same_rows(tmp_path: Path) -> None:
 
 def test_bad_sql_is_a_stage_error(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="SQL failed"):
-        LocalEngine(1).sql("CREATE TABLE t AS SELECT nothing;\n", views={}, outputs={}, temp=tmp_path)
+        LocalEngine(1).sql(
+            "CREATE TABLE t AS SELECT nothing;\n", views={}, outputs={"t": tmp_path / "t"}, temp=tmp_path
+        )
 
 
 def test_statements_end_at_a_line_that_ends_with_a_semicolon() -> None:

@@ -1,0 +1,182 @@
+/* Rows that have the same hash, and what documents have in common of their sampled hashes: twins of the SQL files in etl/dedup. */
+#include "common.h"
+
+#define SPREAD 0x9E3779B97F4A7C15ULL
+#define PARTED 0xC2B2AE3D27D4EB4FULL
+#define FILL 512     /* rows of a bucket, about */
+#define SEEN_BITS 12 /* of a bucket's table of what was met once or more */
+
+typedef struct {
+    u64 key;
+    u32 rank, row;
+} Meeting;
+
+typedef struct {
+    i64 buffers;
+    Buffer rows;
+    Buffer places, found; /* work: u32 for each bucket; Meeting */
+} Meetings;
+
+static int by_key_and_rank(const void *one, const void *two) {
+    const Meeting *a = one, *b = two;
+    if (a->key != b->key) return a->key < b->key ? -1 : 1;
+    if (a->rank != b->rank) return a->rank < b->rank ? -1 : 1;
+    return a->row < b->row ? -1 : a->row > b->row;
+}
+
+/* Of `n` keys the rows of those that stand there more than once: key by key, those of a key by rank, then by row.
+   ranks: may be NULL. n < 2^32. Keys are spread over buckets that a cache holds; in each, what can't have been met twice
+   leaves by a table of bytes, and the few others are sorted. */
+EXPORT void *winnow_meetings(const u64 *keys, const u32 *ranks, i64 n) {
+    Meetings *r = NEW_RESULT(Meetings);
+    if (!r) return NULL;
+    int bits = 1;
+    while (bits < 22 && (n >> bits) > FILL) bits++;
+    i64 buckets = (i64)1 << bits;
+    if (!reserve(&r->places, (buckets + 1) * 4)) return complete(r, 0);
+    u32 *places = AT(r->places, u32);
+    memset(places, 0, (size_t)(buckets + 1) * 4);
+    for (i64 i = 0; i < n; i++) places[(keys[i] * SPREAD) >> (64 - bits)]++;
+    i64 at = 0, most = 0;
+    for (i64 b = 0; b < buckets; b++) {
+        i64 size = places[b];
+        if (size > most) most = size;
+        places[b] = (u32)at;
+        at += size;
+    }
+    u32 *order = malloc((size_t)(n ? n : 1) * 4);
+    u64 *held = malloc((size_t)(n ? n : 1) * 8);
+    if (!order || !held || !reserve(&r->found, (most ? most : 1) * (i64)sizeof(Meeting))) {
+        free(order);
+        free(held);
+        return complete(r, 0);
+    }
+    for (i64 i = 0; i < n; i++) {
+        u32 to = places[(keys[i] * SPREAD) >> (64 - bits)]++;
+        order[to] = (u32)i;
+        held[to] = keys[i];
+    }
+    Meeting *found = AT(r->found, Meeting);
+    u8 seen[1 << SEEN_BITS];
+    i64 first = 0;
+    for (i64 b = 0; b < buckets; b++) {
+        i64 past = places[b], many = 0; /* each has moved to the next one's beginning */
+        if (past - first > 1) {
+            memset(seen, 0, sizeof seen);
+            for (i64 i = first; i < past; i++) {
+                u8 *s = &seen[(held[i] * SPREAD) << bits >> (64 - SEEN_BITS)];
+                *s = (u8)(*s + (*s < 2));
+            }
+            for (i64 i = first; i < past; i++)
+                if (seen[(held[i] * SPREAD) << bits >> (64 - SEEN_BITS)] > 1)
+                    found[many++] = (Meeting){held[i], ranks ? ranks[order[i]] : 0, order[i]};
+            qsort(found, (size_t)many, sizeof(Meeting), by_key_and_rank);
+            for (i64 i = 0; i < many; i++)
+                if ((i && found[i].key == found[i - 1].key) || (i + 1 < many && found[i].key == found[i + 1].key))
+                    PUSH(r->rows, u32, found[i].row);
+        }
+        first = past;
+    }
+    free(order);
+    free(held);
+    r->places.size = r->found.size = 0;
+    return complete(r, 1);
+}
+
+/* Which rows are of a part: those that are chosen (all, when `chosen` is NULL) with a hash that falls there by bits that neither
+   few nor deep hashes leave out. rows: room for n. How many they are. */
+EXPORT i64 winnow_part(const u64 *hashes, const u8 *chosen, i64 n, u32 part, u32 parts, u32 *rows) {
+    i64 found = 0;
+    for (i64 i = 0; i < n; i++) {
+        rows[found] = (u32)i;
+        found += (!chosen || chosen[i]) && ((hashes[i] * PARTED >> 32) * parts >> 32) == part;
+    }
+    return found;
+}
+
+#define KINDS 3
+
+typedef struct {
+    i64 buffers;
+    Buffer counts; /* of each pair: of each kind what they share, what the one has, what the other has */
+    Buffer places, rows, table; /* work */
+} Overlaps;
+
+typedef struct {
+    u64 hash;
+    u32 of; /* the document and kind that has it, plus 1 */
+    u32 times;
+} Slot;
+
+static i64 deep(const u64 *hashes, i64 first, i64 past, u64 mask) {
+    i64 n = 0;
+    for (i64 i = first; i < past; i++) n += !(hashes[i] & mask);
+    return n;
+}
+
+/* For each pair of documents how many hashes of each kind both have, and each of the two, of those that a step (a power of
+   two) divides. Rows: docs[i] < n_docs has hashes[i] of kinds[i] < KINDS, in any order. mine, theirs: of pairs, best in order
+   of mine; steps: KINDS for each pair. */
+EXPORT void *winnow_overlaps(
+    const u32 *docs, const u8 *kinds, const u64 *hashes, i64 n, i64 n_docs, const u32 *mine, const u32 *theirs, const i64 *steps,
+    i64 n_pairs) {
+    Overlaps *r = NEW_RESULT(Overlaps);
+    if (!r) return NULL;
+    i64 groups = n_docs * KINDS;
+    if (!reserve(&r->places, (groups + 1) * 8) || !reserve(&r->rows, (n ? n : 1) * 8)) return complete(r, 0);
+    i64 *places = AT(r->places, i64);
+    u64 *rows = AT(r->rows, u64);
+    memset(places, 0, (size_t)(groups + 1) * 8);
+    for (i64 i = 0; i < n; i++) places[(i64)docs[i] * KINDS + kinds[i]]++;
+    i64 at = 0, most = 0;
+    for (i64 g = 0; g <= groups; g++) {
+        i64 size = places[g];
+        if (size > most) most = size;
+        places[g] = at;
+        at += size;
+    }
+    for (i64 i = 0; i < n; i++) rows[places[(i64)docs[i] * KINDS + kinds[i]]++] = hashes[i];
+    for (i64 g = groups; g > 0; g--) places[g] = places[g - 1];
+    places[0] = 0;
+    int bits = 6;
+    while (((i64)1 << bits) < 2 * most) bits++;
+    i64 room = (i64)1 << bits;
+    if (!reserve(&r->table, KINDS * room * (i64)sizeof(Slot))) return complete(r, 0);
+    memset(r->table.data, 0, (size_t)(KINDS * room) * sizeof(Slot));
+    u32 tag = 0;
+    i64 held = -1;
+    for (i64 p = 0; p < n_pairs; p++) {
+        if (mine[p] != held) {
+            if (++tag == 0) {
+                memset(r->table.data, 0, (size_t)(KINDS * room) * sizeof(Slot));
+                tag = 1;
+            }
+            held = mine[p];
+            for (int kind = 0; kind < KINDS; kind++) {
+                Slot *table = AT(r->table, Slot) + kind * room;
+                for (i64 i = places[held * KINDS + kind]; i < places[held * KINDS + kind + 1]; i++) {
+                    u64 s = (rows[i] * SPREAD) >> (64 - bits);
+                    while (table[s].of == tag && table[s].hash != rows[i]) s = (s + 1) & (u64)(room - 1);
+                    if (table[s].of == tag) table[s].times++;
+                    else table[s] = (Slot){rows[i], tag, 1};
+                }
+            }
+        }
+        for (int kind = 0; kind < KINDS; kind++) {
+            const Slot *table = AT(r->table, Slot) + kind * room;
+            u64 mask = (u64)steps[p * KINDS + kind] - 1;
+            i64 other = (i64)theirs[p] * KINDS + kind, own = held * KINDS + kind, shared = 0, size = 0;
+            for (i64 i = places[other]; i < places[other + 1]; i++) {
+                if (rows[i] & mask) continue;
+                size++;
+                u64 s = (rows[i] * SPREAD) >> (64 - bits);
+                while (table[s].of == tag && table[s].hash != rows[i]) s = (s + 1) & (u64)(room - 1);
+                if (table[s].of == tag) shared += table[s].times;
+            }
+            PUSH(r->counts, i64, shared);
+            PUSH(r->counts, i64, deep(rows, places[own], places[own + 1], mask));
+            PUSH(r->counts, i64, size);
+        }
+    }
+    return complete(r, 1);
+}
