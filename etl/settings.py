@@ -24,6 +24,7 @@ DEDUP_FILE: Final = "dedup.yaml"
 FAMILIES: Final = "boilerplate"
 OVERRIDES_FILE: Final = "overrides.json"
 PASSES_FILE: Final = "passes.json"
+TABLES_FILE: Final = "rules.npz"
 DEDUP_KEYS: Final = ("sentence_dedup", "document_dedup")
 """First words of `--set` keys that belong to dedup.yaml; all others belong to pipeline.yaml."""
 
@@ -135,9 +136,13 @@ def freeze(target: Path, files: Mapping[str, str], overrides: Mapping[str, str],
         write_text(target / name, text)
     write_json(target / OVERRIDES_FILE, dict(overrides))
     passes = rules.packed_passes(told.rules)
+    tables = rules.packed_tables(told.rules)
+    if rules.kept_tables(told.rules) is None:
+        with atomic_path(target / TABLES_FILE) as temporary, temporary.open("wb") as file:
+            np.savez(file, **tables)
     write_text(target / PASSES_FILE, json.dumps(passes))  # long, and read by machines alone: without indents, fast
     _THAWED.clear()  # a process has one run at a time
-    _THAWED[target] = _stamp(target), replace(told, rules=rules.with_passes(told.rules, passes))
+    _THAWED[target] = _stamp(target), replace(told, rules=rules.with_passes(told.rules, passes, tables))
 
 
 def thaw(target: Path) -> Settings:
@@ -147,7 +152,11 @@ def thaw(target: Path) -> Settings:
     if known is not None and known[0] == stamp:
         return known[1]
     files, overrides = frozen(target)
-    told = parse(files, overrides, proven=set(files), passes=read_json(target / PASSES_FILE))
+    told = parse(files, overrides, proven=set(files), passes=())
+    tables: Mapping[str, Any] = (
+        np.load(target / TABLES_FILE) if (target / TABLES_FILE).exists() else rules.packed_tables(told.rules)
+    )
+    told = replace(told, rules=rules.with_passes(told.rules, read_json(target / PASSES_FILE), tables))
     _THAWED.clear()
     _THAWED[target] = stamp, told
     return told

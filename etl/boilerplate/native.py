@@ -702,6 +702,154 @@ def literal_bits(texts: pl.Series, table: LiteralTable, *, chars: int = 0) -> Ar
     return found.view(np.int64)
 
 
+def name_table(texts: Sequence[str]) -> Array:
+    """The names of `texts` (xxh64 of their code points), hashed: 0 for an empty slot, a power of two of slots."""
+    table = np.zeros(1 << max(4, (2 * len(texts)).bit_length()), np.uint64)
+    for text in texts:
+        name = xxhash.xxh64_intdigest(text.encode("utf-32-le", "surrogatepass")) or 1
+        slot = name & (len(table) - 1)
+        while table[slot] and table[slot] != name:
+            slot = (slot + 1) & (len(table) - 1)
+        table[slot] = name
+    return table
+
+
+RULE_ARRAYS: Final = (
+    *("steps", "begin", "first", "klass", "word", "sets"),  # as programs.Linked has them, the last program for lines' starts
+    *("head", "of_head", "by_head"),  # code points of heads; of each where its patterns begin in by_head
+    *("literal", "literal_bits", "of_bit", "by_bit"),  # code points of literals, and their bits; the patterns of each bit
+    "always",  # patterns that any line may match
+    *("pass_of", "place", "rule", "most_chars", "foreign", "state_of"),  # of each pattern, see rules.c
+    *("kind", "begun"),
+    "left",  # passes that have no programs
+    "phrases",  # as name_table makes it
+)
+
+
+class _Programs(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("steps", "begin", "klass", "word", "sets")),
+        ("words", ctypes.c_int64),
+    )
+
+
+class _Rules(ctypes.Structure):
+    _fields_ = (
+        ("programs", _Programs),
+        *((name, ctypes.c_void_p) for name in ("literals", "letter", "kinds", "plain", "fold", "slots")),
+        *((name, ctypes.c_int64) for name in ("room", "head_chars")),
+        *((name, ctypes.c_void_p) for name in ("head", "of_head", "by_head", "of_bit", "by_bit", "always")),
+        ("n_always", ctypes.c_int64),
+        ("phrases", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("phrase_room", "phrase_chars")),
+        *((name, ctypes.c_void_p) for name in ("pass_of", "place", "rule", "most_chars", "foreign")),
+        *((name, ctypes.c_int64) for name in ("patterns", "passes")),
+        *((name, ctypes.c_void_p) for name in ("state_of", "kind", "n_kinds")),
+        *((name, ctypes.c_int64) for name in ("n_states", "classes", "begun")),
+    )
+
+
+class RuleTables:
+    """What the kernel reads to judge lines by a rule set.
+
+    arrays: those of RULE_ARRAYS by name. kinds: of each code point bits as rules.c has them; plain: what stands for it in a
+    line that is not all ASCII, GONE for nothing. phrase_chars: how long a line can be that is a phrase.
+    """
+
+    def __init__(self, arrays: Mapping[str, Array], kinds: Array, plain: Array, phrase_chars: int) -> None:
+        kept = {name: np.ascontiguousarray(arrays[name]) for name in RULE_ARRAYS}
+        self.left: list[int] = kept["left"].tolist()
+        classes, head = kept["word"], kept["head"]
+        points = np.diff(kept["first"].astype(np.int64), append=kernels.CODE_POINTS)
+        kept["klass"] = np.repeat(kept["klass"], points)
+        kept["slots"] = np.empty(1 << max(4, (2 * len(head)).bit_length()), np.int32)
+        _library().winnow_head_slots.restype = None
+        _library().winnow_head_slots(
+            kernels.pointer(head),
+            ctypes.c_int64(len(head)),
+            ctypes.c_int64(head.shape[1]),
+            kernels.pointer(kept["slots"]),
+            ctypes.c_int64(len(kept["slots"])),
+        )
+        literal = ["".join(map(chr, row[row > 0])) for row in kept["literal"]]
+        self._literals = _literals_structure(literal_table(dict(zip(literal, kept["literal_bits"].tolist(), strict=True))))
+        kind = kept["kind"]
+        kept["n_kinds"] = kind.max(axis=1).astype(np.int64) + 1
+        kept |= {"letter": kernels.character_table(LETTER), "kinds": kinds, "plain": plain, "fold": heads.fold_table()}
+        self._kept = kept
+        self.begun = int(kept["begun"][0])
+        n_states = int(kept["state_of"].max(initial=-1)) + 1 + (self.begun >= 0)
+        programs = _Programs(
+            **{name: kernels.pointer(kept[name]) for name in ("steps", "begin", "klass", "word", "sets")},
+            words=kept["sets"].shape[1],
+        )
+        self._structure = _Rules(
+            programs=programs,
+            literals=ctypes.addressof(self._literals[0]),
+            room=len(kept["slots"]),
+            head_chars=head.shape[1],
+            n_always=len(kept["always"]),
+            phrase_room=len(kept["phrases"]),
+            phrase_chars=phrase_chars,
+            patterns=len(kept["rule"]),
+            passes=int(kept["pass_of"].max(initial=-1)) + 1,
+            n_states=n_states,
+            classes=len(classes),
+            begun=self.begun,
+            **{name: kernels.pointer(kept[name]) for name in _RULE_POINTERS},
+        )
+
+    @property
+    def pointer(self) -> Any:
+        """Where the C structure lies."""
+        return ctypes.byref(self._structure)
+
+
+GONE: Final = 0xFFFFFFFF
+_RULE_POINTERS: Final = tuple(
+    name for name, kind in _Rules._fields_ if kind is ctypes.c_void_p and name != "literals"
+)
+_NAMED: Final = (("row", np.int64), ("rule", np.int64), ("size", np.int64), ("phrased", np.int64))
+
+
+def _literals_structure(table: LiteralTable) -> tuple[_Literals, LiteralTable]:
+    """The table as C has it, and what that points into."""
+    return _Literals(**{name: kernels.pointer(getattr(table, name)) for name in _LITERAL_ARRAYS}, always=table.always), table
+
+
+def named_lines(texts: pl.Series, rows: Array, tables: RuleTables) -> dict[str, Array]:
+    """row, rule and size (characters of the line's key) for the first pattern of each pass that matches one of the lines at
+    `rows`; phrased: the rows whose line may be a phrase."""
+    library, views = _library(), kernels.TextViews(texts)
+    rows = np.ascontiguousarray(rows, np.int64)
+    library.winnow_rules.restype = ctypes.c_void_p
+    made = library.winnow_rules(tables.pointer, views.pointer, kernels.pointer(rows), ctypes.c_int64(len(rows)))
+    return kernels.take_arrays("winnow_rules", made, _NAMED)
+
+
+def line_ends(
+    texts: pl.Series, rows: Array, tables: RuleTables, tails: LiteralTable, *, most: int
+) -> tuple[Array, Array]:
+    """Of each line at `rows`, without the spaces around it: whether a pattern for lines' starts matches, within `most` characters;
+    the bits of the literals it ends with, as signed 64-bit integers."""
+    library, views = _library(), kernels.TextViews(texts)
+    rows = np.ascontiguousarray(rows, np.int64)
+    begun, ended = np.empty(len(rows), np.bool_), np.empty(len(rows), np.uint64)
+    held, _ = _literals_structure(tails)
+    library.winnow_ends.restype = ctypes.c_int
+    done = library.winnow_ends(
+        tables.pointer,
+        ctypes.byref(held),
+        views.pointer,
+        kernels.pointer(rows),
+        *map(ctypes.c_int64, (len(rows), most, literals.LITERAL_CHARS)),
+        *map(kernels.pointer, (begun, ended)),
+    )
+    if not done:
+        raise MemoryError("no memory left in winnow_ends")
+    return begun, ended.view(np.int64)
+
+
 def _library() -> ctypes.CDLL:
     library = kernels.library()
     assert library is not None
