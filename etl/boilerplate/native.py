@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -715,12 +716,12 @@ def name_table(texts: Sequence[str]) -> Array:
 
 
 RULE_ARRAYS: Final = (
-    *("steps", "begin", "first", "klass", "word", "sets"),  # as programs.Linked has them, the last program for lines' starts
+    *("steps", "begin", "first", "klass", "word", "sets"),  # as programs.Linked has them
     *("head", "of_head", "by_head"),  # code points of heads; of each where its patterns begin in by_head
     *("literal", "literal_bits", "of_bit", "by_bit"),  # code points of literals, and their bits; the patterns of each bit
     "always",  # patterns that any line may match
-    *("pass_of", "place", "rule", "most_chars", "foreign", "state_of"),  # of each pattern, see rules.c
-    *("kind", "begun"),
+    *("pass_of", "place", "rule", "most_chars", "foreign"),  # of each pattern, see rules.c
+    "begun",  # the program for lines' starts, -1 for none
     "left",  # passes that have no programs
     "phrases",  # as name_table makes it
 )
@@ -729,14 +730,14 @@ RULE_ARRAYS: Final = (
 class _Programs(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("steps", "begin", "klass", "word", "sets")),
-        ("words", ctypes.c_int64),
+        *((name, ctypes.c_int64) for name in ("words", "n_sets", "classes")),
     )
 
 
 class _Rules(ctypes.Structure):
     _fields_ = (
         ("programs", _Programs),
-        *((name, ctypes.c_void_p) for name in ("literals", "letter", "kinds", "plain", "fold", "slots")),
+        *((name, ctypes.c_void_p) for name in ("literals", "letter", "kinds", "plain", "fold", "slots", "named")),
         *((name, ctypes.c_int64) for name in ("room", "head_chars")),
         *((name, ctypes.c_void_p) for name in ("head", "of_head", "by_head", "of_bit", "by_bit", "always")),
         ("n_always", ctypes.c_int64),
@@ -744,8 +745,7 @@ class _Rules(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("phrase_room", "phrase_chars")),
         *((name, ctypes.c_void_p) for name in ("pass_of", "place", "rule", "most_chars", "foreign")),
         *((name, ctypes.c_int64) for name in ("patterns", "passes")),
-        *((name, ctypes.c_void_p) for name in ("state_of", "kind", "n_kinds")),
-        *((name, ctypes.c_int64) for name in ("n_states", "classes", "begun")),
+        ("begun", ctypes.c_int64),
     )
 
 
@@ -763,6 +763,7 @@ class RuleTables:
         points = np.diff(kept["first"].astype(np.int64), append=kernels.CODE_POINTS)
         kept["klass"] = np.repeat(kept["klass"], points)
         kept["slots"] = np.empty(1 << max(4, (2 * len(head)).bit_length()), np.int32)
+        kept["named"] = np.empty(1 << 12, np.uint64)
         _library().winnow_head_slots.restype = None
         _library().winnow_head_slots(
             kernels.pointer(head),
@@ -770,18 +771,19 @@ class RuleTables:
             ctypes.c_int64(head.shape[1]),
             kernels.pointer(kept["slots"]),
             ctypes.c_int64(len(kept["slots"])),
+            kernels.pointer(kept["named"]),
         )
         literal = ["".join(map(chr, row[row > 0])) for row in kept["literal"]]
         self._literals = _literals_structure(literal_table(dict(zip(literal, kept["literal_bits"].tolist(), strict=True))))
-        kind = kept["kind"]
-        kept["n_kinds"] = kind.max(axis=1).astype(np.int64) + 1
         kept |= {"letter": kernels.character_table(LETTER), "kinds": kinds, "plain": plain, "fold": heads.fold_table()}
         self._kept = kept
         self.begun = int(kept["begun"][0])
-        n_states = int(kept["state_of"].max(initial=-1)) + 1 + (self.begun >= 0)
+        self.known = _Known(len(kept["begin"]) - 1)
         programs = _Programs(
             **{name: kernels.pointer(kept[name]) for name in ("steps", "begin", "klass", "word", "sets")},
             words=kept["sets"].shape[1],
+            n_sets=len(kept["sets"]),
+            classes=len(classes),
         )
         self._structure = _Rules(
             programs=programs,
@@ -793,8 +795,6 @@ class RuleTables:
             phrase_chars=phrase_chars,
             patterns=len(kept["rule"]),
             passes=int(kept["pass_of"].max(initial=-1)) + 1,
-            n_states=n_states,
-            classes=len(classes),
             begun=self.begun,
             **{name: kernels.pointer(kept[name]) for name in _RULE_POINTERS},
         )
@@ -803,6 +803,25 @@ class RuleTables:
     def pointer(self) -> Any:
         """Where the C structure lies."""
         return ctypes.byref(self._structure)
+
+
+class _Known:
+    """What kernels have found out about programs, kept from call to call; freed with the tables. One call at a time may use it."""
+
+    def __init__(self, programs: int) -> None:
+        self.lock = Lock()
+        self._free = _library().winnow_forget
+        self._free.restype = None
+        make = _library().winnow_known
+        make.restype = ctypes.c_void_p
+        made = make(ctypes.c_int64(programs))
+        if not made:
+            raise MemoryError("no memory left in winnow_known")
+        self.pointer = ctypes.c_void_p(made)
+
+    def __del__(self) -> None:
+        if hasattr(self, "pointer"):
+            self._free(self.pointer)
 
 
 GONE: Final = 0xFFFFFFFF
@@ -823,7 +842,10 @@ def named_lines(texts: pl.Series, rows: Array, tables: RuleTables) -> dict[str, 
     library, views = _library(), kernels.TextViews(texts)
     rows = np.ascontiguousarray(rows, np.int64)
     library.winnow_rules.restype = ctypes.c_void_p
-    made = library.winnow_rules(tables.pointer, views.pointer, kernels.pointer(rows), ctypes.c_int64(len(rows)))
+    with tables.known.lock:
+        made = library.winnow_rules(
+            tables.pointer, tables.known.pointer, views.pointer, kernels.pointer(rows), ctypes.c_int64(len(rows))
+        )
     return kernels.take_arrays("winnow_rules", made, _NAMED)
 
 
@@ -837,14 +859,16 @@ def line_ends(
     begun, ended = np.empty(len(rows), np.bool_), np.empty(len(rows), np.uint64)
     held, _ = _literals_structure(tails)
     library.winnow_ends.restype = ctypes.c_int
-    done = library.winnow_ends(
-        tables.pointer,
-        ctypes.byref(held),
-        views.pointer,
-        kernels.pointer(rows),
-        *map(ctypes.c_int64, (len(rows), most, literals.LITERAL_CHARS)),
-        *map(kernels.pointer, (begun, ended)),
-    )
+    with tables.known.lock:
+        done = library.winnow_ends(
+            tables.pointer,
+            tables.known.pointer,
+            ctypes.byref(held),
+            views.pointer,
+            kernels.pointer(rows),
+            *map(ctypes.c_int64, (len(rows), most, literals.LITERAL_CHARS)),
+            *map(kernels.pointer, (begun, ended)),
+        )
     if not done:
         raise MemoryError("no memory left in winnow_ends")
     return begun, ended.view(np.int64)

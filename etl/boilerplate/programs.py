@@ -213,24 +213,13 @@ def _classes(ranges: Row[Ranges]) -> tuple[Array, Array, list[Array]]:
         np.add.at(inside, low, name)
         np.add.at(inside, high, -name)
         places.append((low, high))
-    _, klass = np.unique(np.cumsum(inside[:-1]), return_inverse=True)
+    _, index, klass = np.unique(np.cumsum(inside[:-1]), return_index=True, return_inverse=True)
+    klass = np.argsort(np.argsort(index))[klass]  # those of the first characters, which are in most texts, come first
     members = [
         np.unique(np.concatenate([klass[a:b] for a, b in zip(low.tolist(), high.tolist(), strict=True)] or [klass[:0]]))
         for low, high in places
     ]
     return edges.astype(np.uint32), klass.astype(np.uint16), members
-
-
-def kinds_of(linked: Linked, number: int) -> Array | None:
-    """Of each class a number, the same for those that program `number` doesn't tell apart; None for more than a byte tells."""
-    steps = linked.steps[linked.begin[number] : linked.begin[number + 1]]
-    step, argument = steps & (1 << STEP_BITS) - 1, steps >> STEP_BITS
-    classes = np.arange(len(linked.word))
-    rows = [linked.word, *(classes == one for one in np.unique(argument[step == TAKE]))]
-    bits = np.unpackbits(linked.sets.view(np.uint8), axis=1, bitorder="little")[:, : len(classes)]
-    rows += list(bits[np.unique(argument[step == TAKE_SET])])
-    found, kinds = np.unique(np.stack(rows).astype(np.uint8), axis=1, return_inverse=True)
-    return kinds.ravel().astype(np.uint8) if found.shape[1] < 256 else None
 
 
 def told_by_engine(sets: Iterable[Chars]) -> dict[str, Ranges]:

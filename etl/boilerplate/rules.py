@@ -437,12 +437,6 @@ def _tables(ruleset: RuleSet, told: Mapping[str, programs.Ranges]) -> dict[str, 
     bit_of = {number: place % PASS_BITS for place, number in enumerate(n for n in range(len(known)) if known[n] == _LITERALS)}
     by_bit = [[number for number, bit in bit_of.items() if bit == wanted] for wanted in range(64)]
     always = [number for number in range(len(known)) if not known[number]]
-    kinds = {number: programs.kinds_of(linked, number) for number in (*always, *([len(made)] if starts and begun else []))}
-    held = {number: kind for number, kind in kinds.items() if kind is not None}
-    state_of = np.full(len(entries), -1, np.int32)
-    for place, number in enumerate(held):
-        if number < len(entries):
-            state_of[number] = place
     return {
         **{name: getattr(linked, name) for name in ("steps", "begin", "first", "klass", "word", "sets")},
         **_texts("head", list(by_head)),
@@ -456,9 +450,7 @@ def _tables(ruleset: RuleSet, told: Mapping[str, programs.Ranges]) -> dict[str, 
         "rule": np.array([entry[2] for entry in entries], np.int32),
         "most_chars": np.array([one.max_chars for one in of], np.int32),
         "foreign": np.array([one.other for one in of], np.uint8),
-        "state_of": state_of,
-        "kind": np.stack([*held.values(), np.zeros(len(linked.word), np.uint8)]),
-        "begun": np.array([len(made) if len(made) in held else -1]),
+        "begun": np.array([len(made) if starts and begun is not None else -1]),
         "left": np.array(left, np.int64),
         "phrases": native.name_table([heads.folded(phrase) for phrase in ruleset.phrases["bare"]]),
     }

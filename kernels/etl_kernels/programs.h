@@ -15,7 +15,7 @@ typedef struct {
     const u16 *klass;  /* of each code point; the rest of this sees classes alone */
     const u8 *word;    /* of each class whether it is of characters that \b stands between */
     const u64 *sets;   /* of each set a bit for each class, */
-    i64 words;         /* in so many words */
+    i64 words, n_sets, classes; /* in so many words */
 } Programs;
 
 /* Where the ways through a program have got to: places of steps, and for each step when it was last met. */
@@ -96,40 +96,15 @@ static i64 follow(const Programs *t, const u32 *steps, Ways *w, i64 n, u32 place
     return found;
 }
 
-INLINE void swap_places(Ways *w) {
-    u32 *places = w->places;
-    w->places = w->following;
-    w->following = places;
-}
-
-/* Whether a program goes from end to end over a text of `size` characters, told by their classes. `w` must have room. */
-static inline int goes_over(const Programs *t, i64 program, Ways *w, const u16 *text, i64 size) {
-    const u32 *steps = t->steps + t->begin[program];
-    u32 last = NOTHING;
-    i64 n = 1;
-    int done = 0;
-    w->places[0] = 0;
-    for (i64 i = 0; i < size; i++) {
-        n = follow(t, steps, w, n, place_between(t, last, text[i]), text[i], &done);
-        if (!n) return 0;
-        swap_places(w);
-        last = kind_of(t, text[i]);
-    }
-    done = 0;
-    follow(t, steps, w, n, place_between(t, last, NO_CLASS), NO_CLASS, &done);
-    return done;
-}
-
-/* What is known of a program that every text is asked for: its ways after all beginnings of texts so far, as states. A state is the
-   places and what the last character was. Kinds are classes that the program doesn't tell apart. */
+/* What is known of a program so far: its ways after all beginnings of texts that it has met, as states. A state is the places and what
+   the last character was. Kinds are classes that the program doesn't tell apart. */
 typedef struct {
-    i64 program, kinds;
-    const u8 *kind; /* of each class */
-    int part;       /* whether the program need not go to the text's end */
-    Buffer places;  /* u32, of all states */
-    Buffer states;  /* State */
-    Buffer after;   /* i32, for each state and kind, and for the text's end: UNKNOWN, DEAD, MATCHED, or the state that follows */
-    i32 slots[8192];
+    Buffer kind;   /* u16, of each class */
+    Buffer places; /* u32, of all states */
+    Buffer states; /* State */
+    Buffer after;  /* i16, for each state and kind, and for the text's end: UNKNOWN, DEAD, MATCHED, or the state that follows */
+    i64 kinds;
+    i16 slots[1024];
 } States;
 
 typedef struct {
@@ -137,7 +112,42 @@ typedef struct {
     u32 n, last;
 } State;
 
-enum { UNKNOWN = 0, DEAD = -1, MATCHED = -2, FAILED = -3, MOST_STATES = 2048, SLOTS = 8192 };
+enum { UNKNOWN = 0, DEAD = -1, MATCHED = -2, FAILED = -3, MOST_STATES = 512, SLOTS = 1024 };
+
+/* Finds the kinds of a program. 0 when memory ran out. */
+static inline int find_kinds(const Programs *t, i64 program, States *s) {
+    Buffer held = {0};
+    i64 room = 1;
+    while (room < 2 * t->classes) room *= 2;
+    if (!reserve(&held, (t->classes + t->n_sets + 2 * room) * 8) || !reserve(&s->kind, t->classes * (i64)sizeof(u16))) {
+        free(held.data);
+        return 0;
+    }
+    memset(held.data, 0, (size_t)held.room);
+    u64 *sign = AT(held, u64), *met = sign + t->classes, *known = met + t->n_sets, *number = known + room;
+    for (i64 c = 0; c < t->classes; c++) sign[c] = (u64)t->word[c] + 1;
+    for (i64 at = t->begin[program]; at < t->begin[program + 1]; at++) {
+        u32 step = t->steps[at] & ((1 << STEP_BITS) - 1), argument = t->steps[at] >> STEP_BITS;
+        if (step == TAKE) {
+            sign[argument] = mix64(sign[argument] ^ ((u64)argument + 1) << 20);
+        } else if (step == TAKE_SET && !met[argument]) {
+            met[argument] = 1;
+            for (i64 c = 0; c < t->classes; c++) sign[c] = mix64(sign[c] * 2 + (t->sets[argument * t->words + (c >> 6)] >> (c & 63) & 1));
+        }
+    }
+    for (i64 c = 0; c < t->classes; c++) {
+        u64 name = sign[c] + !sign[c];
+        i64 slot = (i64)(mix64(name) & (u64)(room - 1));
+        while (known[slot] && known[slot] != name) slot = (slot + 1) & (room - 1);
+        if (!known[slot]) {
+            known[slot] = name;
+            number[slot] = (u64)s->kinds++;
+        }
+        AT(s->kind, u16)[c] = (u16)number[slot];
+    }
+    free(held.data);
+    return 1;
+}
 
 static inline int by_place(const void *a, const void *b) {
     u32 x = *(const u32 *)a, y = *(const u32 *)b;
@@ -152,10 +162,10 @@ static inline i32 state_of(States *s, u32 *places, i64 n, u32 last) {
         const State *known = AT(s->states, State) + s->slots[slot];
         if (known->n == n && known->last == last && !memcmp(AT(s->places, u32) + known->first, places, (size_t)n * sizeof(u32))) return s->slots[slot];
     }
-    i64 bytes = n * (i64)sizeof(u32), row = (s->kinds + 1) * (i64)sizeof(i32);
+    i64 bytes = n * (i64)sizeof(u32), row = (s->kinds + 1) * (i64)sizeof(i16);
     State made = {COUNT(s->places, u32), (u32)n, last};
     if (!reserve(&s->places, bytes) || !reserve(&s->after, row) || !reserve(&s->states, (i64)sizeof(State))) return FAILED;
-    s->slots[slot] = (i32)COUNT(s->states, State);
+    s->slots[slot] = (i16)COUNT(s->states, State);
     memcpy(s->places.data + s->places.size, places, (size_t)bytes);
     memset(s->after.data + s->after.size, 0, (size_t)row);
     s->places.size += bytes;
@@ -172,15 +182,41 @@ static inline int begin_states(States *s) {
     return state_of(s, &start, 1, NOTHING) != FAILED;
 }
 
-/* The state after `state` and a character of class `next`, NO_CLASS for the text's end, found out. */
-static i32 find_after(const Programs *t, States *s, Ways *w, i32 state, u16 next) {
+/* What is known of all programs, from one call to the next; no two threads may use it at the same time. */
+typedef struct {
+    Ways ways;
+    i64 programs;
+    States *of[];
+} Known;
+
+/* The states of a program, NULL when memory ran out. */
+static inline States *states_of(const Programs *t, Known *known, i64 program) {
+    States *s = known->of[program];
+    if (s) return s;
+    s = calloc(1, sizeof(States));
+    if (s && (!make_room(&known->ways, t->begin[program + 1] - t->begin[program]) || !find_kinds(t, program, s) || !begin_states(s))) {
+        free(s->kind.data);
+        free(s->places.data);
+        free(s->states.data);
+        free(s->after.data);
+        free(s);
+        s = NULL;
+    }
+    return known->of[program] = s;
+}
+
+/* The state after `state` and a character of class `next`, NO_CLASS for the text's end, found out. part: whether the program need not
+   go to the text's end. */
+static i32 find_after(const Programs *t, Known *known, i64 program, i32 state, u16 next, int part) {
+    States *s = known->of[program];
+    Ways *w = &known->ways;
     State from = AT(s->states, State)[state];
     int done = 0;
     memcpy(w->places, AT(s->places, u32) + from.first, from.n * sizeof(u32));
-    i64 n = follow(t, t->steps + t->begin[s->program], w, from.n, place_between(t, from.last, next), next, &done);
+    i64 n = follow(t, t->steps + t->begin[program], w, from.n, place_between(t, from.last, next), next, &done);
+    i64 cell = state * (s->kinds + 1) + (next == NO_CLASS ? s->kinds : AT(s->kind, u16)[next]);
     i32 after = DEAD;
-    i64 cell = state * (s->kinds + 1) + (next == NO_CLASS ? s->kinds : s->kind[next]);
-    if (done && (s->part || next == NO_CLASS)) {
+    if (done && (part || next == NO_CLASS)) {
         after = MATCHED;
     } else if (n) {
         if (COUNT(s->states, State) >= MOST_STATES) {
@@ -189,18 +225,20 @@ static i32 find_after(const Programs *t, States *s, Ways *w, i32 state, u16 next
         }
         after = state_of(s, w->following, n, kind_of(t, next));
     }
-    if (cell >= 0 && after != FAILED) AT(s->after, i32)[cell] = after;
+    if (cell >= 0 && after != FAILED) AT(s->after, i16)[cell] = (i16)after;
     return after;
 }
 
-INLINE i32 after_character(const Programs *t, States *s, Ways *w, i32 state, u16 next) {
-    i32 after = AT(s->after, i32)[state * (s->kinds + 1) + s->kind[next]];
-    return after == UNKNOWN ? find_after(t, s, w, state, next) : after;
+INLINE i32 after_character(const Programs *t, Known *known, i64 program, i32 state, u16 next, int part) {
+    const States *s = known->of[program];
+    i32 after = AT(s->after, i16)[state * (s->kinds + 1) + AT(s->kind, u16)[next]];
+    return after == UNKNOWN ? find_after(t, known, program, state, next, part) : after;
 }
 
-INLINE i32 after_all(const Programs *t, States *s, Ways *w, i32 state) {
-    i32 after = AT(s->after, i32)[state * (s->kinds + 1) + s->kinds];
-    return after == UNKNOWN ? find_after(t, s, w, state, NO_CLASS) : after;
+INLINE i32 after_all(const Programs *t, Known *known, i64 program, i32 state, int part) {
+    const States *s = known->of[program];
+    i32 after = AT(s->after, i16)[state * (s->kinds + 1) + s->kinds];
+    return after == UNKNOWN ? find_after(t, known, program, state, NO_CLASS, part) : after;
 }
 
 #endif

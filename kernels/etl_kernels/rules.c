@@ -3,6 +3,7 @@
 #include "programs.h"
 
 enum { SPACE = 1, LEADING = 2, TRAILING = 4, FOREIGN = 8, BARE_END = 16, BARE_TAIL = 32 }; /* kinds of characters, as bits */
+enum { NAME_BITS = 18 };
 #define GONE 0xFFFFFFFFu
 
 typedef struct {
@@ -14,6 +15,7 @@ typedef struct {
     const u32 *fold;
     /* Heads, hashed: their number in each slot, -1 for none; their code points, `head_chars` with zeros after them; their patterns. */
     const i32 *slots;
+    const u64 *named; /* a bit for each name that a head has, cut to NAME_BITS */
     i64 room, head_chars;
     const u32 *heads;
     const i64 *of_head;
@@ -31,11 +33,7 @@ typedef struct {
     const i32 *pass, *place, *rule, *most_chars;
     const u8 *foreign;
     i64 patterns, passes;
-    /* Programs that many lines are asked for: which, -1 for the others' states; kinds of all classes, one table after the other. */
-    const i32 *state_of_pattern;
-    const u8 *kind;
-    const i64 *n_kinds;
-    i64 n_states, classes, begun; /* begun: the program that lines are asked for at their start */
+    i64 begun; /* the program that lines are asked for at their start, -1 for none */
 } Rules;
 
 typedef struct {
@@ -47,20 +45,19 @@ typedef struct {
 typedef struct {
     u8 *bytes, *klass;
     u32 *codes, *bare;
-    u16 *folded, *classes;
+    u16 *folded;
     i64 size;
-    int ascii, foreign, classified;
+    int ascii, foreign;
     Buffer held;
 } Line;
 
 static int room_for(Line *l, i64 chars) {
     l->held.size = 0;
-    if (!reserve(&l->held, chars * 14 + 64)) return 0;
+    if (!reserve(&l->held, chars * 12 + 64)) return 0;
     l->codes = AT(l->held, u32);
     l->bare = l->codes + chars;
     l->folded = (u16 *)(l->bare + chars);
-    l->classes = l->folded + chars;
-    l->bytes = (u8 *)(l->classes + chars);
+    l->bytes = (u8 *)(l->folded + chars);
     l->klass = l->bytes + chars;
     return 1;
 }
@@ -94,7 +91,7 @@ INLINE void read_key(const Rules *t, Line *l, const u8 *p, const u8 *end) {
     i64 n = 0;
     int spaced = 0;
     l->ascii = is_ascii(p, end);
-    l->foreign = l->classified = 0;
+    l->foreign = 0;
     if (l->ascii) {
         for (; p < end; p++) {
             l->bytes[n] = *p;
@@ -124,11 +121,6 @@ INLINE void read_key(const Rules *t, Line *l, const u8 *p, const u8 *end) {
     }
 }
 
-static void classify(const Rules *t, Line *l) {
-    for (i64 i = 0; i < l->size; i++) l->classes[i] = t->programs.klass[char_of(l, i)];
-    l->classified = 1;
-}
-
 /* Whether the line may be a phrase: the bare key, folded, has the name of one. */
 static int may_be_phrase(const Rules *t, const Line *l) {
     i64 low = 0, high = l->size, n = 0;
@@ -145,6 +137,12 @@ static int may_be_phrase(const Rules *t, const Line *l) {
     return 0;
 }
 
+/* The name of what a head was so far and one more character. */
+INLINE u64 longer_name(u64 name, u32 c) {
+    name = (name ^ c) * P1;
+    return name ^ name >> 32;
+}
+
 /* Of the passes what is known of one line. */
 typedef struct {
     i32 *best;   /* of each pass the place of the first pattern that matches, */
@@ -152,20 +150,16 @@ typedef struct {
     u32 *of;     /* for which line they stand */
     u32 *asked;  /* of each pattern the line it was asked for last */
     u32 line;
-    Ways ways;
-    States *states;
+    Known *known;
     Buffer held;
 } Found;
 
 /* 1 or 0, -1 when memory ran out. */
-static int pattern_matches(const Rules *t, Found *f, Line *l, i64 pattern) {
-    if (!l->classified) classify(t, l);
-    i32 number = t->state_of_pattern[pattern];
-    if (number < 0) return goes_over(&t->programs, pattern, &f->ways, l->classes, l->size);
-    States *s = f->states + number;
+static int pattern_matches(const Rules *t, Known *known, Line *l, i64 pattern) {
     i32 state = 0;
-    for (i64 i = 0; i < l->size && state >= 0; i++) state = after_character(&t->programs, s, &f->ways, state, l->classes[i]);
-    if (state >= 0) state = after_all(&t->programs, s, &f->ways, state);
+    if (!states_of(&t->programs, known, pattern)) return -1;
+    for (i64 i = 0; i < l->size && state >= 0; i++) state = after_character(&t->programs, known, pattern, state, t->programs.klass[char_of(l, i)], 0);
+    if (state >= 0) state = after_all(&t->programs, known, pattern, state, 0);
     return state == FAILED ? -1 : state == MATCHED;
 }
 
@@ -175,7 +169,7 @@ static int ask(const Rules *t, Found *f, Line *l, i64 pattern) {
     f->asked[pattern] = f->line;
     if (l->size > t->most_chars[pattern] || (t->foreign[pattern] && !l->foreign)) return 1;
     if (f->of[pass] == f->line && f->best[pass] <= t->place[pattern]) return 1;
-    int met = pattern_matches(t, f, l, pattern);
+    int met = pattern_matches(t, f->known, l, pattern);
     if (met > 0) {
         f->of[pass] = f->line;
         f->best[pass] = t->place[pattern];
@@ -187,11 +181,13 @@ static int ask(const Rules *t, Found *f, Line *l, i64 pattern) {
 static int ask_by_head(const Rules *t, Found *f, Line *l) {
     u32 head[16];
     i64 size = 0;
+    u64 name = 0;
     for (i64 at = 0; at < l->size && size < t->head_chars && size < 16; at++) {
         u32 c = char_of(l, at);
         if (!size && !t->letter[c]) continue;
         head[size++] = t->fold[c];
-        u64 name = xxh64((const u8 *)head, size * 4, 0);
+        name = longer_name(name, head[size - 1]);
+        if (!(t->named[name >> (64 - NAME_BITS) >> 6] >> (name >> (64 - NAME_BITS) & 63) & 1)) continue;
         for (i64 slot = (i64)(name & (u64)(t->room - 1)); t->slots[slot] >= 0; slot = (slot + 1) & (t->room - 1)) {
             i64 number = t->slots[slot];
             const u32 *known = t->heads + number * t->head_chars;
@@ -217,12 +213,14 @@ static int ask_by_literal(const Rules *t, Found *f, Line *l) {
 }
 
 /* Fills the slots for `n` heads, of which no two are alike. */
-EXPORT void winnow_head_slots(const u32 *heads, i64 n, i64 chars, i32 *slots, i64 room) {
+EXPORT void winnow_head_slots(const u32 *heads, i64 n, i64 chars, i32 *slots, i64 room, u64 *named) {
+    memset(named, 0, ((size_t)1 << NAME_BITS) / 8);
     for (i64 slot = 0; slot < room; slot++) slots[slot] = -1;
     for (i64 i = 0; i < n; i++) {
-        i64 size = 0;
-        while (size < chars && heads[i * chars + size]) size++;
-        i64 slot = (i64)(xxh64((const u8 *)(heads + i * chars), size * 4, 0) & (u64)(room - 1));
+        u64 name = 0;
+        for (i64 at = 0; at < chars && heads[i * chars + at]; at++) name = longer_name(name, heads[i * chars + at]);
+        named[name >> (64 - NAME_BITS) >> 6] |= (u64)1 << (name >> (64 - NAME_BITS) & 63);
+        i64 slot = (i64)(name & (u64)(room - 1));
         while (slots[slot] >= 0) slot = (slot + 1) & (room - 1);
         slots[slot] = (i32)i;
     }
@@ -234,49 +232,42 @@ INLINE const u8 *before(const u8 *start, const u8 *end) {
     return end;
 }
 
-static int prepare(const Rules *t, Found *f) {
-    i64 longest = 1;
-    for (i64 i = 0; i < t->patterns + (t->begun >= 0); i++)
-        if (t->programs.begin[i + 1] - t->programs.begin[i] > longest) longest = t->programs.begin[i + 1] - t->programs.begin[i];
-    f->states = calloc((size_t)t->n_states + 1, sizeof(States));
-    if (!f->states || !make_room(&f->ways, longest) || !reserve(&f->held, (t->passes * 3 + t->patterns + 1) * 4)) return 0;
-    memset(f->held.data, 0, (size_t)(t->passes * 3 + t->patterns + 1) * 4);
-    f->of = AT(f->held, u32);
-    f->asked = f->of + t->passes;
-    f->best = (i32 *)(f->asked + t->patterns);
-    f->named = f->best + t->passes;
-    for (i64 i = 0; i < t->patterns + (t->begun >= 0); i++) {
-        i32 number = i == t->begun ? (i32)t->n_states - 1 : t->state_of_pattern[i];
-        if (number < 0) continue;
-        States *s = f->states + number;
-        s->program = i;
-        s->kinds = t->n_kinds[number];
-        s->kind = t->kind + number * t->classes;
-        s->part = i == t->begun;
-        if (!begin_states(s)) return 0;
-    }
-    return 1;
+/* What is known of the programs of a rule set: nothing. NULL when memory ran out. */
+EXPORT Known *winnow_known(i64 programs) {
+    Known *known = calloc(1, sizeof(Known) + (size_t)programs * sizeof(States *));
+    if (known) known->programs = programs;
+    return known;
 }
 
-static void forget(const Rules *t, Found *f) {
-    for (i64 i = 0; f->states && i < t->n_states; i++) {
-        free(f->states[i].places.data);
-        free(f->states[i].states.data);
-        free(f->states[i].after.data);
-    }
-    free(f->states);
-    free(f->ways.held.data);
-    free(f->held.data);
+EXPORT void winnow_forget(Known *known) {
+    for (i64 i = 0; i < known->programs; i++)
+        if (known->of[i]) {
+            free(known->of[i]->kind.data);
+            free(known->of[i]->places.data);
+            free(known->of[i]->states.data);
+            free(known->of[i]->after.data);
+            free(known->of[i]);
+        }
+    free(known->ways.held.data);
+    free(known);
 }
 
 /* For the lines at `rows`: row, rule and the key's characters, for the first pattern that matches in each pass; and the rows whose
    line may be a phrase. */
-EXPORT Named *winnow_rules(const Rules *t, const Texts *texts, const i64 *rows, i64 n) {
+EXPORT Named *winnow_rules(const Rules *t, Known *known, const Texts *texts, const i64 *rows, i64 n) {
     Named *r = NEW_RESULT(Named);
     if (!r) return NULL;
     Line line = {0};
-    Found f = {0};
-    int ok = prepare(t, &f);
+    Found f = {.known = known};
+    i64 room = (t->passes * 3 + t->patterns + 1) * 4;
+    int ok = reserve(&f.held, room);
+    if (ok) {
+        memset(f.held.data, 0, (size_t)room);
+        f.of = AT(f.held, u32);
+        f.asked = f.of + t->passes;
+        f.best = (i32 *)(f.asked + t->patterns);
+        f.named = f.best + t->passes;
+    }
     for (i64 i = 0; ok && i < n; i++) {
         const u8 *end, *p = text_of(texts, rows[i], &end);
         if (!room_for(&line, end - p)) break;
@@ -296,16 +287,15 @@ EXPORT Named *winnow_rules(const Rules *t, const Texts *texts, const i64 *rows, 
     }
     ok = ok && !line.held.failed;
     free(line.held.data);
-    forget(t, &f);
+    free(f.held.data);
     return complete(r, ok);
 }
 
 /* For each of the lines at `rows`, without the spaces around it: whether the program `begun` matches at its start, within its first
    `most` characters, and the bits of the literals `tails` in its last `few`. 0 when memory ran out. */
-EXPORT int winnow_ends(const Rules *t, const Literals *tails, const Texts *texts, const i64 *rows, i64 n, i64 most, i64 few, u8 *begun, u64 *ended) {
-    Found f = {0};
+EXPORT int winnow_ends(const Rules *t, Known *known, const Literals *tails, const Texts *texts, const i64 *rows, i64 n, i64 most, i64 few, u8 *begun, u64 *ended) {
     u16 codes[256];
-    int ok = few <= 32 && prepare(t, &f);
+    int ok = few <= 32 && (t->begun < 0 || states_of(&t->programs, known, t->begun));
     for (i64 i = 0; ok && i < n; i++) {
         const u8 *end, *p = text_of(texts, rows[i], &end), *q = p;
         for (; p < end && t->kinds[read_char(&q)] & SPACE; p = q) {}
@@ -318,13 +308,11 @@ EXPORT int winnow_ends(const Rules *t, const Literals *tails, const Texts *texts
         ended[i] = is_ascii(q, end) ? of_ascii(tails, q, end - q) : of_any(tails, q, end, codes);
         begun[i] = 0;
         if (t->begun < 0) continue;
-        States *s = f.states + t->n_states - 1;
         i32 state = 0;
-        for (i64 left = most; p < end && left && state >= 0; left--) state = after_character(&t->programs, s, &f.ways, state, t->programs.klass[read_char(&p)]);
-        if (state >= 0) state = after_all(&t->programs, s, &f.ways, state);
+        for (i64 left = most; p < end && left && state >= 0; left--) state = after_character(&t->programs, known, t->begun, state, t->programs.klass[read_char(&p)], 1);
+        if (state >= 0) state = after_all(&t->programs, known, t->begun, state, 1);
         begun[i] = state == MATCHED;
         ok = state != FAILED;
     }
-    forget(t, &f);
     return ok;
 }
