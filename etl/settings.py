@@ -13,11 +13,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from etl.boilerplate import rules
 from etl.config import PipelineConfig, apply_overrides, read_section, read_yaml
 from etl.dedup.policy import DedupPolicy, read_policy
 from etl.errors import ConfigError
-from etl.storage import read_json, write_json, write_text
+from etl.storage import read_json, replacing, write_json, write_text
 
 PIPELINE_FILE: Final = "pipeline.yaml"
 DEDUP_FILE: Final = "dedup.yaml"
@@ -138,7 +140,7 @@ def freeze(target: Path, files: Mapping[str, str], overrides: Mapping[str, str],
     passes = rules.packed_passes(told.rules)
     tables = rules.packed_tables(told.rules)
     if rules.kept_tables(told.rules) is None:
-        with atomic_path(target / TABLES_FILE) as temporary, temporary.open("wb") as file:
+        with replacing(target / TABLES_FILE) as new, new.open("wb") as file:
             np.savez(file, **tables)
     write_text(target / PASSES_FILE, json.dumps(passes))  # long, and read by machines alone: without indents, fast
     _THAWED.clear()  # a process has one run at a time
@@ -153,9 +155,11 @@ def thaw(target: Path) -> Settings:
         return known[1]
     files, overrides = frozen(target)
     told = parse(files, overrides, proven=set(files), passes=())
-    tables: Mapping[str, Any] = (
-        np.load(target / TABLES_FILE) if (target / TABLES_FILE).exists() else rules.packed_tables(told.rules)
-    )
+    if (target / TABLES_FILE).exists():
+        with np.load(target / TABLES_FILE) as held:
+            tables = dict(held)
+    else:
+        tables = rules.packed_tables(told.rules)
     told = replace(told, rules=rules.with_passes(told.rules, read_json(target / PASSES_FILE), tables))
     _THAWED.clear()
     _THAWED[target] = stamp, told

@@ -581,7 +581,6 @@ def literal_table(by_literal: Mapping[str, int]) -> LiteralTable:
     first = shorter[held & len(shorter) - 1]
     first[np.searchsorted(held, places)] = begins
     words = np.packbits(found, bitorder="little").view(np.uint64)
-    counts = found.reshape(-1, 64).sum(axis=1, dtype=np.uint32)
     bare, size = _padded([text.strip(literals.START + literals.END) for text in texts])
     edges = np.array([text.startswith(literals.START) + 2 * text.endswith(literals.END) for text in texts], np.uint8)
     ascii_only = np.all(bare <= 0x7F, axis=1, keepdims=True)
@@ -594,13 +593,46 @@ def literal_table(by_literal: Mapping[str, int]) -> LiteralTable:
     return LiteralTable(
         klass=klass,
         seen=words,
-        before=np.cumsum(counts, dtype=np.uint32) - counts,
+        before=_before(words),
         prior=_prior(held, shorter, three, classes, last, length),
         first=np.append(first, np.int32(-1)),
         literals=made,
         codes=bare.astype(np.uint16),
         fold=heads.fold_table(),
         always=by_literal.get("", 0),
+    )
+
+
+def _before(words: Array) -> npt.NDArray[np.uint32]:
+    """How many bits are set in the words before each."""
+    counts = np.unpackbits(words.view(np.uint8)).reshape(-1, 64).sum(axis=1, dtype=np.uint32)
+    before: npt.NDArray[np.uint32] = np.cumsum(counts, dtype=np.uint32) - counts
+    return before
+
+
+def packed_literals(table: LiteralTable) -> dict[str, Array]:
+    """A table without what all have in common, by the names of RULE_ARRAYS."""
+    literals = table.literals.view(np.uint8).reshape(-1, _LITERAL.itemsize)
+    return {
+        "seen": table.seen,
+        "prior": table.prior,
+        "first_literal": table.first,
+        "literals": literals,
+        "codes": table.codes,
+    }
+
+
+def _unpacked(packed: Mapping[str, Array]) -> LiteralTable:
+    return LiteralTable(
+        klass=_classes(),
+        seen=packed["seen"],
+        before=_before(packed["seen"]),
+        prior=packed["prior"],
+        first=packed["first_literal"],
+        literals=packed["literals"].ravel().view(_LITERAL),
+        codes=packed["codes"],
+        fold=heads.fold_table(),
+        always=0,
     )
 
 
@@ -684,19 +716,23 @@ def _classes() -> Array:
 _PRIME: Final = 0x9E3779B1
 
 
-def literal_bits(texts: pl.Series, table: LiteralTable, *, chars: int = 0) -> Array:
-    """For each text the bits of all literals of the table that it holds, as signed 64-bit integers.
+def literal_bits(texts: pl.Series, table: LiteralTable, *, rows: Array | None = None, chars: int = 0) -> Array:
+    """For each text, or for those at `rows`, the bits of all literals of the table that it holds, as signed 64-bit integers.
 
     chars: in its first so many characters, in its last ones where that is negative, in all of them with 0.
     """
     library = _library()
     views = kernels.TextViews(texts)
-    held = {name: kernels.pointer(getattr(table, name)) for name in _LITERAL_ARRAYS}
-    given = _Literals(**held, always=table.always)
-    found = np.empty(len(texts), np.uint64)
+    given, _ = _literals_structure(table)
+    rows = np.arange(len(texts)) if rows is None else np.ascontiguousarray(rows, np.int64)
+    found = np.empty(len(rows), np.uint64)
     library.winnow_literals.restype = ctypes.c_int
     done = library.winnow_literals(
-        ctypes.byref(given), views.pointer, ctypes.c_int64(len(texts)), ctypes.c_int64(chars), kernels.pointer(found)
+        ctypes.byref(given),
+        views.pointer,
+        kernels.pointer(rows),
+        *map(ctypes.c_int64, (len(rows), chars)),
+        kernels.pointer(found),
     )
     if not done:
         raise MemoryError("no memory left in winnow_literals")
@@ -718,10 +754,11 @@ def name_table(texts: Sequence[str]) -> Array:
 RULE_ARRAYS: Final = (
     *("steps", "begin", "first", "klass", "word", "sets"),  # as programs.Linked has them
     *("head", "of_head", "by_head"),  # code points of heads; of each where its patterns begin in by_head
-    *("literal", "literal_bits", "of_bit", "by_bit"),  # code points of literals, and their bits; the patterns of each bit
+    *("seen", "prior", "first_literal", "literals", "codes"),  # as LiteralTable has them
+    *("of_bit", "by_bit"),  # the patterns of each bit of a literal
     "always",  # patterns that any line may match
     *("pass_of", "place", "rule", "most_chars", "foreign"),  # of each pattern, see rules.c
-    "begun",  # the program for lines' starts, -1 for none
+    *("begun", "ended"),  # the programs for lines' starts and ends, -1 for none
     "left",  # passes that have no programs
     "phrases",  # as name_table makes it
 )
@@ -745,7 +782,7 @@ class _Rules(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("phrase_room", "phrase_chars")),
         *((name, ctypes.c_void_p) for name in ("pass_of", "place", "rule", "most_chars", "foreign")),
         *((name, ctypes.c_int64) for name in ("patterns", "passes")),
-        ("begun", ctypes.c_int64),
+        *((name, ctypes.c_int64) for name in ("begun", "ended")),
     )
 
 
@@ -760,7 +797,7 @@ class RuleTables:
         kept = {name: np.ascontiguousarray(arrays[name]) for name in RULE_ARRAYS}
         self.left: list[int] = kept["left"].tolist()
         classes, head = kept["word"], kept["head"]
-        points = np.diff(kept["first"].astype(np.int64), append=kernels.CODE_POINTS)
+        points = np.diff(np.append(kept["first"].astype(np.int64), kernels.CODE_POINTS))
         kept["klass"] = np.repeat(kept["klass"], points)
         kept["slots"] = np.empty(1 << max(4, (2 * len(head)).bit_length()), np.int32)
         kept["named"] = np.empty(1 << 12, np.uint64)
@@ -773,11 +810,9 @@ class RuleTables:
             ctypes.c_int64(len(kept["slots"])),
             kernels.pointer(kept["named"]),
         )
-        literal = ["".join(map(chr, row[row > 0])) for row in kept["literal"]]
-        self._literals = _literals_structure(literal_table(dict(zip(literal, kept["literal_bits"].tolist(), strict=True))))
+        self._literals = _literals_structure(_unpacked(kept))
         kept |= {"letter": kernels.character_table(LETTER), "kinds": kinds, "plain": plain, "fold": heads.fold_table()}
         self._kept = kept
-        self.begun = int(kept["begun"][0])
         self.known = _Known(len(kept["begin"]) - 1)
         programs = _Programs(
             **{name: kernels.pointer(kept[name]) for name in ("steps", "begin", "klass", "word", "sets")},
@@ -795,7 +830,8 @@ class RuleTables:
             phrase_chars=phrase_chars,
             patterns=len(kept["rule"]),
             passes=int(kept["pass_of"].max(initial=-1)) + 1,
-            begun=self.begun,
+            begun=int(kept["begun"][0]),
+            ended=int(kept["ended"][0]),
             **{name: kernels.pointer(kept[name]) for name in _RULE_POINTERS},
         )
 
@@ -826,14 +862,16 @@ class _Known:
 
 GONE: Final = 0xFFFFFFFF
 _RULE_POINTERS: Final = tuple(
-    name for name, kind in _Rules._fields_ if kind is ctypes.c_void_p and name != "literals"
+    name for name, kind, *_ in _Rules._fields_ if kind is ctypes.c_void_p and name != "literals"
 )
 _NAMED: Final = (("row", np.int64), ("rule", np.int64), ("size", np.int64), ("phrased", np.int64))
 
 
 def _literals_structure(table: LiteralTable) -> tuple[_Literals, LiteralTable]:
     """The table as C has it, and what that points into."""
-    return _Literals(**{name: kernels.pointer(getattr(table, name)) for name in _LITERAL_ARRAYS}, always=table.always), table
+    return _Literals(
+        **{name: kernels.pointer(getattr(table, name)) for name in _LITERAL_ARRAYS}, always=table.always
+    ), table
 
 
 def named_lines(texts: pl.Series, rows: Array, tables: RuleTables) -> dict[str, Array]:
@@ -852,8 +890,8 @@ def named_lines(texts: pl.Series, rows: Array, tables: RuleTables) -> dict[str, 
 def line_ends(
     texts: pl.Series, rows: Array, tables: RuleTables, tails: LiteralTable, *, most: int
 ) -> tuple[Array, Array]:
-    """Of each line at `rows`, without the spaces around it: whether a pattern for lines' starts matches, within `most` characters;
-    the bits of the literals it ends with, as signed 64-bit integers."""
+    """Of each line at `rows`, without the spaces around it: whether a pattern for lines' starts may match, within `most` characters;
+    the bits of the literals it ends with, as signed 64-bit integers, 0 where no pattern for lines' ends matches there."""
     library, views = _library(), kernels.TextViews(texts)
     rows = np.ascontiguousarray(rows, np.int64)
     begun, ended = np.empty(len(rows), np.bool_), np.empty(len(rows), np.uint64)

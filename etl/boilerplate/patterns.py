@@ -71,6 +71,7 @@ _FLAGS: Final = "isu"  # those that change what a character matches
 _IGNORING_CASE: Final = frozenset("iu")
 _COUNT: Final = re.compile(r"\{(\d+)(?:(,)(\d*))?\}")
 
+
 @lru_cache(maxsize=4)
 def read_pattern(pattern: str) -> Node:
     """The tree of `pattern`, which ignores case unless it says otherwise. Raises Unknown for what this doesn't read, be it right or wrong."""

@@ -12,10 +12,12 @@ holds here too. Code points that no set tells apart are one class, and the kerne
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence as Row
+from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as Row
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -36,7 +38,13 @@ TAKE, TAKE_SET, SPLIT, JUMP, CHECK, DONE = range(6)
 STEP_BITS: Final = 3
 AT_START, AT_END, AT_WORD, NOT_AT_WORD = 1, 2, 4, 8
 """Conditions of a place, as bits."""
-_PLACES: Final = {"": 0, r"(?i-su:\b)": AT_WORD, r"(?-isu:\b)": AT_WORD, r"(?i-su:\B)": NOT_AT_WORD, r"(?-isu:\B)": NOT_AT_WORD}
+_PLACES: Final = {
+    "": 0,
+    r"(?i-su:\b)": AT_WORD,
+    r"(?-isu:\b)": AT_WORD,
+    r"(?i-su:\B)": NOT_AT_WORD,
+    r"(?-isu:\B)": NOT_AT_WORD,
+}
 _FAR: Final = 1 << 27  # distances are counted from here
 
 
@@ -101,26 +109,23 @@ class _Writer:
             case Place(start, end, written):
                 if written not in _PLACES:
                     raise Unknown
-                if condition := _PLACES[written] | AT_START * start | AT_END * end:
+                if condition := _PLACES[written] | AT_START * int(start) | AT_END * int(end):
                     self.add(CHECK, condition)
             case Sequence(parts):
                 for part in parts:
                     self.write(part)
             case Choice(parts):
-                self.choice([lambda part=part: self.write(part) for part in parts])
+                ends = []
+                for part in parts[:-1]:
+                    other = self.add(SPLIT, 0)
+                    self.write(part)
+                    ends.append(self.add(JUMP, 0))
+                    self.lead(other)
+                self.write(parts[-1])
+                for end in ends:
+                    self.lead(end)
             case Repeat(part, low, high):
                 self.repeat(part, low, high)
-
-    def choice(self, parts: Row[Callable[[], None]]) -> None:
-        ends = []
-        for part in parts[:-1]:
-            other = self.add(SPLIT, 0)
-            part()
-            ends.append(self.add(JUMP, 0))
-            self.lead(other)
-        parts[-1]()
-        for end in ends:
-            self.lead(end)
 
     def repeat(self, part: Node, low: int, high: int | None) -> None:
         for _ in range(low):
@@ -154,7 +159,7 @@ def ranges_of(chars: Chars, kept: Mapping[str, Ranges]) -> Ranges:
     if not chars.negated:
         return [(code, code) for code in codes.tolist()]
     edges = [-1, *codes.tolist(), kernels.CODE_POINTS]
-    return [(low + 1, high - 1) for low, high in zip(edges, edges[1:], strict=False) if high - low > 1]
+    return [(low + 1, high - 1) for low, high in pairwise(edges) if high - low > 1]
 
 
 @cache
@@ -177,7 +182,9 @@ def link(programs: Row[Program], kept: Mapping[str, Ranges]) -> Linked:
     alone = np.array([len(held) == 1 for held in members])
     step_of = np.where(alone, TAKE, TAKE_SET)
     wide = np.cumsum(~alone) - 1
-    argument = np.array([held[0] if one else place for held, one, place in zip(members, alone, wide, strict=True)], np.int64)
+    argument = np.array(
+        [held[0] if one else place for held, one, place in zip(members, alone, wide, strict=True)], np.int64
+    )
     n_classes = int(klass.max()) + 1
     bits = np.zeros((int((~alone).sum()), -(-n_classes // 64) * 64), np.bool_)
     for place, held in zip(wide[~alone], (held for held in members if len(held) != 1), strict=True):
@@ -204,8 +211,12 @@ def link(programs: Row[Program], kept: Mapping[str, Ranges]) -> Linked:
 def _classes(ranges: Row[Ranges]) -> tuple[Array, Array, list[Array]]:
     """(where another class begins, that class, for each set the classes in it) for the coarsest classes that tell the sets apart."""
     names = np.random.default_rng(0).integers(1, 1 << 63, len(ranges), np.int64)
-    edges = np.unique([0, *(edge for one in ranges for low, high in one for edge in (low, high + 1) if edge < kernels.CODE_POINTS)])
-    inside = np.zeros(len(edges) + 1, np.int64)  # the sum of the names of the sets that hold the code points from an edge on
+    edges = np.unique(
+        [0, *(edge for one in ranges for low, high in one for edge in (low, high + 1) if edge < kernels.CODE_POINTS)]
+    )
+    inside = np.zeros(
+        len(edges) + 1, np.int64
+    )  # the sum of the names of the sets that hold the code points from an edge on
     places = []
     for name, one in zip(names, ranges, strict=True):
         lows, highs = np.array(one, np.int64).reshape(-1, 2).T
@@ -234,14 +245,14 @@ def pack(of: str, tables: Mapping[str, Array], told: Mapping[str, Ranges]) -> by
     of: a name for the rules.
     """
     written = io.BytesIO()
-    np.savez_compressed(
-        written,
-        of=np.frombuffer(of.encode(), np.uint8),
-        asked=np.frombuffer("\0".join(told).encode(), np.uint8),
-        told_of=np.cumsum([0, *map(len, told.values())]),
-        told=np.array([pair for one in told.values() for pair in one], np.uint32),
-        **dict(tables),
-    )
+    arrays: dict[str, Any] = {
+        "of": np.frombuffer(of.encode(), np.uint8),
+        "asked": np.frombuffer("\0".join(told).encode(), np.uint8),
+        "told_of": np.cumsum([0, *map(len, told.values())]),
+        "told": np.array([pair for one in told.values() for pair in one], np.uint32),
+        **tables,
+    }
+    np.savez_compressed(written, **arrays)
     return written.getvalue()
 
 
@@ -258,4 +269,4 @@ def kept_ranges() -> dict[str, Ranges]:
     """What `told_by_engine` gave for the sets of the product's own rules."""
     asked, told = kept()["asked"].tobytes().decode().split("\0"), kept()["told"].tolist()
     ends = kept()["told_of"].tolist()
-    return {one: told[low:high] for one, low, high in zip(asked, ends, ends[1:], strict=False)}
+    return {one: told[low:high] for one, (low, high) in zip(asked, pairwise(ends), strict=True)}

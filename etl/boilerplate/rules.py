@@ -97,7 +97,12 @@ _ORNAMENT: Final = r"[\s•·∙◦▪■□◆◇●○★☆✓✔‣⁃|¦*+~
 _ENDING: Final = r"[\s•·▪■●|¦~=_»›>«‹<←→↑↓⇒➔➜➤►▶▸▼▾▲\p{So}&&[^©®℗°]]"
 _LEADING: Final = rf"^(?:{_ORNAMENT}|-+\s)+"
 _TRAILING: Final = rf"(?:{_ENDING}|\s-+)+$"
-CHARACTERS: Final = (native.SPACE, _ORNAMENT, _ENDING, OTHER_SCRIPTS)  # kinds of characters, in the order of their bits in rules.c
+CHARACTERS: Final = (
+    native.SPACE,
+    _ORNAMENT,
+    _ENDING,
+    OTHER_SCRIPTS,
+)  # kinds of characters, in the order of their bits in rules.c
 _BARE_TAIL: Final = ".! -:…"
 _BARE_ENDS: Final = " -:;,*#()[]{}<>«»‹›【】「」『』〈〉《》…/\\|。！"
 
@@ -210,6 +215,11 @@ class RuleSet:
         if self.arrays is None or not native.available():
             return None
         return native.RuleTables(self.arrays, _kinds(), _plain_table(), self.phrase_chars)
+
+    @cached_property
+    def known_phrases(self) -> dict[str, tuple[int, ...]]:
+        """Lines that may be phrases, and the rules whose they are: as many as were met."""
+        return {}
 
     @cached_property
     def told(self) -> Told:
@@ -423,26 +433,31 @@ def _tables(ruleset: RuleSet, told: Mapping[str, programs.Ranges]) -> dict[str, 
             continue
         made += [program for program in found if program is not None]
         entries += [(number, one.rules.index(rule), rule, pattern) for rule, pattern in one.patterns]
-    starts = [one for one in passes if one.at == "start"]
-    begun = programs.program_of(_unit([text for one in starts for _, text in one.patterns], folded=False))
-    linked = programs.link(made if begun is None else [*made, begun], told)
+    at_ends: dict[str, int] = {}
+    for name, at, before in (("begun", "start", ""), ("ended", "end", "(?s:.)*")):
+        texts = [text for one in passes if one.at == at for _, text in one.patterns]
+        program = programs.program_of(f"{before}(?:{_unit(texts, folded=False)})") if texts else None
+        at_ends[name] = -1 if program is None else len(made)
+        made += [] if program is None else [program]
+    linked = programs.link(made, told)
     of = [passes[number] for number, *_ in entries]
     known = [_HEADS if one.heads is not None else _LITERALS if one.literals is not None else 0 for one in of]
-    by_head = _numbers(
-        (number, _heads(entry[3])) for number, entry in enumerate(entries) if known[number] == _HEADS
-    )
+    by_head = _numbers((number, _heads(entry[3])) for number, entry in enumerate(entries) if known[number] == _HEADS)
     by_literal = _numbers(
         (number, _literals(entry[3], "") or ()) for number, entry in enumerate(entries) if known[number] == _LITERALS
     )
-    bit_of = {number: place % PASS_BITS for place, number in enumerate(n for n in range(len(known)) if known[n] == _LITERALS)}
+    bit_of = {
+        number: place % PASS_BITS for place, number in enumerate(n for n in range(len(known)) if known[n] == _LITERALS)
+    }
     by_bit = [[number for number, bit in bit_of.items() if bit == wanted] for wanted in range(64)]
     always = [number for number in range(len(known)) if not known[number]]
     return {
         **{name: getattr(linked, name) for name in ("steps", "begin", "first", "klass", "word", "sets")},
-        **_texts("head", list(by_head)),
+        "head": _code_points(list(by_head)),
         **_lists("of_head", "by_head", by_head.values()),
-        **_texts("literal", list(by_literal)),
-        "literal_bits": np.array([sum(1 << bit_of[one] for one in of_one) for of_one in by_literal.values()], np.uint64),
+        **native.packed_literals(
+            native.literal_table({text: sum(1 << bit_of[one] for one in of_one) for text, of_one in by_literal.items()})
+        ),
         **_lists("of_bit", "by_bit", by_bit),
         "always": np.array(always, np.uint16),
         "pass_of": np.array([entry[0] for entry in entries], np.int32),
@@ -450,7 +465,7 @@ def _tables(ruleset: RuleSet, told: Mapping[str, programs.Ranges]) -> dict[str, 
         "rule": np.array([entry[2] for entry in entries], np.int32),
         "most_chars": np.array([one.max_chars for one in of], np.int32),
         "foreign": np.array([one.other for one in of], np.uint8),
-        "begun": np.array([len(made) if starts and begun is not None else -1]),
+        **{name: np.array([number]) for name, number in at_ends.items()},
         "left": np.array(left, np.int64),
         "phrases": native.name_table([heads.folded(phrase) for phrase in ruleset.phrases["bare"]]),
     }
@@ -465,11 +480,11 @@ def _numbers(known: Iterable[tuple[int, Iterable[str]]]) -> dict[str, list[int]]
     return dict(sorted(found.items()))
 
 
-def _texts(name: str, texts: Sequence[str]) -> dict[str, Any]:
-    """Texts as an array of code points, a row each with zeros after them."""
+def _code_points(texts: Sequence[str]) -> npt.NDArray[np.uint32]:
+    """A row for each text, with zeros after it."""
     longest = max(map(len, texts), default=0)
     points = [list(map(ord, text.ljust(longest, "\0"))) for text in texts]
-    return {name: np.array(points, np.uint32).reshape(len(texts), longest)}
+    return np.array(points, np.uint32).reshape(len(texts), longest)
 
 
 def _lists(begin: str, held: str, lists: Iterable[Sequence[int]]) -> dict[str, Any]:
@@ -514,11 +529,13 @@ def judge_lines(lines: pl.DataFrame, ruleset: RuleSet) -> tuple[pl.DataFrame, pl
 
 
 def warm(ruleset: RuleSet) -> None:
-    """Have the patterns compiled (0.2 s) while this thread does other things; `judge_lines` waits for it."""
-    _THREAD.submit(_compile_patterns, ruleset)
+    """Have the tables or the patterns (0.2 s) made ready while this thread does other things; `judge_lines` waits for it."""
+    _THREAD.submit(_make_ready, ruleset)
 
 
-def _compile_patterns(ruleset: RuleSet) -> None:
+def _make_ready(ruleset: RuleSet) -> None:
+    if ruleset.tables is not None:
+        return
     nothing = pl.Series([""])
     _in_threads(lambda _, one: nothing.str.contains(one.regex), ruleset.passes, range(len(ruleset.passes)))
 
@@ -680,19 +697,38 @@ def _line_hits(table: pl.DataFrame, ruleset: RuleSet) -> tuple[Ints, Ints]:
     if tables is None:
         return _by_patterns(table, ruleset)
     found = native.named_lines(table["text"], _short_enough(table, ruleset), tables)
-    likely = _keys(table[found["phrased"]].select("row", "text", "chars"), ruleset)
-    phrases = likely.select("row", "size", "bare").join(ruleset.phrases, on="bare")
-    row, size, rule_no = (
-        np.concatenate([phrases[column].to_numpy().astype(np.int64), found[name]])
-        for column, name in (("row", "row"), ("size", "size"), ("rule_no", "rule"))
-    )
-    fits = size <= ruleset.told.max_chars[rule_no]
-    row, rule_no = row[fits], rule_no[fits]
+    row, rule_no = _phrased(table["text"], found["phrased"], ruleset)
+    fits = found["size"] <= ruleset.told.max_chars[found["rule"]]
+    row, rule_no = np.concatenate([row, found["row"][fits]]), np.concatenate([rule_no, found["rule"][fits]])
     if tables.left:
         more = _by_patterns(table, ruleset, tables.left)
         row, rule_no = np.concatenate([row, more[0]]), np.concatenate([rule_no, more[1]])
     one_each = np.unique(row << 32 | rule_no)
     return one_each >> 32, one_each & 0xFFFFFFFF
+
+
+def _phrased(texts: pl.Series, rows: Ints, ruleset: RuleSet) -> tuple[Ints, Ints]:
+    """Which rules' phrases the lines at `rows` are: rows, and the number of a rule for each.
+
+    They are few and mostly the same ones, so what was found is kept.
+    """
+    known = ruleset.known_phrases
+    given = texts.gather(rows).to_list()
+    if new := sorted(set(given) - known.keys()):
+        if len(known) > _MOST_KNOWN:
+            known.clear()
+            new = sorted(set(given))
+        known.update(dict.fromkeys(new, ()))
+        asked = pl.DataFrame({"text": new}).with_row_index("row").with_columns(chars=pl.col("text").str.len_chars())
+        found = _keys(asked, ruleset).select("row", "size", "bare").join(ruleset.phrases, on="bare")
+        for row, size, rule_no in found.select("row", "size", "rule_no").iter_rows():
+            if size <= ruleset.told.max_chars[rule_no]:
+                known[new[row]] += (rule_no,)
+    times = [len(known[text]) for text in given]
+    return np.repeat(rows, times), np.array([number for text in given for number in known[text]], np.int64)
+
+
+_MOST_KNOWN: Final = 20_000
 
 
 def _by_patterns(table: pl.DataFrame, ruleset: RuleSet, wanted: Iterable[int] | None = None) -> tuple[Ints, Ints]:
@@ -727,11 +763,14 @@ def _short_enough(table: pl.DataFrame, ruleset: RuleSet) -> Ints:
     if not ruleset.needs:
         return some
     long = np.flatnonzero((chars > LONG_CHARS + spare) & (chars <= LENGTHS[-1] + spare))
-    text = table["text"].gather(long)
     if native.available():
-        likely = np.flatnonzero(native.literal_bits(text, ruleset.need_table, chars=NEEDS_CHARS))
-        long, text = long[likely], text.gather(likely)
-    needed = text.str.head(NEEDS_CHARS).str.contains_any(list(ruleset.needs), ascii_case_insensitive=True)
+        long = long[native.literal_bits(table["text"], ruleset.need_table, rows=long, chars=NEEDS_CHARS) != 0]
+    needed = (
+        table["text"]
+        .gather(long)
+        .str.head(NEEDS_CHARS)
+        .str.contains_any(list(ruleset.needs), ascii_case_insensitive=True)
+    )
     return np.concatenate([some, long[needed.to_numpy()]])
 
 
@@ -955,7 +994,7 @@ def _spans(table: pl.DataFrame, rows: Ints, ruleset: RuleSet) -> pl.DataFrame:
     begun, ended = rows, None
     if (tables := ruleset.tables) is not None:
         starts, ended = native.line_ends(table["text"], rows, tables, ruleset.tail_table, most=SPAN_CHARS)
-        begun = rows if tables.begun < 0 else rows[starts]
+        begun = rows[starts]
 
     def asked(bit: int, one: Pass) -> Ints:
         if one.at == "start":
@@ -976,33 +1015,23 @@ def _pass_spans(one: Pass, table: pl.DataFrame, rows: Ints) -> pl.DataFrame:
     """What a pass for parts of lines gives to `_spans`, of the lines at `rows`."""
     bare = table["text"].gather(rows).str.strip_chars()
     window = bare.str.head(one.max_chars) if one.at == "start" else bare.str.tail(one.max_chars)
-    window = window.alias("window")
     met = np.flatnonzero(window.str.contains(one.regex).to_numpy())
-    hits = (
-        table[rows[met]]
-        .with_columns(window[met])
-        .with_columns_seq(
-            size=pl.col("window").str.extract(one.regex, 0).str.len_chars(), rule_no=_which(pl.col("window"), one)
-        )
-        .with_columns(
-            lead=pl.col("chars") - pl.col("text").str.strip_chars_start().str.len_chars(),
-            trail=pl.col("chars") - pl.col("text").str.strip_chars_end().str.len_chars(),
-        )
-        .with_columns(whole=pl.col("size") == pl.col("chars") - pl.col("lead") - pl.col("trail"))
+    hits = pl.DataFrame([window.gather(met).alias("window")]).select_seq(
+        size=pl.col("window").str.extract(one.regex, 0).str.len_chars(), rule_no=_which(pl.col("window"), one)
     )
-    start, end = pl.col("start").cast(pl.Int64), pl.col("end").cast(pl.Int64)
-    first = (
-        start if one.at == "start" else pl.when("whole").then(start).otherwise(end - pl.col("trail") - pl.col("size"))
-    )
-    last = end if one.at == "end" else pl.when("whole").then(end).otherwise(start + pl.col("lead") + pl.col("size"))
-    return hits.select(
-        "doc",
-        "line",
-        first.cast(pl.UInt32).alias("start"),
-        last.cast(pl.UInt32).alias("end"),
-        "rule_no",
-        unit=pl.when("whole").then(pl.lit("line")).otherwise(pl.lit("span")),
-    )
+    lines = table.select("doc", "line", "start", "text")[rows[met]]
+    found = []  # a Python loop: only the lines that match
+    for (doc, line, start, text), inner, (size, rule_no) in zip(
+        lines.iter_rows(), bare.gather(met), hits.iter_rows(), strict=True
+    ):
+        lead = text.index(inner)
+        whole = size == len(inner)
+        low = start if one.at == "start" or whole else start + lead + len(inner) - size
+        high = start + len(text) if one.at == "end" or whole else start + lead + size
+        found.append((doc, line, low, high, rule_no, "line" if whole else "span"))
+    kinds = {name: table.schema[name] for name in ("doc", "line")}
+    schema = pl.Schema({**kinds, **dict.fromkeys(("start", "end", "rule_no"), pl.UInt32()), "unit": pl.String()})
+    return pl.DataFrame(found, schema=schema, orient="row")
 
 
 def _plain(text: pl.Expr) -> pl.Expr:

@@ -33,7 +33,7 @@ typedef struct {
     const i32 *pass, *place, *rule, *most_chars;
     const u8 *foreign;
     i64 patterns, passes;
-    i64 begun; /* the program that lines are asked for at their start, -1 for none */
+    i64 begun, ended; /* the programs that lines are asked for at their start and at their end, -1 for none */
 } Rules;
 
 typedef struct {
@@ -291,13 +291,22 @@ EXPORT Named *winnow_rules(const Rules *t, Known *known, const Texts *texts, con
     return complete(r, ok);
 }
 
+/* Whether a program goes over a text, from end to end unless `part` is 1; FAILED when memory ran out. */
+INLINE i32 goes_over(const Rules *t, Known *known, i64 program, const u8 *p, const u8 *end, i64 most, int part) {
+    i32 state = 0;
+    for (; p < end && most && state >= 0; most--) state = after_character(&t->programs, known, program, state, t->programs.klass[read_char(&p)], part);
+    return state >= 0 ? after_all(&t->programs, known, program, state, part) : state;
+}
+
 /* For each of the lines at `rows`, without the spaces around it: whether the program `begun` matches at its start, within its first
-   `most` characters, and the bits of the literals `tails` in its last `few`. 0 when memory ran out. */
+   `most` characters; and the bits of the literals `tails` in its last `few`, if there are any and the program `ended` goes over its
+   last `most` characters. 0 when memory ran out. */
 EXPORT int winnow_ends(const Rules *t, Known *known, const Literals *tails, const Texts *texts, const i64 *rows, i64 n, i64 most, i64 few, u8 *begun, u64 *ended) {
     u16 codes[256];
-    int ok = few <= 32 && (t->begun < 0 || states_of(&t->programs, known, t->begun));
+    int ok = few <= 32 && (t->begun < 0 || states_of(&t->programs, known, t->begun)) && (t->ended < 0 || states_of(&t->programs, known, t->ended));
     for (i64 i = 0; ok && i < n; i++) {
         const u8 *end, *p = text_of(texts, rows[i], &end), *q = p;
+        i32 state = DEAD;
         for (; p < end && t->kinds[read_char(&q)] & SPACE; p = q) {}
         for (; end > p; end = q) {
             const u8 *one = q = before(p, end);
@@ -306,13 +315,15 @@ EXPORT int winnow_ends(const Rules *t, Known *known, const Literals *tails, cons
         q = end;
         for (i64 left = few; left && q > p; left--) q = before(p, q);
         ended[i] = is_ascii(q, end) ? of_ascii(tails, q, end - q) : of_any(tails, q, end, codes);
-        begun[i] = 0;
-        if (t->begun < 0) continue;
-        i32 state = 0;
-        for (i64 left = most; p < end && left && state >= 0; left--) state = after_character(&t->programs, known, t->begun, state, t->programs.klass[read_char(&p)], 1);
-        if (state >= 0) state = after_all(&t->programs, known, t->begun, state, 1);
-        begun[i] = state == MATCHED;
-        ok = state != FAILED;
+        if (ended[i] && t->ended >= 0) {
+            for (i64 left = most - few; left > 0 && q > p; left--) q = before(p, q);
+            state = goes_over(t, known, t->ended, q, end, most, 0);
+            if (state != MATCHED) ended[i] = 0;
+            ok = state != FAILED;
+        }
+        if (t->begun >= 0) state = goes_over(t, known, t->begun, p, end, most, 1);
+        begun[i] = t->begun < 0 || state == MATCHED;
+        ok = ok && state != FAILED;
     }
     return ok;
 }
