@@ -122,8 +122,8 @@ class _Writer:
                     ends.append(self.add(JUMP, 0))
                     self.lead(other)
                 self.write(parts[-1])
-                for end in ends:
-                    self.lead(end)
+                for step in ends:
+                    self.lead(step)
             case Repeat(part, low, high):
                 self.repeat(part, low, high)
 
