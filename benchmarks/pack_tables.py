@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from etl import kernels, settings
-from etl.boilerplate import heads, rules
+from etl.boilerplate import heads, programs, rules
 from etl.boilerplate import native as boilerplate
 from etl.boilerplate.lines import VISIBLE
 from etl.publish import native as publish
@@ -15,15 +15,17 @@ from etl.repair import native as repair
 
 PATTERNS = (
     *(VISIBLE, WORD, WORD_ALONE, publish.SPACE, repair.WORD),
+    *rules.CHARACTERS,
     *(boilerplate.SPACE, boilerplate.DIGIT, boilerplate.LETTER, boilerplate.HAN, boilerplate.CASED, boilerplate.WORD),
 )
 
 
 def main() -> None:
-    """Replace the two files."""
+    """Replace the three files."""
     ruleset = settings.parse(settings.read_files(None), {}, passes=()).rules
     target = Path(rules.__file__).parent / "weights" / heads.KNOWN
     target.write_bytes(rules.pack_heads(ruleset))
+    target.with_name(programs.KNOWN).write_bytes(rules.pack_tables(ruleset))
     Path(kernels.__file__).with_name(kernels.CHARACTERS).write_bytes(kernels.pack_characters(PATTERNS))
 
 

@@ -13,17 +13,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from etl.boilerplate import rules
 from etl.config import PipelineConfig, apply_overrides, read_section, read_yaml
 from etl.dedup.policy import DedupPolicy, read_policy
 from etl.errors import ConfigError
-from etl.storage import read_json, write_json, write_text
+from etl.storage import read_json, replacing, write_json, write_text
 
 PIPELINE_FILE: Final = "pipeline.yaml"
 DEDUP_FILE: Final = "dedup.yaml"
 FAMILIES: Final = "boilerplate"
 OVERRIDES_FILE: Final = "overrides.json"
 PASSES_FILE: Final = "passes.json"
+TABLES_FILE: Final = "rules.npz"
 DEDUP_KEYS: Final = ("sentence_dedup", "document_dedup")
 """First words of `--set` keys that belong to dedup.yaml; all others belong to pipeline.yaml."""
 
@@ -135,9 +138,13 @@ def freeze(target: Path, files: Mapping[str, str], overrides: Mapping[str, str],
         write_text(target / name, text)
     write_json(target / OVERRIDES_FILE, dict(overrides))
     passes = rules.packed_passes(told.rules)
+    tables = rules.packed_tables(told.rules)
+    if rules.kept_tables(told.rules) is None:
+        with replacing(target / TABLES_FILE) as new, new.open("wb") as file:
+            np.savez(file, **tables)
     write_text(target / PASSES_FILE, json.dumps(passes))  # long, and read by machines alone: without indents, fast
     _THAWED.clear()  # a process has one run at a time
-    _THAWED[target] = _stamp(target), replace(told, rules=rules.with_passes(told.rules, passes))
+    _THAWED[target] = _stamp(target), replace(told, rules=rules.with_passes(told.rules, passes, tables))
 
 
 def thaw(target: Path) -> Settings:
@@ -147,7 +154,13 @@ def thaw(target: Path) -> Settings:
     if known is not None and known[0] == stamp:
         return known[1]
     files, overrides = frozen(target)
-    told = parse(files, overrides, proven=set(files), passes=read_json(target / PASSES_FILE))
+    told = parse(files, overrides, proven=set(files), passes=())
+    if (target / TABLES_FILE).exists():
+        with np.load(target / TABLES_FILE) as held:
+            tables = dict(held)
+    else:
+        tables = rules.packed_tables(told.rules)
+    told = replace(told, rules=rules.with_passes(told.rules, read_json(target / PASSES_FILE), tables))
     _THAWED.clear()
     _THAWED[target] = stamp, told
     return told

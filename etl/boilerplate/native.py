@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -580,7 +581,6 @@ def literal_table(by_literal: Mapping[str, int]) -> LiteralTable:
     first = shorter[held & len(shorter) - 1]
     first[np.searchsorted(held, places)] = begins
     words = np.packbits(found, bitorder="little").view(np.uint64)
-    counts = found.reshape(-1, 64).sum(axis=1, dtype=np.uint32)
     bare, size = _padded([text.strip(literals.START + literals.END) for text in texts])
     edges = np.array([text.startswith(literals.START) + 2 * text.endswith(literals.END) for text in texts], np.uint8)
     ascii_only = np.all(bare <= 0x7F, axis=1, keepdims=True)
@@ -593,13 +593,46 @@ def literal_table(by_literal: Mapping[str, int]) -> LiteralTable:
     return LiteralTable(
         klass=klass,
         seen=words,
-        before=np.cumsum(counts, dtype=np.uint32) - counts,
+        before=_before(words),
         prior=_prior(held, shorter, three, classes, last, length),
         first=np.append(first, np.int32(-1)),
         literals=made,
         codes=bare.astype(np.uint16),
         fold=heads.fold_table(),
         always=by_literal.get("", 0),
+    )
+
+
+def _before(words: Array) -> npt.NDArray[np.uint32]:
+    """How many bits are set in the words before each."""
+    counts = np.unpackbits(words.view(np.uint8)).reshape(-1, 64).sum(axis=1, dtype=np.uint32)
+    before: npt.NDArray[np.uint32] = np.cumsum(counts, dtype=np.uint32) - counts
+    return before
+
+
+def packed_literals(table: LiteralTable) -> dict[str, Array]:
+    """A table without what all have in common, by the names of RULE_ARRAYS."""
+    literals = table.literals.view(np.uint8).reshape(-1, _LITERAL.itemsize)
+    return {
+        "seen": table.seen,
+        "prior": table.prior,
+        "first_literal": table.first,
+        "literals": literals,
+        "codes": table.codes,
+    }
+
+
+def _unpacked(packed: Mapping[str, Array]) -> LiteralTable:
+    return LiteralTable(
+        klass=_classes(),
+        seen=packed["seen"],
+        before=_before(packed["seen"]),
+        prior=packed["prior"],
+        first=packed["first_literal"],
+        literals=packed["literals"].ravel().view(_LITERAL),
+        codes=packed["codes"],
+        fold=heads.fold_table(),
+        always=0,
     )
 
 
@@ -683,23 +716,200 @@ def _classes() -> Array:
 _PRIME: Final = 0x9E3779B1
 
 
-def literal_bits(texts: pl.Series, table: LiteralTable, *, chars: int = 0) -> Array:
-    """For each text the bits of all literals of the table that it holds, as signed 64-bit integers.
+def literal_bits(texts: pl.Series, table: LiteralTable, *, rows: Array | None = None, chars: int = 0) -> Array:
+    """For each text, or for those at `rows`, the bits of all literals of the table that it holds, as signed 64-bit integers.
 
     chars: in its first so many characters, in its last ones where that is negative, in all of them with 0.
     """
     library = _library()
     views = kernels.TextViews(texts)
-    held = {name: kernels.pointer(getattr(table, name)) for name in _LITERAL_ARRAYS}
-    given = _Literals(**held, always=table.always)
-    found = np.empty(len(texts), np.uint64)
+    given, _ = _literals_structure(table)
+    rows = np.arange(len(texts)) if rows is None else np.ascontiguousarray(rows, np.int64)
+    found = np.empty(len(rows), np.uint64)
     library.winnow_literals.restype = ctypes.c_int
     done = library.winnow_literals(
-        ctypes.byref(given), views.pointer, ctypes.c_int64(len(texts)), ctypes.c_int64(chars), kernels.pointer(found)
+        ctypes.byref(given),
+        views.pointer,
+        kernels.pointer(rows),
+        *map(ctypes.c_int64, (len(rows), chars)),
+        kernels.pointer(found),
     )
     if not done:
         raise MemoryError("no memory left in winnow_literals")
     return found.view(np.int64)
+
+
+def name_table(texts: Sequence[str]) -> Array:
+    """The names of `texts` (xxh64 of their code points), hashed: 0 for an empty slot, a power of two of slots."""
+    table = np.zeros(1 << max(4, (2 * len(texts)).bit_length()), np.uint64)
+    for text in texts:
+        name = xxhash.xxh64_intdigest(text.encode("utf-32-le", "surrogatepass")) or 1
+        slot = name & (len(table) - 1)
+        while table[slot] and table[slot] != name:
+            slot = (slot + 1) & (len(table) - 1)
+        table[slot] = name
+    return table
+
+
+RULE_ARRAYS: Final = (
+    *("steps", "begin", "first", "klass", "word", "sets"),  # as programs.Linked has them
+    *("head", "of_head", "by_head"),  # code points of heads; of each where its patterns begin in by_head
+    *("seen", "prior", "first_literal", "literals", "codes"),  # as LiteralTable has them
+    *("of_bit", "by_bit"),  # the patterns of each bit of a literal
+    "always",  # patterns that any line may match
+    *("pass_of", "place", "rule", "most_chars", "foreign"),  # of each pattern, see rules.c
+    *("begun", "ended"),  # the programs for lines' starts and ends, -1 for none
+    "left",  # passes that have no programs
+    "phrases",  # as name_table makes it
+)
+
+
+class _Programs(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("steps", "begin", "klass", "word", "sets")),
+        *((name, ctypes.c_int64) for name in ("words", "n_sets", "classes")),
+    )
+
+
+class _Rules(ctypes.Structure):
+    _fields_ = (
+        ("programs", _Programs),
+        *((name, ctypes.c_void_p) for name in ("literals", "letter", "kinds", "plain", "fold", "slots", "named")),
+        *((name, ctypes.c_int64) for name in ("room", "head_chars")),
+        *((name, ctypes.c_void_p) for name in ("head", "of_head", "by_head", "of_bit", "by_bit", "always")),
+        ("n_always", ctypes.c_int64),
+        ("phrases", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("phrase_room", "phrase_chars")),
+        *((name, ctypes.c_void_p) for name in ("pass_of", "place", "rule", "most_chars", "foreign")),
+        *((name, ctypes.c_int64) for name in ("patterns", "passes")),
+        *((name, ctypes.c_int64) for name in ("begun", "ended")),
+    )
+
+
+class RuleTables:
+    """What the kernel reads to judge lines by a rule set.
+
+    arrays: those of RULE_ARRAYS by name. kinds: of each code point bits as rules.c has them; plain: what stands for it in a
+    line that is not all ASCII, GONE for nothing. phrase_chars: how long a line can be that is a phrase.
+    """
+
+    def __init__(self, arrays: Mapping[str, Array], kinds: Array, plain: Array, phrase_chars: int) -> None:
+        kept = {name: np.ascontiguousarray(arrays[name]) for name in RULE_ARRAYS}
+        self.left: list[int] = kept["left"].tolist()
+        classes, head = kept["word"], kept["head"]
+        points = np.diff(np.append(kept["first"].astype(np.int64), kernels.CODE_POINTS))
+        kept["klass"] = np.repeat(kept["klass"], points)
+        kept["slots"] = np.empty(1 << max(4, (2 * len(head)).bit_length()), np.int32)
+        kept["named"] = np.empty(1 << 12, np.uint64)
+        _library().winnow_head_slots.restype = None
+        _library().winnow_head_slots(
+            kernels.pointer(head),
+            ctypes.c_int64(len(head)),
+            ctypes.c_int64(head.shape[1]),
+            kernels.pointer(kept["slots"]),
+            ctypes.c_int64(len(kept["slots"])),
+            kernels.pointer(kept["named"]),
+        )
+        self._literals = _literals_structure(_unpacked(kept))
+        kept |= {"letter": kernels.character_table(LETTER), "kinds": kinds, "plain": plain, "fold": heads.fold_table()}
+        self._kept = kept
+        self.known = _Known(len(kept["begin"]) - 1)
+        programs = _Programs(
+            **{name: kernels.pointer(kept[name]) for name in ("steps", "begin", "klass", "word", "sets")},
+            words=kept["sets"].shape[1],
+            n_sets=len(kept["sets"]),
+            classes=len(classes),
+        )
+        self._structure = _Rules(
+            programs=programs,
+            literals=ctypes.addressof(self._literals[0]),
+            room=len(kept["slots"]),
+            head_chars=head.shape[1],
+            n_always=len(kept["always"]),
+            phrase_room=len(kept["phrases"]),
+            phrase_chars=phrase_chars,
+            patterns=len(kept["rule"]),
+            passes=int(kept["pass_of"].max(initial=-1)) + 1,
+            begun=int(kept["begun"][0]),
+            ended=int(kept["ended"][0]),
+            **{name: kernels.pointer(kept[name]) for name in _RULE_POINTERS},
+        )
+
+    @property
+    def pointer(self) -> Any:
+        """Where the C structure lies."""
+        return ctypes.byref(self._structure)
+
+
+class _Known:
+    """What kernels have found out about programs, kept from call to call; freed with the tables. One call at a time may use it."""
+
+    def __init__(self, programs: int) -> None:
+        self.lock = Lock()
+        self._free = _library().winnow_forget
+        self._free.restype = None
+        make = _library().winnow_known
+        make.restype = ctypes.c_void_p
+        made = make(ctypes.c_int64(programs))
+        if not made:
+            raise MemoryError("no memory left in winnow_known")
+        self.pointer = ctypes.c_void_p(made)
+
+    def __del__(self) -> None:
+        if hasattr(self, "pointer"):
+            self._free(self.pointer)
+
+
+GONE: Final = 0xFFFFFFFF
+_RULE_POINTERS: Final = tuple(
+    name for name, kind, *_ in _Rules._fields_ if kind is ctypes.c_void_p and name != "literals"
+)
+_NAMED: Final = (("row", np.int64), ("rule", np.int64), ("size", np.int64), ("phrased", np.int64))
+
+
+def _literals_structure(table: LiteralTable) -> tuple[_Literals, LiteralTable]:
+    """The table as C has it, and what that points into."""
+    return _Literals(
+        **{name: kernels.pointer(getattr(table, name)) for name in _LITERAL_ARRAYS}, always=table.always
+    ), table
+
+
+def named_lines(texts: pl.Series, rows: Array, tables: RuleTables) -> dict[str, Array]:
+    """row, rule and size (characters of the line's key) for the first pattern of each pass that matches one of the lines at
+    `rows`; phrased: the rows whose line may be a phrase."""
+    library, views = _library(), kernels.TextViews(texts)
+    rows = np.ascontiguousarray(rows, np.int64)
+    library.winnow_rules.restype = ctypes.c_void_p
+    with tables.known.lock:
+        made = library.winnow_rules(
+            tables.pointer, tables.known.pointer, views.pointer, kernels.pointer(rows), ctypes.c_int64(len(rows))
+        )
+    return kernels.take_arrays("winnow_rules", made, _NAMED)
+
+
+def line_ends(
+    texts: pl.Series, rows: Array, tables: RuleTables, tails: LiteralTable, *, most: int
+) -> tuple[Array, Array]:
+    """Of each line at `rows`, without the spaces around it: whether a pattern for lines' starts may match, within `most` characters;
+    the bits of the literals it ends with, as signed 64-bit integers, 0 where no pattern for lines' ends matches there."""
+    library, views = _library(), kernels.TextViews(texts)
+    rows = np.ascontiguousarray(rows, np.int64)
+    begun, ended = np.empty(len(rows), np.bool_), np.empty(len(rows), np.uint64)
+    held, _ = _literals_structure(tails)
+    library.winnow_ends.restype = ctypes.c_int
+    with tables.known.lock:
+        done = library.winnow_ends(
+            tables.pointer,
+            tables.known.pointer,
+            ctypes.byref(held),
+            views.pointer,
+            kernels.pointer(rows),
+            *map(ctypes.c_int64, (len(rows), most, literals.LITERAL_CHARS)),
+            *map(kernels.pointer, (begun, ended)),
+        )
+    if not done:
+        raise MemoryError("no memory left in winnow_ends")
+    return begun, ended.view(np.int64)
 
 
 def _library() -> ctypes.CDLL:

@@ -1,12 +1,14 @@
 """Patterns in the syntax of Rust's regex engine, read into a small tree: for what can be told of a match beforehand.
 
-What heads.py and literals.py say of a pattern may be too much and never too little, so the tree forgets what isn't
-needed for that: groups, laziness, flags (letters of either case count as the same), and places other than a text's two ends.
+What heads.py and literals.py say of a pattern may be too much and never too little: they take letters of either case for the
+same, and know of no places but a text's two ends. For programs.py, which must know exactly, a character keeps how it was written.
+Groups and laziness are forgotten: neither changes which texts match.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+import re
+from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
 _MOST_MEMBERS: Final = 40  # letters of a class that are spelled out
@@ -18,20 +20,28 @@ class Unknown(Exception):
 
 
 class Chars(NamedTuple):
-    """One character of a set: those listed, or all that aren't, and more than those listed (a range too long, \\w)."""
+    """One character of a set: those listed, or all that aren't, and more than those listed (a range too long, \\w).
+
+    written: the set exactly, as a pattern with its flags.
+    """
 
     members: frozenset[str]
     negated: bool
     letters: bool  # letters other than the members may be in it (before negation)
     others: bool  # the same for characters that are no letters
     all_letters: bool  # \p{L} is in it
+    written: str = ""
 
 
 class Place(NamedTuple):
-    """A place between characters. start: nothing can stand before it; end: nothing after it."""
+    """A place between characters. start: nothing can stand before it; end: nothing after it.
+
+    written: another condition, as a pattern with its flags; "" for a place that asks for nothing else.
+    """
 
     start: bool = False
     end: bool = False
+    written: str = ""
 
 
 class Sequence(NamedTuple):
@@ -57,11 +67,14 @@ class Repeat(NamedTuple):
 Node = Chars | Place | Sequence | Choice | Repeat
 
 ANY: Final = Chars(frozenset(), True, False, False, False)
+_FLAGS: Final = "isu"  # those that change what a character matches
+_IGNORING_CASE: Final = frozenset("iu")
+_COUNT: Final = re.compile(r"\{(\d+)(?:(,)(\d*))?\}")
 
 
 @lru_cache(maxsize=4)
 def read_pattern(pattern: str) -> Node:
-    """The tree of `pattern`. Raises Unknown for what this doesn't read, be it right or wrong."""
+    """The tree of `pattern`, which ignores case unless it says otherwise. Raises Unknown for what this doesn't read, be it right or wrong."""
     try:
         return _Parser(pattern).parse()
     except (IndexError, ValueError, OverflowError, RecursionError) as error:
@@ -72,6 +85,7 @@ class _Parser:
     def __init__(self, pattern: str) -> None:
         self.text = pattern
         self.at = 0
+        self.flags = _IGNORING_CASE
 
     def parse(self) -> Node:
         node = self.alternatives()
@@ -104,33 +118,38 @@ class _Parser:
         elif self.accept("+"):
             high = None
         elif self.text[self.at : self.at + 1] == "{":
-            end = self.text.index("}", self.at)
-            first, comma, last = self.text[self.at + 1 : end].partition(",")
-            low = int(first or 0)
+            found = _COUNT.match(self.text, self.at)
+            if found is None:
+                raise Unknown
+            first, comma, last = found.groups()
+            low = int(first)
             high = low if not comma else int(last) if last else None
-            self.at = end + 1
+            self.at = found.end()
         self.accept("?")  # lazy: matches the same
         return low, high
 
     def atom(self) -> Node:
-        char = self.text[self.at]
+        begin = self.at
+        char = self.text[begin]
         if char == "(":
             return self.group()
         self.at += 1
         if char in "^$":
             return Place(start=char == "^", end=char == "$")
-        if char == ".":
-            return ANY
-        if char == "[":
-            return self.klass()
-        if char == "\\":
-            return self.escape()
         if char in "*+?{":
             raise Unknown
-        return _one(char)
+        found = ANY if char == "." else self.klass() if char == "[" else self.escape() if char == "\\" else _one(char)
+        if isinstance(found, Place) and (found.start or found.end):
+            return found
+        return found._replace(written=self.with_flags(self.text[begin : self.at]))
+
+    def with_flags(self, written: str) -> str:
+        """`written` as it is meant here, wherever it stands."""
+        return f"{_opened(self.flags)}{written})"
 
     def group(self) -> Node:
         self.at += 1
+        flags = self.flags
         if self.accept("?"):
             if self.accept("P<") or self.accept("<"):
                 self.at = self.text.index(">", self.at) + 1
@@ -138,14 +157,17 @@ class _Parser:
                 begin = self.at
                 while self.text[self.at] not in ":)":
                     self.at += 1
-                if set(self.text[begin : self.at]) - set("isU-u"):
+                given, _, taken = self.text[begin : self.at].partition("-")
+                if set(given + taken) - set("isUu"):
                     raise Unknown
+                self.flags = (self.flags | set(given) & set(_FLAGS)) - set(taken)
                 if self.accept(")"):
-                    return Place()
+                    return Place()  # and the flags stay, to the end of the group around
                 self.at += 1
         found = self.alternatives()
         if not self.accept(")"):
             raise Unknown
+        self.flags = flags
         return found
 
     def escape(self) -> Chars | Place:
@@ -236,6 +258,12 @@ class _Parser:
             self.at += len(text)
             return True
         return False
+
+
+@cache
+def _opened(flags: frozenset[str]) -> str:
+    off = "".join(flag for flag in _FLAGS if flag not in flags)
+    return f"(?{''.join(sorted(flags))}{off and '-' + off}:"
 
 
 def _one(char: str) -> Chars:

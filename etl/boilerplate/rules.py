@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
+from itertools import groupby
 from pathlib import PurePath
 from typing import Any, Final, TypeVar
 
@@ -33,7 +34,8 @@ import polars as pl
 import xxhash
 import yaml
 
-from etl.boilerplate import heads, literals, native
+from etl import kernels
+from etl.boilerplate import heads, literals, native, programs
 from etl.boilerplate.captions import repeated_captions
 from etl.boilerplate.heads import ANYTHING, HEAD, folded, known_heads
 from etl.boilerplate.lines import MARKS, split_lines
@@ -92,8 +94,16 @@ _INVISIBLE: Final = (
     "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\ufe0e\ufe0f\ufeff"
 )
 _ORNAMENT: Final = r"[\s•·∙◦▪■□◆◇●○★☆✓✔‣⁃|¦*+~=_»›>←→↑↓⇒➔➜➤►▶▸▼▾▲△▽\p{So}&&[^©®℗°]]"
+_ENDING: Final = r"[\s•·▪■●|¦~=_»›>«‹<←→↑↓⇒➔➜➤►▶▸▼▾▲\p{So}&&[^©®℗°]]"
 _LEADING: Final = rf"^(?:{_ORNAMENT}|-+\s)+"
-_TRAILING: Final = r"(?:[\s•·▪■●|¦~=_»›>«‹<←→↑↓⇒➔➜➤►▶▸▼▾▲\p{So}&&[^©®℗°]]|\s-+)+$"
+_TRAILING: Final = rf"(?:{_ENDING}|\s-+)+$"
+CHARACTERS: Final = (
+    native.SPACE,
+    _ORNAMENT,
+    _ENDING,
+    OTHER_SCRIPTS,
+)  # kinds of characters, in the order of their bits in rules.c
+_BARE_TAIL: Final = ".! -:…"
 _BARE_ENDS: Final = " -:;,*#()[]{}<>«»‹›【】「」『』〈〉《》…/\\|。！"
 
 
@@ -152,6 +162,7 @@ class Pass:
 
     other: only lines that hold a letter of OTHER_SCRIPTS can match. heads: how lines that match can begin (see heads.py),
     literals: of which they hold one, or with which they end where `at` is "end" (see literals.py); None when that is not known.
+    patterns: (rule, pattern), as long as the pass is being made.
     """
 
     at: str
@@ -161,6 +172,7 @@ class Pass:
     rules: tuple[int, ...]
     heads: frozenset[str] | None = None
     literals: frozenset[str] | None = None
+    patterns: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +207,19 @@ class RuleSet:
     by_head: Mapping[str, int]
     by_literal: Mapping[str, int]
     by_tail: Mapping[str, int]
+    arrays: Mapping[str, Any] | None = None
+
+    @cached_property
+    def tables(self) -> native.RuleTables | None:
+        """What the kernels judge lines by; None where there are none, or nothing was packed for them."""
+        if self.arrays is None or not native.available():
+            return None
+        return native.RuleTables(self.arrays, _kinds(), _plain_table(), self.phrase_chars)
+
+    @cached_property
+    def known_phrases(self) -> dict[str, tuple[int, ...]]:
+        """Lines that may be phrases, and the rules whose they are: as many as were met."""
+        return {}
 
     @cached_property
     def told(self) -> Told:
@@ -243,13 +268,12 @@ def _thread_of_passes(number: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix=f"passes-{number}")
 
 
-def _in_threads(task: Callable[[int, Pass], T], passes: Sequence[Pass]) -> list[T]:
-    """`task` of each pass and its number, each in the thread that keeps the pattern; one after the other."""
+def _in_threads(task: Callable[[int, Pass], T], passes: Sequence[Pass], wanted: Iterable[int]) -> list[T]:
+    """`task` of each pass `wanted`, in order, and its number, each in the thread that keeps the pattern; one after the other."""
     found: list[T] = []
-    for low in range(0, len(passes), PASSES_A_THREAD):
-        numbers = range(low, min(low + PASSES_A_THREAD, len(passes)))
-        thread = _thread_of_passes(low // PASSES_A_THREAD)
-        found += thread.submit(lambda some: [task(number, passes[number]) for number in some], numbers).result()
+    for thread, numbers in groupby(wanted, lambda number: number // PASSES_A_THREAD):
+        some = list(numbers)
+        found += _thread_of_passes(thread).submit(lambda: [task(one, passes[one]) for one in some]).result()  # noqa: B023 (waited for)
     return found
 
 
@@ -271,10 +295,16 @@ def parse_family(name: str, text: str, *, proven: bool = False) -> Family:
     return family
 
 
-def compile_rules(families: Iterable[Family], *, passes: Sequence[Mapping[str, Any]] | None = None) -> RuleSet:
+def compile_rules(
+    families: Iterable[Family],
+    *,
+    passes: Sequence[Mapping[str, Any]] | None = None,
+    tables: Mapping[str, Any] | None = None,
+) -> RuleSet:
     """The rules of all families, ready to run, in the order of the families' names and of their files.
 
-    passes: what `packed_passes` made of the same families, which saves making them again.
+    passes, tables: what `packed_passes` and `packed_tables` made of the same families: without them, they are made anew
+    and slower.
     """
     ordered = sorted(families, key=lambda family: family.name)
     files = {family.name: family.file for family in ordered}
@@ -321,12 +351,13 @@ def compile_rules(families: Iterable[Family], *, passes: Sequence[Mapping[str, A
             if rule.members
         },
     )
-    return _with_passes(compiled, _passes(rules, read=False) if passes is None else map(_unpacked, passes))
+    made = _with_passes(compiled, _passes(rules, read=False) if passes is None else map(_unpacked, passes))
+    return replace(made, arrays=tables)
 
 
-def with_passes(ruleset: RuleSet, passes: Sequence[Mapping[str, Any]]) -> RuleSet:
-    """`ruleset` with the passes that `packed_passes` made of it: what `compile_rules` makes of both, for less."""
-    return _with_passes(ruleset, map(_unpacked, passes))
+def with_passes(ruleset: RuleSet, passes: Sequence[Mapping[str, Any]], tables: Mapping[str, Any]) -> RuleSet:
+    """`ruleset` with what `packed_passes` and `packed_tables` made of it: what `compile_rules` makes of them, for less."""
+    return replace(_with_passes(ruleset, map(_unpacked, passes)), arrays=tables)
 
 
 def _with_passes(ruleset: RuleSet, passes: Iterable[Pass]) -> RuleSet:
@@ -365,8 +396,104 @@ def _packed(ruleset: RuleSet) -> list[dict[str, Any]]:
             "heads": None if one.heads is None else sorted(one.heads),
             "literals": None if one.literals is None else sorted(one.literals),
         }
-        for one in _passes(ruleset.rules, read=True)
+        for one in _read_passes(ruleset.rules)
     ]
+
+
+@lru_cache(maxsize=1)
+def _read_passes(rules: tuple[Rule, ...]) -> tuple[Pass, ...]:
+    return tuple(_passes(rules, read=True))
+
+
+def packed_tables(ruleset: RuleSet) -> dict[str, Any]:
+    """What the kernels need to judge lines by a rule set, for `with_passes` in another process: arrays by name."""
+    kept = kept_tables(ruleset)
+    return _tables(ruleset, programs.kept_ranges()) if kept is None else kept
+
+
+def kept_tables(ruleset: RuleSet) -> dict[str, Any] | None:
+    """The same for the product's own rules, None for others."""
+    kept = programs.kept()
+    own = kept["of"].tobytes().decode() == _name_of_rules(ruleset)
+    return {name: kept[name] for name in native.RULE_ARRAYS} if own else None
+
+
+def _tables(ruleset: RuleSet, told: Mapping[str, programs.Ranges]) -> dict[str, Any]:
+    """Arrays by name, as `native.RuleTables` has them, of the passes with all that is known of their patterns."""
+    passes = _read_passes(ruleset.rules)
+    entries: list[tuple[int, int, int, str]] = []  # pass, place, rule, pattern
+    made: list[programs.Program] = []
+    left = []
+    for number, one in enumerate(passes):
+        if one.at:
+            continue
+        found = [programs.program_of(pattern.translate(_AS_WRITTEN)) for _, pattern in one.patterns]
+        if None in found:
+            left.append(number)
+            continue
+        made += [program for program in found if program is not None]
+        entries += [(number, one.rules.index(rule), rule, pattern) for rule, pattern in one.patterns]
+    at_ends: dict[str, int] = {}
+    for name, at, before in (("begun", "start", ""), ("ended", "end", "(?s:.)*")):
+        texts = [text for one in passes if one.at == at for _, text in one.patterns]
+        program = programs.program_of(f"{before}(?:{_unit(texts, folded=False)})") if texts else None
+        at_ends[name] = -1 if program is None else len(made)
+        made += [] if program is None else [program]
+    linked = programs.link(made, told)
+    of = [passes[number] for number, *_ in entries]
+    known = [_HEADS if one.heads is not None else _LITERALS if one.literals is not None else 0 for one in of]
+    by_head = _numbers((number, _heads(entry[3])) for number, entry in enumerate(entries) if known[number] == _HEADS)
+    by_literal = _numbers(
+        (number, _literals(entry[3], "") or ()) for number, entry in enumerate(entries) if known[number] == _LITERALS
+    )
+    bit_of = {
+        number: place % PASS_BITS for place, number in enumerate(n for n in range(len(known)) if known[n] == _LITERALS)
+    }
+    by_bit = [[number for number, bit in bit_of.items() if bit == wanted] for wanted in range(64)]
+    always = [number for number in range(len(known)) if not known[number]]
+    return {
+        **{name: getattr(linked, name) for name in ("steps", "begin", "first", "klass", "word", "sets")},
+        "head": _code_points(list(by_head)),
+        **_lists("of_head", "by_head", by_head.values()),
+        **native.packed_literals(
+            native.literal_table({text: sum(1 << bit_of[one] for one in of_one) for text, of_one in by_literal.items()})
+        ),
+        **_lists("of_bit", "by_bit", by_bit),
+        "always": np.array(always, np.uint16),
+        "pass_of": np.array([entry[0] for entry in entries], np.int32),
+        "place": np.array([entry[1] for entry in entries], np.int32),
+        "rule": np.array([entry[2] for entry in entries], np.int32),
+        "most_chars": np.array([one.max_chars for one in of], np.int32),
+        "foreign": np.array([one.other for one in of], np.uint8),
+        **{name: np.array([number]) for name, number in at_ends.items()},
+        "left": np.array(left, np.int64),
+        "phrases": native.name_table([heads.folded(phrase) for phrase in ruleset.phrases["bare"]]),
+    }
+
+
+def _numbers(known: Iterable[tuple[int, Iterable[str]]]) -> dict[str, list[int]]:
+    """For each text the numbers that it is known for, texts in order."""
+    found: dict[str, list[int]] = {}
+    for number, texts in known:
+        for text in texts:
+            found.setdefault(text, []).append(number)
+    return dict(sorted(found.items()))
+
+
+def _code_points(texts: Sequence[str]) -> npt.NDArray[np.uint32]:
+    """A row for each text, with zeros after it."""
+    longest = max(map(len, texts), default=0)
+    points = [list(map(ord, text.ljust(longest, "\0"))) for text in texts]
+    return np.array(points, np.uint32).reshape(len(texts), longest)
+
+
+def _lists(begin: str, held: str, lists: Iterable[Sequence[int]]) -> dict[str, Any]:
+    """Lists one after the other, and where each begins, and one more."""
+    made = list(lists)
+    return {
+        begin: np.cumsum([0, *map(len, made)]),
+        held: np.array([number for one in made for number in one], np.uint16),
+    }
 
 
 def _name_of_rules(ruleset: RuleSet) -> str:
@@ -402,13 +529,15 @@ def judge_lines(lines: pl.DataFrame, ruleset: RuleSet) -> tuple[pl.DataFrame, pl
 
 
 def warm(ruleset: RuleSet) -> None:
-    """Have the patterns compiled (0.2 s) while this thread does other things; `judge_lines` waits for it."""
-    _THREAD.submit(_compile_patterns, ruleset)
+    """Have the tables or the patterns (0.2 s) made ready while this thread does other things; `judge_lines` waits for it."""
+    _THREAD.submit(_make_ready, ruleset)
 
 
-def _compile_patterns(ruleset: RuleSet) -> None:
+def _make_ready(ruleset: RuleSet) -> None:
+    if ruleset.tables is not None:
+        return
     nothing = pl.Series([""])
-    _in_threads(lambda _, one: nothing.str.contains(one.regex), ruleset.passes)
+    _in_threads(lambda _, one: nothing.str.contains(one.regex), ruleset.passes, range(len(ruleset.passes)))
 
 
 def _judge(lines: pl.DataFrame, ruleset: RuleSet) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -542,13 +671,74 @@ class _Hits:
         return self.row[some], self.rule_no[some]
 
 
+@cache
+def _kinds() -> npt.NDArray[np.uint8]:
+    """Of each code point the bits of rules.c."""
+    bits = np.zeros(kernels.CODE_POINTS, np.uint8)
+    for bit, pattern in enumerate(CHARACTERS):
+        bits |= (kernels.character_table(pattern) > 0).astype(np.uint8) << bit
+    for bit, chars in enumerate((_BARE_ENDS, _BARE_TAIL), len(CHARACTERS)):
+        bits[list(map(ord, chars))] |= 1 << bit
+    return bits
+
+
+@cache
+def _plain_table() -> npt.NDArray[np.uint32]:
+    """What `_plain` makes of each code point."""
+    table = np.arange(kernels.CODE_POINTS, dtype=np.uint32)
+    table[list(map(ord, _FOLD))] = list(map(ord, _FOLD.values()))
+    table[list(map(ord, _INVISIBLE))] = native.GONE
+    return table
+
+
 def _line_hits(table: pl.DataFrame, ruleset: RuleSet) -> tuple[Ints, Ints]:
     """Which rules name which lines: rows, and the number of a rule for each. A line may have several, one of a pass."""
-    some = _short_enough(table, ruleset)
+    tables = ruleset.tables
+    if tables is None:
+        return _by_patterns(table, ruleset)
+    found = native.named_lines(table["text"], _short_enough(table, ruleset), tables)
+    row, rule_no = _phrased(table["text"], found["phrased"], ruleset)
+    fits = found["size"] <= ruleset.told.max_chars[found["rule"]]
+    row, rule_no = np.concatenate([row, found["row"][fits]]), np.concatenate([rule_no, found["rule"][fits]])
+    if tables.left:
+        more = _by_patterns(table, ruleset, tables.left)
+        row, rule_no = np.concatenate([row, more[0]]), np.concatenate([rule_no, more[1]])
+    one_each = np.unique(row << 32 | rule_no)
+    return one_each >> 32, one_each & 0xFFFFFFFF
+
+
+def _phrased(texts: pl.Series, rows: Ints, ruleset: RuleSet) -> tuple[Ints, Ints]:
+    """Which rules' phrases the lines at `rows` are: rows, and the number of a rule for each.
+
+    They are few and mostly the same ones, so what was found is kept.
+    """
+    known = ruleset.known_phrases
+    given = texts.gather(rows).to_list()
+    if new := sorted(set(given) - known.keys()):
+        if len(known) > _MOST_KNOWN:
+            known.clear()
+            new = sorted(set(given))
+        known.update(dict.fromkeys(new, ()))
+        asked = pl.DataFrame({"text": new}).with_row_index("row").with_columns(chars=pl.col("text").str.len_chars())
+        found = _keys(asked, ruleset).select("row", "size", "bare").join(ruleset.phrases, on="bare")
+        for row, size, rule_no in found.select("row", "size", "rule_no").iter_rows():
+            if size <= ruleset.told.max_chars[rule_no]:
+                known[new[row]] += (rule_no,)
+    times = [len(known[text]) for text in given]
+    return np.repeat(rows, times), np.array([number for text in given for number in known[text]], np.int64)
+
+
+_MOST_KNOWN: Final = 20_000
+
+
+def _by_patterns(table: pl.DataFrame, ruleset: RuleSet, wanted: Iterable[int] | None = None) -> tuple[Ints, Ints]:
+    """The same by the patterns of all passes, or of those `wanted`, one alternation each."""
+    some = table[_short_enough(table, ruleset)].select("row", "text", "chars", like=pl.col("row").first().over("text"))
     keys = _keys(some.filter(pl.col("row") == pl.col("like")), ruleset)
     asked = _asked(keys, ruleset)
     phrases = keys.filter(pl.col("bare").is_not_null()).select("row", "size", "bare").join(ruleset.phrases, on="bare")
-    matched = _in_threads(lambda number, one: _pass_hits(keys, asked[number], one), ruleset.passes)
+    passes = range(len(ruleset.passes)) if wanted is None else wanted
+    matched = _in_threads(lambda number, one: _pass_hits(keys, asked[number], one), ruleset.passes, passes)
     found = [phrases.select("row", "size", "rule_no"), *(hits for hits in matched if hits is not None)]
     like, size, rule_no = (
         pl.concat([hits[name] for hits in found]).to_numpy().astype(np.int64) for name in found[0].columns
@@ -565,19 +755,23 @@ def _line_hits(table: pl.DataFrame, ruleset: RuleSet) -> tuple[Ints, Ints]:
     return rows[place], np.repeat(rule_no, times)
 
 
-def _short_enough(table: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
-    """The lines that are short enough for a rule: row, text, chars, and like: the first row with the same text."""
+def _short_enough(table: pl.DataFrame, ruleset: RuleSet) -> Ints:
+    """The rows of the lines that are short enough for a rule."""
     spare = 20  # ornaments and indents are dropped before the key is measured
-    some = table.filter(pl.col("chars") <= LONG_CHARS + spare).select("row", "text", "chars")
-    if ruleset.needs:
-        long = table.filter((pl.col("chars") > LONG_CHARS + spare) & (pl.col("chars") <= LENGTHS[-1] + spare)).select(
-            "row", "text", "chars"
-        )
-        if native.available():
-            long = long[np.flatnonzero(native.literal_bits(long["text"], ruleset.need_table, chars=NEEDS_CHARS))]
-        needed = pl.col("text").str.head(NEEDS_CHARS).str.contains_any(list(ruleset.needs), ascii_case_insensitive=True)
-        some = pl.concat([some, long.filter(needed)])
-    return some.with_columns(like=pl.col("row").first().over("text"))
+    chars = table["chars"].to_numpy()
+    some = np.flatnonzero(chars <= LONG_CHARS + spare)
+    if not ruleset.needs:
+        return some
+    long = np.flatnonzero((chars > LONG_CHARS + spare) & (chars <= LENGTHS[-1] + spare))
+    if native.available():
+        long = long[native.literal_bits(table["text"], ruleset.need_table, rows=long, chars=NEEDS_CHARS) != 0]
+    needed = (
+        table["text"]
+        .gather(long)
+        .str.head(NEEDS_CHARS)
+        .str.contains_any(list(ruleset.needs), ascii_case_insensitive=True)
+    )
+    return np.concatenate([some, long[needed.to_numpy()]])
 
 
 def _keys(texts: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
@@ -796,17 +990,18 @@ def _with_ends(page: _Page, hits: _Hits, cut: Ints, kept: Flags, ruleset: RuleSe
 
 def _spans(table: pl.DataFrame, rows: Ints, ruleset: RuleSet) -> pl.DataFrame:
     """The parts of the lines at `rows` that `match` rules cut: doc, line, start, end, rule_no, unit; one at each end of a line."""
-    bare = table["text"].gather(rows).str.strip_chars()
-    tails = None
-    if ruleset.by_tail and native.available():
-        tails = native.literal_bits(bare, ruleset.tail_table, chars=-literals.LITERAL_CHARS)
-    found = [
-        spans
-        for spans in _in_threads(
-            lambda bit, one: _pass_spans(one, bit, table=table, rows=rows, bare=bare, tails=tails), ruleset.passes
-        )
-        if spans is not None
-    ]
+    passes, wanted = ruleset.passes, [number for number, one in enumerate(ruleset.passes) if one.at]
+    begun, ended = rows, None
+    if (tables := ruleset.tables) is not None:
+        starts, ended = native.line_ends(table["text"], rows, tables, ruleset.tail_table, most=SPAN_CHARS)
+        begun = rows[starts]
+
+    def asked(bit: int, one: Pass) -> Ints:
+        if one.at == "start":
+            return begun
+        return rows if ended is None or one.literals is None else rows[ended >> bit & 1 != 0]
+
+    found = _in_threads(lambda bit, one: _pass_spans(one, table, asked(bit, one)), passes, wanted)
     if not found:
         return table.select(
             "doc", "line", "start", "end", pl.lit(0, dtype=pl.UInt32).alias("rule_no"), unit=pl.lit("span")
@@ -816,43 +1011,27 @@ def _spans(table: pl.DataFrame, rows: Ints, ruleset: RuleSet) -> pl.DataFrame:
     return spans.filter((pl.col("start") >= pl.col("end").shift(1).over("doc", "line")).fill_null(True))
 
 
-def _pass_spans(
-    one: Pass, bit: int, *, table: pl.DataFrame, rows: Ints, bare: pl.Series, tails: Ints | None
-) -> pl.DataFrame | None:
-    """What a pass for parts of lines gives to `_spans`, None if it is for whole ones. bare: the lines without spaces around."""
-    if not one.at:
-        return None
-    if tails is not None and one.literals is not None:
-        asked = np.flatnonzero(tails >> bit & 1)
-        rows, bare = rows[asked], bare.gather(asked)
+def _pass_spans(one: Pass, table: pl.DataFrame, rows: Ints) -> pl.DataFrame:
+    """What a pass for parts of lines gives to `_spans`, of the lines at `rows`."""
+    bare = table["text"].gather(rows).str.strip_chars()
     window = bare.str.head(one.max_chars) if one.at == "start" else bare.str.tail(one.max_chars)
-    window = window.alias("window")
     met = np.flatnonzero(window.str.contains(one.regex).to_numpy())
-    hits = (
-        table[rows[met]]
-        .with_columns(window[met])
-        .with_columns_seq(
-            size=pl.col("window").str.extract(one.regex, 0).str.len_chars(), rule_no=_which(pl.col("window"), one)
-        )
-        .with_columns(
-            lead=pl.col("chars") - pl.col("text").str.strip_chars_start().str.len_chars(),
-            trail=pl.col("chars") - pl.col("text").str.strip_chars_end().str.len_chars(),
-        )
-        .with_columns(whole=pl.col("size") == pl.col("chars") - pl.col("lead") - pl.col("trail"))
+    hits = pl.DataFrame([window.gather(met).alias("window")]).select_seq(
+        size=pl.col("window").str.extract(one.regex, 0).str.len_chars(), rule_no=_which(pl.col("window"), one)
     )
-    start, end = pl.col("start").cast(pl.Int64), pl.col("end").cast(pl.Int64)
-    first = (
-        start if one.at == "start" else pl.when("whole").then(start).otherwise(end - pl.col("trail") - pl.col("size"))
-    )
-    last = end if one.at == "end" else pl.when("whole").then(end).otherwise(start + pl.col("lead") + pl.col("size"))
-    return hits.select(
-        "doc",
-        "line",
-        first.cast(pl.UInt32).alias("start"),
-        last.cast(pl.UInt32).alias("end"),
-        "rule_no",
-        unit=pl.when("whole").then(pl.lit("line")).otherwise(pl.lit("span")),
-    )
+    lines = table.select("doc", "line", "start", "text")[rows[met]]
+    found = []  # a Python loop: only the lines that match
+    for (doc, line, start, text), inner, (size, rule_no) in zip(
+        lines.iter_rows(), bare.gather(met), hits.iter_rows(), strict=True
+    ):
+        lead = text.index(inner)
+        whole = size == len(inner)
+        low = start if one.at == "start" or whole else start + lead + len(inner) - size
+        high = start + len(text) if one.at == "end" or whole else start + lead + size
+        found.append((doc, line, low, high, rule_no, "line" if whole else "span"))
+    kinds = {name: table.schema[name] for name in ("doc", "line")}
+    schema = pl.Schema({**kinds, **dict.fromkeys(("start", "end", "rule_no"), pl.UInt32()), "unit": pl.String()})
+    return pl.DataFrame(found, schema=schema, orient="row")
 
 
 def _plain(text: pl.Expr) -> pl.Expr:
@@ -863,7 +1042,7 @@ def _plain(text: pl.Expr) -> pl.Expr:
 def _bare(key: pl.Expr) -> pl.Expr:
     """A key in lower case without what may stand around a button's words; a full stop goes only after two words."""
     words = key.str.strip_chars(_BARE_ENDS).str.to_lowercase()
-    return pl.when(words.str.contains(" ", literal=True)).then(words.str.strip_chars_end(".! -:…")).otherwise(words)
+    return pl.when(words.str.contains(" ", literal=True)).then(words.str.strip_chars_end(_BARE_TAIL)).otherwise(words)
 
 
 # ---- compiling
@@ -927,6 +1106,14 @@ def _literals(pattern: str, at: str) -> frozenset[str] | None:
     return tails_of(pattern) if at == "end" else None
 
 
+def pack_tables(ruleset: RuleSet) -> bytes:
+    """What the package keeps of its own rules for the kernels (see programs.py)."""
+    patterns = (text.translate(_AS_WRITTEN) for one in _read_passes(ruleset.rules) for _, text in one.patterns)
+    sets = {chars for program in map(programs.program_of, patterns) if program is not None for chars in program.sets}
+    asked = programs.told_by_engine(sets)
+    return programs.pack(_name_of_rules(ruleset), _tables(ruleset, asked), asked)
+
+
 def pack_heads(ruleset: RuleSet) -> bytes:
     """What the package keeps of its own rules (see heads.py)."""
     patterns = (pattern for rule in ruleset.rules if rule.reach != "match" for _, pattern in rule.patterns)
@@ -965,7 +1152,7 @@ def _pass(kind: _Kind, part: list[tuple[int, str]], *, read: bool) -> Iterator[P
             if read and known == _LITERALS
             else None
         )
-        yield Pass(at, other, max_chars, regex, tuple(by_rule), heads=begun, literals=held)
+        yield Pass(at, other, max_chars, regex, tuple(by_rule), heads=begun, literals=held, patterns=tuple(part))
 
 
 def _parts(entries: list[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:

@@ -1,124 +1,12 @@
 /* Which patterns a text can match by what it holds: rules.py looks up the literals of literals.py. */
-#include "common.h"
+#include "literals.h"
 
-/* Each literal is found by three characters of it, a shorter one by all of it. Characters fall into 128 classes, those that
-   differ in case alone into the same; a text begins with START and ends with END. Three classes one after the other are a
-   number of 21 bits. */
-typedef struct {
-    u64 bytes[2], spare[2], mask[2]; /* it as bytes, the bits in which a text's may differ, and those that count */
-    u64 bits;                        /* the patterns that ask for it */
-    i32 next;                        /* another one that the same three find, -1 for none */
-    u8 back;                         /* how many bytes or code points before the last one of the three it begins, */
-    u8 size;                         /* and how many it has */
-    u8 edges;                        /* 1 if a text must begin with it, 2 if it must end so, 3 for both */
-    u8 spare_byte;
-} Literal;
-
-typedef struct {
-    const u8 *klass;   /* of each code point; START and END are code points for inner use */
-    const u64 *seen;   /* a bit for each three classes that find a literal, 64 in a word; */
-    const u32 *before; /* how many of them the words before hold; */
-    const u64 *prior;  /* of each of them a bit for each class that can stand before them, two words; */
-    const i32 *first;  /* and the first of their literals */
-    const Literal *literals;
-    const u16 *codes;  /* of each literal its code points, folded and cut to 16 bits, 16 at most */
-    const u32 *fold;   /* of each code point */
-    u64 always;        /* the patterns that ask for nothing */
-} Literals;
-
-enum { START = 0xFDD0, END = 0xFDD1, PARTS = 16 };
-
-/* The classes of the last four characters: three, and what stands before them. */
-#define AFTER(four, klass) (((four) << 7 | (klass)) & 0xFFFFFFF)
-#define THREE(four) ((four) & 0x1FFFFF)
-#define SEEN(t, four) ((t)->seen[THREE(four) >> 6] >> ((four) & 63) & 1)
-
-INLINE u32 count_bits(u64 word) {
-    word -= word >> 1 & 0x5555555555555555;
-    word = (word & 0x3333333333333333) + (word >> 2 & 0x3333333333333333);
-    return (u32)(((word + (word >> 4)) & 0x0F0F0F0F0F0F0F0F) * 0x0101010101010101 >> 56);
-}
-
-/* The first literal that the last three of these find, -1 for none that can be there. */
-INLINE i32 first_of(const Literals *t, u32 four) {
-    u32 three = THREE(four), prior = four >> 21;
-    u32 n = t->before[three >> 6] + count_bits(t->seen[three >> 6] & (((u64)1 << (three & 63)) - 1));
-    return t->prior[2 * n + (prior >> 6)] >> (prior & 63) & 1 ? t->first[n] : -1;
-}
-
-/* Where a literal would begin in a text, -1 if it doesn't fit there. at: of the last one of the three, `size` for END. */
-INLINE i64 start_of(const Literal *l, i64 at, i64 size) {
-    i64 start = at - l->back, end = start + l->size;
-    return end > size || (l->edges & 1 && start) || (l->edges & 2 && end < size) ? -1 : start;
-}
-
-static u64 held_in_ascii(const Literals *t, u32 four, const u8 *text, i64 size, i64 at) {
-    u64 found = 0;
-    for (i32 n = first_of(t, four); n >= 0; n = t->literals[n].next) {
-        const Literal *l = t->literals + n;
-        i64 start = start_of(l, at, size);
-        u64 bytes[2] = {0, 0};
-        if (start < 0) continue;
-        if (size - start >= PARTS) memcpy(bytes, text + start, PARTS);
-        else memcpy(bytes, text + start, (size_t)(size - start));
-        if (((bytes[0] | l->spare[0]) & l->mask[0]) == l->bytes[0] && ((bytes[1] | l->spare[1]) & l->mask[1]) == l->bytes[1]) found |= l->bits;
-    }
-    return found;
-}
-
-static u64 held_in_codes(const Literals *t, u32 four, const u16 *text, i64 size, i64 at) {
-    u64 found = 0;
-    for (i32 n = first_of(t, four); n >= 0; n = t->literals[n].next) {
-        const Literal *l = t->literals + n;
-        i64 start = start_of(l, at, size);
-        if (start >= 0 && !memcmp(text + start, t->codes + PARTS * n, l->size * sizeof(u16))) found |= l->bits;
-    }
-    return found;
-}
-
-static u64 of_ascii(const Literals *t, const u8 *text, i64 size) {
-    u32 four = t->klass[START];
-    u64 found = t->always;
-    for (i64 at = 0; at < size; at++) {
-        four = AFTER(four, t->klass[text[at]]);
-        if (SEEN(t, four)) found |= held_in_ascii(t, four, text, size, at);
-    }
-    four = AFTER(four, t->klass[END]);
-    return SEEN(t, four) ? found | held_in_ascii(t, four, text, size, size) : found;
-}
-
-/* codes: room for a code point for each byte. */
-static u64 of_any(const Literals *t, const u8 *p, const u8 *end, u16 *codes) {
-    u32 four = t->klass[START];
-    u64 found = t->always;
-    i64 size = 0;
-    u8 *const klass = (u8 *)(codes + (end - p)); /* and of the same characters their classes */
-    while (p < end) {
-        u32 c = t->fold[read_char(&p)];
-        klass[size] = t->klass[c];
-        codes[size++] = (u16)c;
-    }
-    for (i64 at = 0; at < size; at++) {
-        four = AFTER(four, klass[at]);
-        if (SEEN(t, four)) found |= held_in_codes(t, four, codes, size, at);
-    }
-    four = AFTER(four, t->klass[END]);
-    return SEEN(t, four) ? found | held_in_codes(t, four, codes, size, size) : found;
-}
-
-INLINE int is_ascii(const u8 *p, const u8 *end) {
-    u64 high = 0;
-    for (; end - p >= 8; p += 8) high |= load64(p);
-    for (; p < end; p++) high |= *p;
-    return !(high & 0x8080808080808080);
-}
-
-/* For each text the bits of all patterns of which it holds a literal. chars: of its first so many characters, or of its last
+/* For each text at `rows` the bits of all patterns of which it holds a literal. chars: of its first so many characters, or of its last
    ones where it is negative; 0 for all. 0 when memory ran out. */
-EXPORT int winnow_literals(const Literals *t, const Texts *texts, i64 n, i64 chars, u64 *found) {
+EXPORT int winnow_literals(const Literals *t, const Texts *texts, const i64 *rows, i64 n, i64 chars, u64 *found) {
     Buffer codes = {0};
     for (i64 i = 0; i < n; i++) {
-        const u8 *end, *p = text_of(texts, i, &end), *q;
+        const u8 *end, *p = text_of(texts, rows[i], &end), *q;
         if (chars && end - p > llabs(chars)) {
             i64 left = llabs(chars);
             if (chars > 0) {

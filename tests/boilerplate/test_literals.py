@@ -186,8 +186,8 @@ def test_a_long_line_is_asked_for_what_it_needs_with_and_without_the_kernels(mon
     quick = rules._short_enough(table, ruleset)
     monkeypatch.setattr(native, "available", lambda: False)
     plain = rules._short_enough(table, ruleset)
-    assert quick.equals(plain)
-    assert 100 < plain.height < len(texts)
+    assert sorted(quick.tolist()) == sorted(plain.tolist())
+    assert 100 < len(plain) < len(texts)
 
 
 def test_a_literal_is_cut_to_its_rarest_part() -> None:
