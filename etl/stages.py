@@ -97,7 +97,8 @@ MARKS: Final = pl.Schema(
 DEDUP_TABLES: Final = fingerprint.TABLES
 """What `clean` leaves for barrier 2, a file a shard."""
 
-JUDGED_AT_ONCE: Final = 50_000  # pairs of sentences, with their texts
+JUDGED_AT_ONCE: Final = 50_000  # pairs of sentences, as Python's own texts
+TEXTS_AT_ONCE: Final = 400_000  # pairs whose texts are in memory: for each so many all documents are read once
 
 NAMED_SITES: Final = 20  # of those whose template has changed, in the log
 
@@ -777,7 +778,7 @@ class _Kernels:
             "band_pairs": Made(self._band_pairs, ("near_eligible",)),
             "met_shingles": Made(self._met_shingles, ("candidate_pairs",)),
             "sample_sizes": Made(lambda _: self._overlaps.sample_sizes(), ("met_shingles",)),
-            "shared_facts": Made(lambda _: self._overlaps.shared_facts(), ("met_shingles",)),
+            "shared_facts": Made(self._shared_facts, ("met_shingles",)),
             "repeated_keys": Made(self._repeated_keys, ()),
             "recurring_sentences": Made(self._recurring_sentences, ("documents", "repeated_keys")),
         }
@@ -806,9 +807,14 @@ class _Kernels:
         return meet.band_pairs(self.columns, eligible, self.known["known_bands"])
 
     def _met_shingles(self, query: Query) -> pa.Table:
-        pairs = pl.DataFrame(query("SELECT * FROM candidate_pairs"))
+        pairs = pl.DataFrame(query(f"SELECT {', '.join(meet.CANDIDATE_COLUMNS)} FROM candidate_pairs"))
         self._overlaps = meet.overlaps(self.columns, pairs, self.known["known_sketches"])
         return self._overlaps.met_shingles()
+
+    def _shared_facts(self, _: Query) -> pa.Table:
+        facts = self._overlaps.shared_facts()
+        del self._overlaps  # nobody asks for more of it
+        return facts
 
     def _repeated_keys(self, _: Query) -> pa.Table:
         known = self.known["known_sentences"]["key_hash"].to_numpy()
@@ -914,6 +920,11 @@ def _judge_across(plan: Plan, history: History, candidates: pl.DataFrame, known:
 
 def _with_texts(plan: Plan, history: History, candidates: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """`candidates`, some at a time, with text and kept_text; those of which no text is there any more left out."""
+    for some in candidates.iter_slices(TEXTS_AT_ONCE):
+        yield from _some_with_texts(plan, history, some)
+
+
+def _some_with_texts(plan: Plan, history: History, candidates: pl.DataFrame) -> Iterator[pl.DataFrame]:
     mine = candidates.select("doc", "start_char", "end_char")
     theirs = candidates.select(doc="kept_doc", start_char="kept_start", end_char="kept_end")
     spans = pl.concat([mine, theirs.drop_nulls("doc")]).unique().sort("doc", "start_char", "end_char")

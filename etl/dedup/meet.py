@@ -31,6 +31,12 @@ KINDS: Final = 3  # of sampled hashes
 FIRST_HOLDERS: Final = 6  # of a band, which each later one is paired with
 _PAIRS_AT_ONCE: Final = 2_000_000
 
+CANDIDATE_COLUMNS: Final = (
+    *("pair", "number", "earlier", "doc", "their_doc"),
+    *("shingle_step", "number_step", "name_step"),
+)
+"""What is asked of candidate_pairs."""
+
 RECURRING: Final = pl.Schema(
     {
         "number": pl.Int32,
@@ -296,7 +302,7 @@ def overlaps(columns: Columns, pairs: pl.DataFrame, known: pl.DataFrame) -> Over
         found.clear()
         return _overlaps(hashes, slot - np.uint32(1), kind, len(numbers), mine, theirs, steps)
 
-    counts = sum(_in_parts(count, (wanted + len(others)) // 3), start=np.zeros((len(pairs), KINDS, 3), np.int64))
+    counts = sum(_in_parts(count, (wanted + len(others)) // 2), start=np.zeros((len(pairs), KINDS, 3), np.int64))
     return Overlaps(pairs, counts)
 
 

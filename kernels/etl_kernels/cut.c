@@ -127,7 +127,12 @@ static int cut_text(Cuts *r, const u8 *space, const u8 *text, i64 size, const u3
 EXPORT Cuts *winnow_cut(const u8 *space, const Texts *texts, i64 n, const i64 *bounds, const u32 *starts, const u32 *ends) {
     Cuts *r = NEW_RESULT(Cuts);
     if (!r) return NULL;
-    int ok = 1;
+    i64 whole = 0;
+    for (i64 i = 0; i < n; i++) {
+        const u8 *end, *text = text_of(texts, i, &end);
+        whole += end - text;
+    }
+    int ok = reserve(&r->kept, whole); /* at once, so that it isn't moved while it grows */
     PUSH(r->kept_offsets, i64, 0);
     PUSH(r->cut_offsets, i64, 0);
     for (i64 i = 0; ok && i < n; i++) {
