@@ -182,12 +182,36 @@ static inline int begin_states(States *s) {
     return state_of(s, &start, 1, NOTHING) != FAILED;
 }
 
-/* What is known of all programs, from one call to the next; no two threads may use it at the same time. */
+/* What is known of all programs, from one call to the next, in so many bytes; no two threads may use it at the same time. */
 typedef struct {
     Ways ways;
-    i64 programs;
+    i64 programs, bytes;
     States *of[];
 } Known;
+
+#define MOST_BYTES ((i64)64 << 20)
+
+static inline i64 bytes_of(const States *s) {
+    return (i64)sizeof(States) + s->kind.room + s->places.room + s->states.room + s->after.room;
+}
+
+static inline void free_states(States *s) {
+    if (!s) return;
+    free(s->kind.data);
+    free(s->places.data);
+    free(s->states.data);
+    free(s->after.data);
+    free(s);
+}
+
+/* Forgets what is known of all programs. */
+static inline void forget_all(Known *known) {
+    for (i64 i = 0; i < known->programs; i++) {
+        free_states(known->of[i]);
+        known->of[i] = NULL;
+    }
+    known->bytes = 0;
+}
 
 /* The states of a program, NULL when memory ran out. */
 static inline States *states_of(const Programs *t, Known *known, i64 program) {
@@ -195,13 +219,10 @@ static inline States *states_of(const Programs *t, Known *known, i64 program) {
     if (s) return s;
     s = calloc(1, sizeof(States));
     if (s && (!make_room(&known->ways, t->begin[program + 1] - t->begin[program]) || !find_kinds(t, program, s) || !begin_states(s))) {
-        free(s->kind.data);
-        free(s->places.data);
-        free(s->states.data);
-        free(s->after.data);
-        free(s);
+        free_states(s);
         s = NULL;
     }
+    if (s) known->bytes += bytes_of(s);
     return known->of[program] = s;
 }
 
@@ -211,6 +232,7 @@ static i32 find_after(const Programs *t, Known *known, i64 program, i32 state, u
     States *s = known->of[program];
     Ways *w = &known->ways;
     State from = AT(s->states, State)[state];
+    i64 bytes = bytes_of(s);
     int done = 0;
     memcpy(w->places, AT(s->places, u32) + from.first, from.n * sizeof(u32));
     i64 n = follow(t, t->steps + t->begin[program], w, from.n, place_between(t, from.last, next), next, &done);
@@ -225,6 +247,7 @@ static i32 find_after(const Programs *t, Known *known, i64 program, i32 state, u
         }
         after = state_of(s, w->following, n, kind_of(t, next));
     }
+    known->bytes += bytes_of(s) - bytes;
     if (cell >= 0 && after != FAILED) AT(s->after, i16)[cell] = (i16)after;
     return after;
 }

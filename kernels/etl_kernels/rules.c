@@ -240,14 +240,7 @@ EXPORT Known *winnow_known(i64 programs) {
 }
 
 EXPORT void winnow_forget(Known *known) {
-    for (i64 i = 0; i < known->programs; i++)
-        if (known->of[i]) {
-            free(known->of[i]->kind.data);
-            free(known->of[i]->places.data);
-            free(known->of[i]->states.data);
-            free(known->of[i]->after.data);
-            free(known->of[i]);
-        }
+    forget_all(known);
     free(known->ways.held.data);
     free(known);
 }
@@ -277,6 +270,7 @@ EXPORT Named *winnow_rules(const Rules *t, Known *known, const Texts *texts, con
             f.line = 1;
         }
         if (line.size <= t->phrase_chars && may_be_phrase(t, &line)) PUSH(r->phrased, i64, rows[i]);
+        if (known->bytes > MOST_BYTES) forget_all(known);
         ok = ask_by_head(t, &f, &line) && ask_by_literal(t, &f, &line);
         for (i64 pass = 0; pass < t->passes; pass++)
             if (f.of[pass] == f.line) {
