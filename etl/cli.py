@@ -836,14 +836,14 @@ class Bars:
         self.tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Bars:
-        self.bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.bars.stop()
 
     def begin(self, stage: Stage, shards: int) -> None:
-        """A bar of its own."""
+        """A bar of its own. The first starts a thread that draws them: not before workers' server is forked."""
+        self.bars.start()
         self.tasks[stage.name] = self.bars.add_task(stage.about, total=shards, stage=stage.name)
 
     def advance(self, stage: Stage, report: StageReport) -> None:

@@ -317,9 +317,3 @@ def _is_new(values: Numbers) -> npt.NDArray[np.bool_]:
 def seen_from_later(number: pl.Expr, *, run: int, runs: int) -> pl.Expr:
     """The numbers that documents of the `run`th of `runs` earlier runs have to the run after them."""
     return number + (run - runs) * RUN_NUMBERS
-
-
-def own_number(number: int, *, runs: int) -> tuple[int, int]:
-    """(run, number in it) of a document that a run with `runs` earlier ones sees as `number`."""
-    run, own = divmod(number, RUN_NUMBERS)
-    return run + runs, own

@@ -16,9 +16,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker, util
 from pathlib import Path
 from types import ModuleType
@@ -83,8 +82,8 @@ def serving(preload: str) -> Iterator[None]:
     Where this process has several threads, or has not been told to import without, the server begins anew, as
     multiprocessing has it.
     """
-    begin = util.spawnv_passfds
-    if not _put_off or threads() != 1 or preload not in sys.modules:
+    begin = getattr(util, "spawnv_passfds", None)  # has no public name
+    if begin is None or not _put_off or threads() != 1 or preload not in sys.modules:
         yield
         return
     resource_tracker.ensure_running()  # by the same function
@@ -102,19 +101,27 @@ def serving(preload: str) -> Iterator[None]:
 def _fork_server(preload: str, code: str, kept: Iterable[int]) -> int:
     """Fork a process that runs `code`, what a new interpreter would be told, with the files `kept` open; its id."""
     global _forks_server
-    sys.stdout.flush()
-    sys.stderr.flush()
+    parent = os.getpid()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     _forks_server = True
-    process = os.fork()
-    _forks_server = False
+    try:
+        process = os.fork()
+    finally:
+        _forks_server = False
+        if os.getpid() == parent:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if process:
         return process
     code_of_exit = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        edges = [2, *sorted(kept), os.sysconf("SC_OPEN_MAX")]
-        for before, after in pairwise(edges):
-            os.closerange(before + 1, after)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        logging.getLogger().handlers.clear()  # as a process that begins anew
+        logging.getLogger().setLevel(logging.WARNING)
+        _close_all_but({*kept})
         os.environ.pop(PRELOAD, None)
         _make_ready(preload)
         exec(code, {})  # multiprocessing's own words  # noqa: S102
@@ -125,6 +132,20 @@ def _fork_server(preload: str, code: str, kept: Iterable[int]) -> int:
         log.debug("the server ends: %s", error)
     finally:
         os._exit(code_of_exit)
+
+
+def _close_all_but(kept: Set[int]) -> None:
+    """Close this process' files but those `kept` and the standard streams; what lies in a closed stream's place is closed too."""
+    streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
+    for file, stream in enumerate(streams):
+        if stream is None and file not in kept:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            if nothing != file:
+                os.dup2(nothing, file)
+    for file in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+        if file >= len(streams) and file not in kept:
+            with suppress(OSError):  # that of the listing itself
+                os.close(file)
 
 
 def threads() -> int:

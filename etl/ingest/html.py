@@ -142,6 +142,8 @@ def _extract(markup: str, url: str | None) -> Page | None:
         if is_empty(text):
             return None
         return _page(text, marks or None, _metadata(tree, url))
+    except ImportError:
+        raise  # a part of trafilatura that is no more is not the page's fault
     except Exception as fault:  # noqa: BLE001 - three libraries raise what hostile markup provokes; stripping tags is the answer to all
         logging.getLogger(__name__).debug("stripped instead of parsed: %r", fault)
         return None
@@ -160,21 +162,29 @@ def _metadata(tree: HtmlElement, url: str | None) -> Document:
     Categories, tags and licences, a third of its time, have no column here.
     """
     from htmldate import find_date
-    from trafilatura import metadata as parts
+    from trafilatura.metadata import (
+        META_URL,
+        examine_meta,
+        extract_author,
+        extract_meta_json,
+        extract_sitename,
+        extract_title,
+        extract_url,
+    )
 
-    found = parts.examine_meta(tree)
+    found = examine_meta(tree)
     if found.author and " " not in found.author:
         found.author = None
     with suppress(Exception):  # of what a page may call JSON-LD
-        found = parts.extract_meta_json(tree, found)
-    found.title = found.title or parts.extract_title(tree)
-    found.author = found.author or parts.extract_author(tree)
-    found.url = found.url or parts.extract_url(tree, url)
+        found = extract_meta_json(tree, found)
+    found.title = found.title or extract_title(tree)
+    found.author = found.author or extract_author(tree)
+    found.url = found.url or extract_url(tree, url)
     # only dates that the page declares; and no "now", so that a page gives the same date on every day
     found.date = find_date(tree, extensive_search=False, original_date=True, url=found.url, max_date="2100-01-01")
-    found.sitename = (found.sitename or parts.extract_sitename(tree) or "").lstrip("@")
+    found.sitename = (found.sitename or extract_sitename(tree) or "").lstrip("@")
     if not found.sitename:
-        host = parts.META_URL.match(found.url or "")
+        host = META_URL.match(found.url or "")
         found.sitename = host[1] if host else None
     elif "." not in found.sitename and not found.sitename[0].isupper():
         found.sitename = found.sitename.title()

@@ -54,7 +54,11 @@ PARAGRAPH_CHARS: Final = 80
 PARAGRAPH_LINKS: Final = 0.3  # share of links beyond which a long line is no paragraph
 MAIN_SHARE: Final = 0.5  # a container with this share of the page's paragraphs is where its text is
 MOST_NAME_CHARS: Final = 60  # of a class; more tells nothing
+MOST_KEPT_CHARS: Final = 400  # of an element; what a longer one tells is not remembered
 LEVELS: Final = 3  # containers around a line that are measured
+
+TELLING: Final = frozenset(("class", "id", "role", "style", "hidden", "aria-hidden", "itemprop"))
+"""Attributes that are read."""
 
 KINDS: Final = {
     name: number
@@ -182,7 +186,8 @@ class _Walk:
                     if pieces:
                         self._flush(open_containers[-1], pre)
                     if tag != "br":
-                        open_containers.append(self._opened(open_containers[-1], tag, tuple(element.items())))
+                        told = tuple(pair for pair in element.items() if pair[0] in TELLING)
+                        open_containers.append(self._opened(open_containers[-1], tag, told))
                         if tag == "pre":
                             pre += 1
                         elif tag == "tr":
@@ -218,7 +223,8 @@ class _Walk:
         self.last[0] = len(self.lines)
 
     def _opened(self, parent: int, tag: str, attributes: tuple[tuple[str, str], ...]) -> int:
-        own, named = _told(tag, attributes)
+        chars = len(tag) + sum(len(value) for _, value in attributes)
+        own, named = _told(tag, attributes) if chars <= MOST_KEPT_CHARS else _told.__wrapped__(tag, attributes)
         self.parent.append(parent)
         self.first.append(len(self.lines))
         self.last.append(0)
@@ -318,7 +324,7 @@ class _Walk:
 
 @lru_cache(maxsize=1 << 12)
 def _told(tag: str, attributes: tuple[tuple[str, str], ...]) -> tuple[int, str]:
-    """What an element says of itself, a bit for each region and hint, and the names of its classes."""
+    """What an element says of itself by its TELLING attributes: a bit for each region and hint, and the names of its classes."""
     given = dict(attributes)
     named = given.get("class", "")
     told = 0

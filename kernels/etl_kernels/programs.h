@@ -213,6 +213,13 @@ static inline void forget_all(Known *known) {
     known->bytes = 0;
 }
 
+/* Forgets everything, that memory ran out too. */
+static inline void forget_failure(Known *known) {
+    forget_all(known);
+    free(known->ways.held.data);
+    known->ways = (Ways){0};
+}
+
 /* The states of a program, NULL when memory ran out. */
 static inline States *states_of(const Programs *t, Known *known, i64 program) {
     States *s = known->of[program];

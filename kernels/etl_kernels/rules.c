@@ -240,8 +240,7 @@ EXPORT Known *winnow_known(i64 programs) {
 }
 
 EXPORT void winnow_forget(Known *known) {
-    forget_all(known);
-    free(known->ways.held.data);
+    forget_failure(known);
     free(known);
 }
 
@@ -280,6 +279,7 @@ EXPORT Named *winnow_rules(const Rules *t, Known *known, const Texts *texts, con
             }
     }
     ok = ok && !line.held.failed;
+    if (!ok) forget_failure(known);
     free(line.held.data);
     free(f.held.data);
     return complete(r, ok);
@@ -319,5 +319,6 @@ EXPORT int winnow_ends(const Rules *t, Known *known, const Literals *tails, cons
         begun[i] = t->begun < 0 || state == MATCHED;
         ok = ok && state != FAILED;
     }
+    if (!ok) forget_failure(known);
     return ok;
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -58,6 +59,26 @@ if __name__ == "__main__":
     own = Path("/proc/self/cmdline").read_text()
     print(told == {(1, own, 1, 2)}, before == dict(os.environ), nursery.threads() > 1, pl.DataFrame({"a": [1, 1]}).n_unique())
     print({name: os.environ[name] for name in nursery.ENVIRONMENT if name in os.environ})
+"""
+
+CLOSED = """
+import fcntl, os, sys
+from pathlib import Path
+from etl.engine import nursery
+with nursery.importing():
+    import etl.stages
+    from etl.engine.local import LocalEngine
+
+def look(_):
+    return [str(Path(f"/proc/{os.getppid()}/fd/{file}").readlink()) for file in range(3)]
+
+if __name__ == "__main__":
+    lock = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)  # takes the place of a closed stream
+    with LocalEngine(2) as engine:
+        engine.start("etl.stages")
+        nursery.make_up()
+        seen = dict(engine.map_shards(look, [(number,) for number in range(2)]))[1]
+    Path(sys.argv[2]).write_text("\\n".join(seen))
 """
 
 
@@ -151,3 +172,12 @@ def _until(holds: object, *, seconds: float = 60.0) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_the_server_runs_without_standard_streams_and_holds_no_file_in_their_place(tmp_path: Path) -> None:
+    script, lock, seen = tmp_path / "closed.py", tmp_path / "lock", tmp_path / "seen"
+    script.write_text(CLOSED)
+    closed = f"exec {shlex.quote(sys.executable)} {script} {lock} {seen} <&- >&- 2>&-"
+    subprocess.run(["/bin/sh", "-c", closed], cwd=tmp_path, check=True, timeout=120)
+    assert lock.exists()
+    assert str(lock) not in seen.read_text().splitlines()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import lxml.html
 import pytest
 
+from etl.ingest import visible
 from etl.ingest.visible import visible_text
 from etl.schema import HINTS, MARKUP, REGIONS
 
@@ -52,3 +53,12 @@ def test_regions_names_and_links_are_told() -> None:
 def test_deep_nesting_is_no_recursion() -> None:
     tree = lxml.html.fromstring("<div>" * 200 + "deep" + "</div>" * 200)
     assert visible_text(tree).lines == ["deep"]
+
+
+def test_long_attributes_are_read_and_not_remembered() -> None:
+    visible._told.cache_clear()
+    rows = told(
+        f"<html><body><div class='{'x' * 500} related' data-state='{'y' * 10_000}'><p>More</p></div></body></html>"
+    )
+    assert rows["More"]["hints around"] & 1 << HINTS.index("related")
+    assert visible._told.cache_info().currsize == len(("html", "body", "p"))
