@@ -70,7 +70,8 @@ with nursery.importing():
     from etl.engine.local import LocalEngine
 
 def look(_):
-    return [str(Path(f"/proc/{os.getppid()}/fd/{file}").readlink()) for file in range(3)]
+    server = Path(f"/proc/{os.getppid()}")
+    return [(server / "cmdline").read_text(), *(str((server / "fd" / str(file)).readlink()) for file in range(3))]
 
 if __name__ == "__main__":
     lock = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)  # takes the place of a closed stream
@@ -106,9 +107,19 @@ def test_workers_are_forked_from_a_process_with_one_thread() -> None:
 def test_the_server_is_forked_from_a_process_whose_imports_started_no_thread(tmp_path: Path) -> None:
     script = tmp_path / "forked.py"
     script.write_text(FORKED)
-    plain = {name: value for name, value in os.environ.items() if name not in nursery.ENVIRONMENT}
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, env=plain)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, env=_plain())
     assert (done.stdout, done.stderr) == ("True True True 1\n{}\n", "")
+
+
+def test_the_server_runs_without_standard_streams_and_holds_no_file_in_their_place(tmp_path: Path) -> None:
+    script, lock, seen = tmp_path / "closed.py", tmp_path / "lock", tmp_path / "seen"
+    script.write_text(CLOSED)
+    closed = f"exec {shlex.quote(sys.executable)} {script} {lock} {seen} <&- >&- 2>&-"
+    subprocess.run(["/bin/sh", "-c", closed], cwd=tmp_path, check=True, env=_plain())
+    assert lock.exists()
+    server, *files = seen.read_text().splitlines()
+    assert str(script) in server  # it was forked
+    assert str(lock) not in files
 
 
 def test_where_the_server_has_threads_workers_are_spawned(
@@ -159,6 +170,10 @@ def test_an_interrupt_ends_all_without_a_word_of_the_workers(waiting: tuple[subp
     _until(lambda: not any(_runs(one) for one in workers))
 
 
+def _plain() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in nursery.ENVIRONMENT}
+
+
 def _runs(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -172,12 +187,3 @@ def _until(holds: object, *, seconds: float = 60.0) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.05)
-
-
-def test_the_server_runs_without_standard_streams_and_holds_no_file_in_their_place(tmp_path: Path) -> None:
-    script, lock, seen = tmp_path / "closed.py", tmp_path / "lock", tmp_path / "seen"
-    script.write_text(CLOSED)
-    closed = f"exec {shlex.quote(sys.executable)} {script} {lock} {seen} <&- >&- 2>&-"
-    subprocess.run(["/bin/sh", "-c", closed], cwd=tmp_path, check=True, timeout=120)
-    assert lock.exists()
-    assert str(lock) not in seen.read_text().splitlines()
