@@ -13,7 +13,7 @@ from etl import stages
 from etl.claims import check_unclaimed, holder_of
 from etl.config import check_run_key
 from etl.engine import nursery
-from etl.engine.local import LocalEngine
+from etl.engine.local import LocalEngine, give_memory_back
 from etl.errors import StageError
 from etl.stages import Plan, StageReport
 from etl.storage import lock
@@ -213,6 +213,7 @@ def run_stage(stage: Stage, plan: Plan, engine: LocalEngine, progress: Progress)
     if stage.per_shard is None:
         assert stage.barrier is not None
         report = stage.barrier(work, engine)
+        give_memory_back()
         progress.advance(stage, report)
     else:
         most = plan.settings.pipeline.limits.max_failed_shards

@@ -6,6 +6,7 @@ arguments and passes paths, so that it can run in any process or on any machine 
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import logging
 import multiprocessing
@@ -18,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
@@ -286,6 +287,13 @@ def _most_memory_mb() -> int:
     except (ValueError, OSError):
         return 2 * LARGE_LIMIT_MB
     return max(LARGE_LIMIT_MB, int(memory * LAST_SHARE) >> 20)
+
+
+def give_memory_back() -> None:
+    """Give memory that was freed back to the system, which allocators put off; after a barrier it is a few hundred MB."""
+    pa.default_memory_pool().release_unused()
+    with suppress(AttributeError, TypeError):  # another C library than glibc, no C library to be found
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def split_statements(script: str) -> list[str]:

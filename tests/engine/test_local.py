@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -113,3 +115,19 @@ def test_sql_that_needs_more_memory_gets_it(tmp_path: Path, monkeypatch: pytest.
     with LocalEngine(2) as engine:
         rows = engine.sql(script, views={}, outputs={"t": tmp_path / "t.parquet"}, temp=tmp_path / "work")
     assert rows == {"t": 1}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_freed_memory_is_given_back() -> None:
+    held = [bytes(1000) for _ in range(200_000)]
+    last = bytes(1000)  # above them: without it they would be given back when they are freed
+    before = _resident_mb()
+    del held
+    local.give_memory_back()
+    assert _resident_mb() < before - 100
+    assert last
+
+
+def _resident_mb() -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(re.findall(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)[0]) / 1024
