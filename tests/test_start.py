@@ -15,7 +15,7 @@ from pathlib import Path
 from etl import pipeline
 from etl.engine.local import LocalEngine
 with LocalEngine(1) as engine:
-    for key in ("1", "2"):
+    for key in ("1", "2", "plain"):
         pipeline.run([Path(sys.argv[1], key)], Path(sys.argv[2]), run_key=key, engine=engine)
 print(sorted({"pandas", "trafilatura", "lightgbm", "sklearn", "scipy", "catboost", "pyspark", "airflow"} & set(sys.modules)))
 """
@@ -35,6 +35,8 @@ def test_a_run_and_one_with_history_import_no_large_library_that_they_can_do_wit
         (folder / "a.jsonl").write_text("\n".join(lines))
         (folder / "b.csv").write_text(f"text,url\n{text.strip()!r},https://news.example/b\n")
         (folder / "c.txt").write_text(text * 8)
+    (tmp_path / "in" / "plain").mkdir()
+    (tmp_path / "in" / "plain" / "d.txt").write_text("Nothing in here is like anything else, and nothing is said of it.")
     done = subprocess.run(
         [sys.executable, "-c", CODE, tmp_path / "in", tmp_path / "out"], capture_output=True, text=True, check=True
     )

@@ -123,7 +123,7 @@ def assemble(docs: pa.Table, marks: Marks, dropped: Dropped, noted: Marks | None
     )
     left = np.flatnonzero(stays[doc])
     removals = _removals(docs, marks, gone, cuts, chars, (order, doc, left))
-    annotations = _annotations(docs, noted, stays, chars) if noted is not None else ANNOTATIONS.empty_table()
+    annotations = _annotations(docs, noted, stays, chars) if noted is not None else pa.Table.from_batches([], ANNOTATIONS)
     lengths = cuts.ends - cuts.starts
     counts = {
         "documents": documents.num_rows,
@@ -227,7 +227,7 @@ def _annotations(docs: pa.Table, noted: Marks, stays: Numbers, chars: Numbers) -
     sort = np.lexsort((ends, starts, doc))
     sort = sort[stays[doc[sort]]]
     if not len(sort):
-        return ANNOTATIONS.empty_table()
+        return pa.Table.from_batches([], ANNOTATIONS)
     doc, starts, ends = doc[sort], starts[sort], ends[sort]
     why = noted.why.take(column(sort))
     sentence = (pl.Series(why["unit"]).cast(pl.String) == "sentence").alias("sentence")
