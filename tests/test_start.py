@@ -36,7 +36,9 @@ def test_a_run_and_one_with_history_import_no_large_library_that_they_can_do_wit
         (folder / "b.csv").write_text(f"text,url\n{text.strip()!r},https://news.example/b\n")
         (folder / "c.txt").write_text(text * 8)
     (tmp_path / "in" / "plain").mkdir()
-    (tmp_path / "in" / "plain" / "d.txt").write_text("Nothing in here is like anything else, and nothing is said of it.")
+    (tmp_path / "in" / "plain" / "d.txt").write_text(
+        "Nothing in here is like anything else, and nothing is said of it."
+    )
     done = subprocess.run(
         [sys.executable, "-c", CODE, tmp_path / "in", tmp_path / "out"], capture_output=True, text=True, check=True
     )

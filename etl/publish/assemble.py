@@ -123,7 +123,9 @@ def assemble(docs: pa.Table, marks: Marks, dropped: Dropped, noted: Marks | None
     )
     left = np.flatnonzero(stays[doc])
     removals = _removals(docs, marks, gone, cuts, chars, (order, doc, left))
-    annotations = _annotations(docs, noted, stays, chars) if noted is not None else pa.Table.from_batches([], ANNOTATIONS)
+    annotations = (
+        _annotations(docs, noted, stays, chars) if noted is not None else pa.Table.from_batches([], ANNOTATIONS)
+    )
     lengths = cuts.ends - cuts.starts
     counts = {
         "documents": documents.num_rows,
