@@ -7,6 +7,8 @@ product's own; a family of the same name replaces the product's, one of another 
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,7 +20,7 @@ import numpy as np
 from etl.boilerplate import rules
 from etl.config import PipelineConfig, apply_overrides, read_section, read_yaml
 from etl.dedup.policy import DedupPolicy, read_policy
-from etl.errors import ConfigError
+from etl.errors import ConfigError, StageError
 from etl.storage import read_json, replacing, write_json, write_text
 
 PIPELINE_FILE: Final = "pipeline.yaml"
@@ -155,15 +157,20 @@ def thaw(target: Path) -> Settings:
         return known[1]
     files, overrides = frozen(target)
     told = parse(files, overrides, proven=set(files), passes=())
-    if (target / TABLES_FILE).exists():
-        with np.load(target / TABLES_FILE) as held:
-            tables = dict(held)
-    else:
-        tables = rules.packed_tables(told.rules)
+    own = target / TABLES_FILE
+    tables = _read_tables(own) if own.exists() else rules.packed_tables(told.rules)
     told = replace(told, rules=rules.with_passes(told.rules, read_json(target / PASSES_FILE), tables))
     _THAWED.clear()
     _THAWED[target] = stamp, told
     return told
+
+
+def _read_tables(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path) as held:
+            return dict(held)
+    except (EOFError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise StageError(f"{path} is damaged ({error}); start the run again") from error
 
 
 _THAWED: Final[dict[Path, tuple[tuple[int, int], Settings]]] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from etl import settings
-from etl.errors import ConfigError
+from etl.errors import ConfigError, StageError
 
 FAMILY = """
 about: test phrases
@@ -81,3 +81,18 @@ def test_a_folder_frozen_anew_thaws_to_what_is_in_it_now(tmp_path: Path) -> None
         overrides = {"gate.min_documents": str(least)}
         settings.freeze(tmp_path / "config", files, overrides, settings.parse(files, overrides))
         assert settings.thaw(tmp_path / "config").pipeline.gate.min_documents == least
+
+
+def test_damaged_tables_of_a_run_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = settings.read_files(None) | {
+        "boilerplate/mine.yaml": "about: Mine.\nlanguages: [en]\nrules:\n"
+        "  - {id: mine, match: 'my own line', why: a test, removes: [My own line], keeps: [My own lines]}\n"
+    }
+    settings.freeze(tmp_path, files, {}, settings.parse(files, {}))
+    tables = tmp_path / settings.TABLES_FILE
+    whole = tables.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], whole[:-40], bytes(len(whole))):
+        tables.write_bytes(damaged)
+        monkeypatch.setattr(settings, "_THAWED", {})
+        with pytest.raises(StageError, match=r"rules\.npz is damaged"):
+            settings.thaw(tmp_path)

@@ -48,6 +48,10 @@ documents leave 200 MB for barrier 2."""
 LARGE_LIMIT_MB: Final = 800  # the process holds some 200 MB besides, what it imported and what DuckDB doesn't count
 LAST_SHARE: Final = 0.6  # of the machine's memory, for a barrier that fits into nothing less
 
+HEARING_CTRL_C: Final = threading.TIMEOUT_MAX
+"""How long this process waits for others. A wait without an end goes on when Ctrl-C is pressed: Polars answers the signal first,
+and has the system begin interrupted calls again that have none."""
+
 _CAN_FORK = sys.platform == "linux"
 """Whether workers are forked from a server, which nursery.py explains; elsewhere, and where it failed once, they are spawned:
 this process has threads of Polars' and Arrow's, and a fork of those can hang."""
@@ -98,7 +102,7 @@ class LocalEngine:
                 waiting[self._processes(function.__module__).submit(_attempt, function, task)] = number
             if not waiting:
                 return
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            done, _ = wait(waiting, HEARING_CTRL_C, FIRST_COMPLETED)
             for future in sorted(done, key=waiting.__getitem__):
                 yield waiting.pop(future), self._result(future)
 
@@ -216,7 +220,8 @@ class LocalEngine:
         except BrokenProcessPool:
             self._pool = None
             return StageError(
-                "a worker process died (killed, or out of memory); run the same key again, with fewer --workers"
+                "a worker process died (killed, or out of memory); run the same key again, with fewer --workers. "
+                "(A script of your own must call Winnow below `if __name__ == '__main__':`, or no worker can start)"
             )
 
 
@@ -253,7 +258,7 @@ def _run_sql(
             for statement, done_with in _until_last_named(_needed(split_statements(script), outputs, made)):
                 table = _table_of(statement)
                 if table in made:
-                    _see(connection, table, made[table].make(lambda query: connection.sql(query).to_arrow_table()))
+                    _see(connection, table, made[table].make(lambda query: _ask(connection, query)))
                 else:
                     _make(connection, statement, parts.get(statement))
                 for gone in done_with - outputs.keys():  # what nobody asks for again needs no memory
@@ -261,8 +266,9 @@ def _run_sql(
             rows: dict[str, int] = {}
             for table, path in outputs.items():
                 part = path.with_name(f".{path.name}.part")
-                connection.execute(
-                    f"COPY {table} TO {_quote(str(part))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100000)"
+                _execute(
+                    connection,
+                    f"COPY {table} TO {_quote(str(part))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100000)",
                 )
                 part.replace(path)
                 counted = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
@@ -333,14 +339,44 @@ def _make(connection: duckdb.DuckDBPyConnection, statement: str, parts: Parts | 
         sizes = [connection.execute(f"SELECT count(*) FROM {table}").fetchone() for table in parts.tables]
         count += sum(size[0] for size in sizes if size) // parts.rows
     if not parts or count == 1:
-        connection.execute(statement)
+        _execute(connection, statement)
         return
     for part in range(count):
         body = statement
         for table in parts.tables:
             some = f"FROM (SELECT * FROM {table} WHERE hash({parts.column}) % {count} = {part})"
             body = re.sub(rf"\bFROM {table} AS (\w+)", rf"{some} AS \1", body)
-        connection.execute(re.sub(r"^CREATE TABLE (\w+) AS", r"INSERT INTO \1", body) if part else body)
+        _execute(connection, re.sub(r"^CREATE TABLE (\w+) AS", r"INSERT INTO \1", body) if part else body)
+
+
+def _execute(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
+    _until_interrupted(connection, lambda: connection.execute(statement))
+
+
+def _ask(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    return _until_interrupted(connection, lambda: connection.sql(query).to_arrow_table())
+
+
+def _until_interrupted(connection: duckdb.DuckDBPyConnection, call: Callable[[], R]) -> R:
+    """What `call` gives, which has `connection` run a statement. Ctrl-C ends the statement at once: it runs in another thread,
+    since DuckDB's own wait for its threads may hear of Ctrl-C only when the statement is done."""
+    done: Future[R] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(call())
+        except BaseException as error:  # raised below  # noqa: BLE001
+            done.set_exception(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        return done.result(HEARING_CTRL_C)
+    except KeyboardInterrupt:
+        connection.interrupt()
+        raise
+    finally:
+        thread.join()
 
 
 def _table_of(statement: str) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
+import polars  # noqa: F401  # whose answer to signals is what a run meets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -26,6 +30,11 @@ def die(number: int) -> int:
     if number == 1:
         os._exit(9)
     return number
+
+
+def rest(seconds: int) -> int:
+    time.sleep(seconds)
+    return seconds
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -100,6 +109,39 @@ def test_bad_sql_is_a_stage_error(tmp_path: Path) -> None:
         LocalEngine(1).sql(
             "CREATE TABLE t AS SELECT nothing;\n", views={}, outputs={"t": tmp_path / "t"}, temp=tmp_path
         )
+
+
+def test_ctrl_c_is_heard_while_shards_are_under_way() -> None:
+    impatient = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    with LocalEngine(2) as engine:
+        done = engine.map_shards(rest, [(0,), (0,), (60,), (60,)])
+        assert [next(done)[1] for _ in range(2)] == [0, 0]
+        impatient.start()
+        with pytest.raises(KeyboardInterrupt):
+            next(done)
+        impatient.join()
+
+
+def test_ctrl_c_in_the_middle_of_a_statement_ends_it(tmp_path: Path) -> None:
+    impatient = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+
+    def few(_: local.Query) -> pa.Table:
+        impatient.start()
+        return pa.table({"a": [1]})
+
+    script = (
+        "CREATE TABLE few AS SELECT 1 AS a;\n"
+        "CREATE TABLE t AS SELECT count(*) AS n FROM range(20000000000) AS r(i) JOIN few ON hash(i) = a;\n"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        LocalEngine(2).sql(
+            script,
+            views={},
+            outputs={"t": tmp_path / "t.parquet"},
+            temp=tmp_path,
+            made={"few": local.Made(few, ())},
+        )
+    impatient.join()
 
 
 def test_statements_end_at_a_line_that_ends_with_a_semicolon() -> None:
