@@ -44,12 +44,18 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_batches_keep_their_numbers_even_when_empty(tmp_path: Path) -> None:
-    schema = pa.schema([("a", pa.int64())])
-    with storage.batch_writer(tmp_path / "x.arrow", schema) as writer:
+@pytest.mark.parametrize("packed", [True, False])
+def test_batches_keep_their_numbers_even_when_empty(tmp_path: Path, packed: bool) -> None:
+    path = tmp_path / "x.arrow"
+    schema = pa.schema([("a", pa.int64()), ("b", pa.large_string())])
+    with storage.batch_writer(path, schema, packed=packed) as writer:
         for values in ([1, 2], [], [3]):
-            storage.write_batch(writer, pa.table({"a": values}, schema=schema))
-    assert [table["a"].to_pylist() for table in storage.read_batch_file(tmp_path / "x.arrow")] == [[1, 2], [], [3]]
+            storage.write_batch(writer, pa.table({"a": values, "b": [str(n) for n in values]}, schema=schema))
+    tables = list(storage.read_batch_file(path))
+    named = list(storage.read_batch_file(path, columns=["b"]))
+    path.unlink()  # what was read stays
+    assert [table["a"].to_pylist() for table in tables] == [[1, 2], [], [3]]
+    assert [table.to_pydict() for table in named] == [{"b": ["1", "2"]}, {"b": []}, {"b": ["3"]}]
 
 
 def test_a_parquet_file_without_tables_has_no_rows(tmp_path: Path) -> None:
