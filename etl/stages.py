@@ -420,6 +420,16 @@ def count_templates(work: str, engine: LocalEngine) -> StageReport:
     history = history_of(Path(plan.out))
     limits = plan.settings.pipeline.boilerplate.templates
     known = history.known_pages(list(plan.history), _hashes(plan, "page_lines", "line"))
+
+    def lines() -> Iterator[npt.NDArray[Any]]:
+        for path in plan.shard_files("page_lines"):
+            yield from (some["line"] for some in read_columns(path, ["line"]))
+
+    def repeated(_: Query) -> pa.Table:
+        held = pl.scan_parquet(plan.shard_files("page_lines")).select(pl.len()).collect().item()
+        found = templates.repeated_lines(lines, known["known_lines"]["line"].to_numpy(), rows=held)
+        return found.to_frame().to_arrow()
+
     rows = engine.sql(
         _sql("etl.boilerplate", "templates.sql"),
         views={
@@ -432,6 +442,7 @@ def count_templates(work: str, engine: LocalEngine) -> StageReport:
             for name in ("site_lines", "site_pages", "drifted_sites", "kept_pages", "habits")
         },
         temp=plan.work,
+        made={"repeated_lines": Made(repeated, ())},
     )
     counts = {"site_lines": rows["site_lines"], "sites": rows["site_pages"], "drifted_sites": rows["drifted_sites"]}
     if counts["drifted_sites"]:
