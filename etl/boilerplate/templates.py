@@ -173,9 +173,9 @@ def params(limits: Templates, *, run_key: str) -> pl.DataFrame:
 
 def kept_lines(page_lines: pl.DataFrame, kept_pages: pl.DataFrame) -> pl.DataFrame:
     """The lines of the pages that are kept for later runs, sorted by the hash by which those look them up."""
-    starts = page_lines.select(pl.any_horizontal(pl.col("site", "doc").ne_missing(pl.col("site", "doc").shift())))
-    heads = starts.to_series().arg_true()  # the lines of a page stand together
-    sizes = np.diff(heads.to_numpy(), append=page_lines.height)
+    docs = page_lines["doc"].to_numpy()
+    heads = np.flatnonzero(np.append(True, docs[1:] != docs[:-1])[: len(docs)])  # the lines of a page stand together
+    sizes = np.diff(heads, append=len(docs))
     pages = page_lines.select("site", "doc")[heads].with_row_index("page")
     kept = np.zeros(pages.height, np.bool_)
     kept[pages.join(kept_pages, on=["site", "doc"], how="semi")["page"].to_numpy()] = True
