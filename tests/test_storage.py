@@ -62,6 +62,19 @@ def test_a_parquet_file_without_tables_has_no_rows(tmp_path: Path) -> None:
     assert storage.write_parquet(tmp_path / "x.parquet", [], pa.schema([("a", pa.int64())])) == 0
 
 
+def test_columns_without_nulls_say_so_where_all_tables_are_there(tmp_path: Path) -> None:
+    schema = pa.schema([("a", pa.int64()), ("b", pa.int64()), ("c", pa.string())])
+    tables = [
+        pa.table({"a": [1], "b": [1], "c": ["x"]}, schema=schema),
+        pa.table({"a": [2], "b": [None], "c": ["y"]}, schema=schema),
+    ]
+    for name, some, nullable in (("all", tables, [False, True, False]), ("stream", iter(tables), [True] * 3)):
+        storage.write_parquet(tmp_path / name, some, schema)
+        read = storage.read_parquet(tmp_path / name)
+        assert [field.nullable for field in read.schema] == nullable
+        assert read.to_pydict() == {"a": [1, 2], "b": [1, None], "c": ["x", "y"]}
+
+
 def test_a_dataset_is_written_by_one_run_at_a_time(tmp_path: Path) -> None:
     with storage.lock(tmp_path), pytest.raises(StageError, match="another run"), storage.lock(tmp_path):
         pass
