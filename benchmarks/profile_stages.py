@@ -103,6 +103,8 @@ def _profile(files: Sequence[Path]) -> tuple[int, list[Cost]]:
             shards = range(len(plan.shards))
             for shard in shards:
                 stage.per_shard(work, shard)
+                if stage.name == "write":  # which takes the repaired documents away
+                    stages.prepare(work, shard)
             profile = cProfile.Profile(time.process_time)
             profile.enable()
             reports = [stage.per_shard(work, shard) for shard in shards]

@@ -4,7 +4,7 @@ Everything a stage needs lies in the run's work folder, so any process that sees
 engine, an Airflow task, a retry. Stages write by renames and may be repeated at will.
 
     _work/KEY/plan.json  config/          what the run reads, how it is split, the configuration as it was at the start
-              docs/N.arrow                repaired documents, one record batch a batch of text
+              docs/N.arrow                repaired documents, one record batch a batch of text, until `write` has cut them
               pages/ page_lines/ N.parquet      for barrier 1, whose site_lines.parquet and site_pages.parquet lie beside
               found/ marks/ N.arrow       what boilerplate found and would remove, batch by batch as in docs
               …/N.parquet                 for barrier 2 (sentences, fingerprints, …), whose dropped_*.parquet lie beside
@@ -386,7 +386,7 @@ def prepare(work: str, shard: int) -> StageReport:
     counts: Counter[str] = Counter(files=len(plan.shards[shard]), documents=0, rejects=0, chars=0, repaired=0)
     pages: list[pa.Table] = []
     page_lines: list[pa.Table] = []
-    with batch_writer(plan.shard_file("docs", shard, "arrow"), DOCS) as writer:
+    with batch_writer(plan.shard_file("docs", shard, "arrow"), DOCS, packed=False) as writer:
         for table in _batches(plan, shard, rejects):
             docs = _as_frame(table)
             if "repair" in plan.skip:
@@ -420,6 +420,16 @@ def count_templates(work: str, engine: LocalEngine) -> StageReport:
     history = history_of(Path(plan.out))
     limits = plan.settings.pipeline.boilerplate.templates
     known = history.known_pages(list(plan.history), _hashes(plan, "page_lines", "line"))
+
+    def lines() -> Iterator[npt.NDArray[Any]]:
+        for path in plan.shard_files("page_lines"):
+            yield from (some["line"] for some in read_columns(path, ["line"]))
+
+    def repeated(_: Query) -> pa.Table:
+        held = pl.scan_parquet(plan.shard_files("page_lines")).select(pl.len()).collect().item()
+        found = templates.repeated_lines(lines, known["known_lines"]["line"].to_numpy(), rows=held)
+        return found.to_frame().to_arrow()
+
     rows = engine.sql(
         _sql("etl.boilerplate", "templates.sql"),
         views={
@@ -432,6 +442,7 @@ def count_templates(work: str, engine: LocalEngine) -> StageReport:
             for name in ("site_lines", "site_pages", "drifted_sites", "kept_pages", "habits")
         },
         temp=plan.work,
+        made={"repeated_lines": Made(repeated, ())},
     )
     counts = {"site_lines": rows["site_lines"], "sites": rows["site_pages"], "drifted_sites": rows["drifted_sites"]}
     if counts["drifted_sites"]:
@@ -453,7 +464,7 @@ def clean(work: str, shard: int) -> StageReport:
         batch_writer(plan.shard_file("marks", shard, "arrow"), _arrow_schema(MARKS)) as marks_writer,
         batch_writer(plan.shard_file("found", shard, "arrow"), FOUND) as found_writer,
     ):
-        for table in read_batch_file(plan.shard_file("docs", shard, "arrow")):
+        for table in read_batch_file(_repaired(plan, shard)):
             docs = _as_frame(table)
             lines = split_lines(docs["text"])
             if "boilerplate" in plan.skip:
@@ -513,6 +524,7 @@ def write(work: str, shard: int) -> StageReport:
     judged = _of_shard(plan, shard, "dropped_sentences")
     numbered = _numbered_documents(plan, shard)
     made = [assemble(*decided) for decided in _decided(plan, shard, numbered, judged)]
+    plan.shard_file("docs", shard, "arrow").unlink()  # as large as all that is written from here on
     staging = plan.work / "release"
     dataset.write_part(staging, shard, "documents", [one.documents for one in made], options)
     for name in ("removals", "annotations"):
@@ -719,6 +731,21 @@ def _batches(plan: Plan, shard: int, rejects: list[formats.Reject]) -> Iterator[
                     waiting, held = [], 0
     if waiting:
         yield pa.concat_tables(waiting)
+
+
+def _repaired(plan: Plan, shard: int) -> Path:
+    """The file of a shard's repaired documents. Where `write` took it away already, as when a stage before is repeated after it,
+    the raw files are read once more. Raises StageError when one of them isn't what it was."""
+    path = plan.shard_file("docs", shard, "arrow")
+    if not path.exists():
+        for source in plan.shards[shard]:
+            raw, _, digest = plan.files[source]
+            if not Path(raw).is_file() or sha256(Path(raw)) != digest:
+                raise StageError(
+                    f"{source} must be read again for what is to be repeated, and has changed or gone: start the run again"
+                )
+        prepare(str(plan.work), shard)
+    return path
 
 
 def _as_frame(table: pa.Table) -> pl.DataFrame:
@@ -934,7 +961,8 @@ def _some_with_texts(plan: Plan, history: History, candidates: pl.DataFrame) -> 
     held = earlier.select("earlier", "kept_start").with_row_index("known_place", offset=spans.height)
     cut_at = pl.col("kept_start") - pl.col("kept_cut")
     asked = earlier.select("part", "row", number="earlier", start_char=cut_at, n_chars="kept_chars")
-    texts = _texts_of(plan.shard_files("docs", "arrow"), spans).append(history.texts(list(plan.history), asked))
+    repaired = (_repaired(plan, shard) for shard in range(len(plan.shards)))
+    texts = _texts_of(repaired, spans).append(history.texts(list(plan.history), asked))
     placed = candidates.with_columns(
         mine.join(numbered, on=mine.columns, how="left", maintain_order="left")["place"],
         theirs.join(numbered, on=theirs.columns, how="left", maintain_order="left")["place"].alias("own_place"),
@@ -947,7 +975,7 @@ def _some_with_texts(plan: Plan, history: History, candidates: pl.DataFrame) -> 
         yield told.drop_nulls("kept_text")
 
 
-def _texts_of(files: Sequence[Path], spans: pl.DataFrame) -> pl.Series:
+def _texts_of(files: Iterable[Path], spans: pl.DataFrame) -> pl.Series:
     """The text of each of `spans` (doc, start_char, end_char; sorted), read from files of repaired documents a batch at a time."""
     wanted = spans["doc"].to_numpy()
     places, texts = [np.zeros(0, np.int64)], [pa.nulls(0, pa.large_string())]
@@ -1002,7 +1030,7 @@ class _Numbered:
 
 
 def _numbered_documents(plan: Plan, shard: int) -> _Numbered:
-    tables = list(read_batch_file(plan.shard_file("docs", shard, "arrow"), columns=["doc_id"]))
+    tables = list(read_batch_file(_repaired(plan, shard), columns=["doc_id"]))
     keys = [fingerprint.document_keys(pl.Series(table["doc_id"])).to_numpy() for table in tables]
     first = np.cumsum([0, *map(len, keys)]).tolist()
     return _Numbered(np.concatenate([np.zeros(0, np.int64), *keys]), tuple(first))

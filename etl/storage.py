@@ -101,7 +101,8 @@ def write_parquet(
     sorted_by: str = "",
     narrow: Sequence[str] = (),
 ) -> int:
-    """A work or state table at `path`; the number of rows. Tables stream, an empty one gives a file without rows.
+    """A work or state table at `path`; the number of rows. Tables stream, an empty one gives a file without rows. Where they are
+    all there, columns without nulls say so: where each null is would take a quarter of the time to write, and some to read.
 
     Only strings get a dictionary: for hashes it would be built in vain, a third of the time.
     narrow: columns of numbers that differ from row to row, of fewer bits than their type has: they are stored byte by byte, all
@@ -111,6 +112,9 @@ def write_parquet(
     sorted_by: the column of whole numbers by which the rows are sorted: its differences are stored, a fifth less of a hash.
     """
     rows = 0
+    if isinstance(tables, Sequence):
+        has_nulls = [any(table[field.name].null_count for table in tables) for field in schema]
+        schema = pa.schema([field.with_nullable(has) for field, has in zip(schema, has_nulls, strict=True)])
     strings = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
     numbers = [field.name for field in schema if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)]
     encoding = dict.fromkeys(numbers if lasting else narrow, "BYTE_STREAM_SPLIT")
@@ -260,12 +264,12 @@ def _zigzag(view: memoryview, at: int) -> tuple[int, int]:
 
 
 @contextmanager
-def batch_writer(path: Path, schema: pa.Schema) -> Iterator[ipc.RecordBatchFileWriter]:
+def batch_writer(path: Path, schema: pa.Schema, *, packed: bool = True) -> Iterator[ipc.RecordBatchFileWriter]:
     """An Arrow file at `path` that takes one record batch a batch of documents.
 
-    zstd at its lowest level: a third less disk than lz4, for 3 CPU-s a GB more. These are the largest of the work files.
+    packed: by zstd at its lowest level. What isn't is read where it lies on disk, without a copy.
     """
-    options = ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))
+    options = ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1) if packed else None)
     with replacing(path) as part, ipc.new_file(str(part), schema, options=options) as writer:
         yield writer
 
@@ -280,15 +284,18 @@ def write_batch(writer: ipc.RecordBatchFileWriter, table: pa.Table) -> None:
 
 
 def read_batch_file(path: Path, *, columns: Sequence[str] = ()) -> Iterator[pa.Table]:
-    """The batches that `batch_writer` wrote, one at a time, each a table. columns: those to read; () for all."""
-    places: list[int] = []
-    if columns:
-        with pa.memory_map(str(path)) as source, ipc.open_file(source) as reader:
-            places = [reader.schema.names.index(name) for name in columns]
+    """The batches that `batch_writer` wrote, one at a time, each a table. columns: those to read; () for all.
+
+    Each is mapped into memory by itself, so that it goes when its table does.
+    """
+    with pa.memory_map(str(path)) as source, ipc.open_file(source) as reader:
+        places = [reader.schema.names.index(name) for name in columns]
+        batches = reader.num_record_batches
     options = ipc.IpcReadOptions(included_fields=places)
-    with pa.memory_map(str(path)) as source, ipc.open_file(source, options=options) as reader:
-        for number in range(reader.num_record_batches):
-            yield pa.Table.from_batches([reader.get_batch(number)])
+    for number in range(batches):
+        with pa.memory_map(str(path)) as source, ipc.open_file(source, options=options) as reader:
+            tables = [pa.Table.from_batches([reader.get_batch(number)])]
+        yield tables.pop()
 
 
 def remove_tree(path: Path) -> None:

@@ -195,6 +195,34 @@ def test_a_failed_shard_publishes_nothing_and_is_named(
     assert files_of(out, "documents", "removals") == files_of(tmp_path / "clean", "documents", "removals")
 
 
+def test_stages_can_be_repeated_after_the_repaired_documents_went(corpus: Path, tmp_path: Path) -> None:
+    plan = stages.discover([corpus], tmp_path / "out", run_key="2026-01-01", overrides={"ingest.shard_bytes": "5000"})
+    work, shards = str(plan.work), range(len(plan.shards))
+
+    def finish(engine: LocalEngine) -> dict[str, bytes]:
+        stages.find_duplicates(work, engine)
+        for shard in shards:
+            stages.write(work, shard)
+        return files_of(plan.work / "release", "documents", "removals")
+
+    with LocalEngine(1) as engine:
+        for shard in shards:
+            stages.prepare(work, shard)
+        stages.count_templates(work, engine)
+        for shard in shards:
+            stages.clean(work, shard)
+        first = finish(engine)
+        assert not list((plan.work / "docs").iterdir())
+        assert finish(engine) == first
+        stages.clean(work, 1)
+        assert finish(engine) == first
+        changed = plan.files[plan.shards[1][0]][0]
+        Path(changed).write_text("another page", encoding="utf-8")
+        stages.write(work, 0)
+        with pytest.raises(StageError, match=f"{Path(changed).name} must be read again"):
+            stages.write(work, 1)
+
+
 @pytest.mark.slow
 def test_a_kill_at_any_instant_leaves_the_old_release_and_the_next_try_is_whole(
     corpus: Path, tmp_path: Path, run: Runner

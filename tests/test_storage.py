@@ -44,16 +44,35 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_batches_keep_their_numbers_even_when_empty(tmp_path: Path) -> None:
-    schema = pa.schema([("a", pa.int64())])
-    with storage.batch_writer(tmp_path / "x.arrow", schema) as writer:
+@pytest.mark.parametrize("packed", [True, False])
+def test_batches_keep_their_numbers_even_when_empty(tmp_path: Path, packed: bool) -> None:
+    path = tmp_path / "x.arrow"
+    schema = pa.schema([("a", pa.int64()), ("b", pa.large_string())])
+    with storage.batch_writer(path, schema, packed=packed) as writer:
         for values in ([1, 2], [], [3]):
-            storage.write_batch(writer, pa.table({"a": values}, schema=schema))
-    assert [table["a"].to_pylist() for table in storage.read_batch_file(tmp_path / "x.arrow")] == [[1, 2], [], [3]]
+            storage.write_batch(writer, pa.table({"a": values, "b": [str(n) for n in values]}, schema=schema))
+    tables = list(storage.read_batch_file(path))
+    named = list(storage.read_batch_file(path, columns=["b"]))
+    path.unlink()  # what was read stays
+    assert [table["a"].to_pylist() for table in tables] == [[1, 2], [], [3]]
+    assert [table.to_pydict() for table in named] == [{"b": ["1", "2"]}, {"b": []}, {"b": ["3"]}]
 
 
 def test_a_parquet_file_without_tables_has_no_rows(tmp_path: Path) -> None:
     assert storage.write_parquet(tmp_path / "x.parquet", [], pa.schema([("a", pa.int64())])) == 0
+
+
+def test_columns_without_nulls_say_so_where_all_tables_are_there(tmp_path: Path) -> None:
+    schema = pa.schema([("a", pa.int64()), ("b", pa.int64()), ("c", pa.string())])
+    tables = [
+        pa.table({"a": [1], "b": [1], "c": ["x"]}, schema=schema),
+        pa.table({"a": [2], "b": [None], "c": ["y"]}, schema=schema),
+    ]
+    for name, some, nullable in (("all", tables, [False, True, False]), ("stream", iter(tables), [True] * 3)):
+        storage.write_parquet(tmp_path / name, some, schema)
+        read = storage.read_parquet(tmp_path / name)
+        assert [field.nullable for field in read.schema] == nullable
+        assert read.to_pydict() == {"a": [1, 2], "b": [1, None], "c": ["x", "y"]}
 
 
 def test_a_dataset_is_written_by_one_run_at_a_time(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@
 -- is one: pages that owe enough of their mass to one other page are copies of it. One vote a line keeps this linear,
 -- however often a line recurs. A page of an earlier run stands for its group.
 --
--- Most lines are on one page alone. They say nothing here but how much of a page is its own, and leave at the first count.
+-- Most lines are on one page alone. They say nothing here but how much of a page is its own, and leave at the first count, which
+-- the local engine makes by templates.repeated_lines: the same rows.
 CREATE TABLE repeated_lines AS
 SELECT line
 FROM (

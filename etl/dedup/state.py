@@ -297,10 +297,16 @@ def _bands(table: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
 
 
 def _order_of(hashes: Numbers, *then: Numbers) -> Numbers:
-    """The order of `hashes`, the few that are the same in that of `then`."""
-    order = np.argsort(hashes)
-    ordered = hashes[order]
-    same = ordered[1:] == ordered[:-1]
+    """The order of `hashes`, the few that are the same in that of `then`.
+
+    Sorted are their high bits, each with its row below them: numbers are sorted five times as fast as their order is told.
+    """
+    low = max(len(hashes) - 1, 1).bit_length()
+    mask = (1 << low) - 1
+    packed = np.sort((hashes.astype(np.int64, copy=False) & ~mask) | np.arange(len(hashes)))
+    order = packed & mask
+    packed >>= low
+    same = packed[1:] == packed[:-1]
     ties = np.flatnonzero(np.append(same, False) | np.append(False, same))
     tied = order[ties]
     order[ties] = tied[np.lexsort([*(values[tied] for values in reversed(then)), hashes[tied]])]

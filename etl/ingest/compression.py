@@ -79,7 +79,7 @@ class ByteSource:
             yield block
 
     def _fill(self, size: int) -> None:
-        parts, have = [self._ahead], len(self._ahead)
+        parts, have = [self._ahead] if self._ahead else [], len(self._ahead)
         while have < size and self._fault is None:
             try:
                 piece = next(self._pieces, None)
@@ -92,8 +92,8 @@ class ByteSource:
             else:
                 parts.append(piece)
                 have += len(piece)
-        if len(parts) > 1:
-            self._ahead = b"".join(parts)
+        if parts:
+            self._ahead = parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def open_source(stream: BinaryIO, *, size: int, limits: Limits) -> tuple[ByteSource, tuple[str, ...]]:

@@ -80,7 +80,7 @@ def _is_blank(data: bytes | None) -> bool:
 def _read_chunk(chunk: Chunk, *, name: str, done: int, limits: Limits) -> Iterator[Rows | Row | Reject]:
     """The records of many lines: those that look as most do as columns, the others one by one. done: records before them."""
     data = np.frombuffer(chunk.data, np.uint8)
-    ends = np.flatnonzero(data == ord("\n"))
+    ends = chunk.newlines
     if chunk.data[-1:] != b"\n":
         ends = np.append(ends, len(data))
     starts = np.concatenate([np.zeros(1, ends.dtype), ends[:-1] + 1])

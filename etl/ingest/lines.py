@@ -5,7 +5,10 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from etl.ingest import charset
 from etl.ingest.compression import ByteSource
@@ -23,11 +26,13 @@ class Line(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Whole lines with their newlines, which the last may lack. number: of the first. offset: of its first byte."""
+    """Whole lines with their newlines, which the last may lack. number: of the first. offset: of its first byte. newlines: where
+    they stand in `data`."""
 
     number: int
     offset: int
     data: bytes
+    newlines: npt.NDArray[Any]
 
 
 def read_lines(source: ByteSource, *, max_bytes: int) -> Iterator[Line]:
@@ -58,8 +63,9 @@ def read_chunks(source: ByteSource, *, max_bytes: int) -> Iterator[Chunk | Line]
         data = b"".join(held)
         end = len(data) if block is None and fault is None else data.rfind(b"\n") + 1
         if end:
-            yield Chunk(number, offset, data[:end] if end < len(data) else data)
-            number += data.count(b"\n", 0, end)
+            newlines = np.flatnonzero(np.frombuffer(data, np.uint8, end) == ord("\n"))
+            yield Chunk(number, offset, data[:end] if end < len(data) else data, newlines)
+            number += len(newlines)
             offset += end
         if fault:
             raise fault

@@ -110,8 +110,9 @@ def to_batches(items: Iterable[Rows | Row | Reject], *, batch_chars: int) -> Ite
                 if rows:
                     tables.append(to_table(rows))
                     rows = []
-                tables.append(part.table)
-                chars += int(np.sum(_chars(part.table)))
+                table, more = part
+                tables.append(table)
+                chars += more
             if chars >= batch_chars or len(rejects) >= MAX_REJECTS_A_BATCH:
                 yield _together(tables, rows), rejects
                 tables, rows, rejects, chars = [], [], [], 0
@@ -119,13 +120,14 @@ def to_batches(items: Iterable[Rows | Row | Reject], *, batch_chars: int) -> Ite
         yield _together(tables, rows), rejects
 
 
-def _cut(rows: Rows, *, batch_chars: int, chars: int) -> Iterator[Rows]:
-    """The rows in parts that end where a batch is full. chars: those of the batch so far."""
-    ends = np.cumsum(_chars(rows.table)) + chars
+def _cut(rows: Rows, *, batch_chars: int, chars: int) -> Iterator[tuple[pa.Table, int]]:
+    """The rows in parts that end where a batch is full, each with its characters of text. chars: those of the batch so far."""
+    each = _chars(rows.table)
+    ends = np.cumsum(each) + chars
     start = 0
     while start < len(ends):
         stop = min(int(np.searchsorted(ends, batch_chars)) + 1, len(ends))
-        yield Rows(rows.table.slice(start, stop - start), rows.record)
+        yield rows.table.slice(start, stop - start), int(each[start:stop].sum())
         ends = ends - ends[stop - 1]
         ends[:stop] = -1
         start = stop

@@ -59,19 +59,40 @@ enum { SPACE = 1, DIGIT = 2, LETTER = 4, HAN = 8, VISIBLE = 16 };
 /* Of each byte below 128, its high bit if it is between two characters. */
 static inline u64 between(u64 x, u8 low, u8 high) { return (x + BYTES(0x80 - low)) & ~(x + BYTES(0x7F - high)) & BYTES(0x80); }
 
-enum { SOME_LETTERS = 4 };
+enum { SOME_LETTERS = 4, BLOCK = 32, PIECE = 8 };
 
 typedef struct {
     int letters, digits, han, visible; /* how many there are, letters at least up to SOME_LETTERS; of digits and visible ones, whether there are any */
 } Kinds;
 
+/* As many characters as a block has, folded, into `room`, if they are visible ASCII with single spaces; whether they are. blank:
+   whether a space comes before; a character does. */
+INLINE int fold_block(const u8 *p, int blank, u32 *room, u64 *digits) {
+    const u8 *before = p - 1;
+    u8 odd = 0, number = 0;
+    for (int i = 0; i < BLOCK; i++) odd |= (u8)((u8)(p[i] - ' ') >= 0x60) | ((u8)(p[i] == ' ') & (u8)(before[i] == ' '));
+    if (odd || (blank && *p == ' ')) return 0;
+    for (int i = 0; i < BLOCK; i++) number |= (u8)((u8)(p[i] - '0') < 10);
+    for (int i = 0; i < BLOCK; i++) room[i] = (u8)(p[i] | (u8)((u8)(p[i] - 'A') < 26) << 5);
+    *digits |= number;
+    return 1;
+}
+
 /* The folded text, stripped, each run of blanks one space, into `room`; how many characters, and of which kinds there were.
-   Visible ASCII with single spaces in it is read in pieces of up to 8 characters. */
+   Visible ASCII with single spaces in it is read in pieces of up to 8 characters, and in blocks once the letters are counted. */
 INLINE i64 fold_line(const u8 *kinds, const u32 *fold, const u8 *p, const u8 *end, u32 *room, Kinds *seen) {
     i64 size = 0;
     int blank = 0, letters = 0;
     u64 digits = 0, visible = 0; /* not 0 if there are any */
     while (p < end) {
+        while (letters >= SOME_LETTERS && end - p >= BLOCK && fold_block(p, blank, room + size + blank, &digits)) {
+            if (blank) room[size] = ' ';
+            size += blank + BLOCK;
+            p += BLOCK;
+            blank = p[-1] == ' ';
+            size -= blank;
+        }
+        if (p == end) break;
         u64 x = 0;
         if (end - p >= 8) x = load64(p);
         else memcpy(&x, p, (size_t)(end - p));
@@ -113,11 +134,28 @@ INLINE i64 fold_line(const u8 *kinds, const u32 *fold, const u8 *p, const u8 *en
     return size;
 }
 
+/* Whether none of the characters of a piece is a digit, as far as ASCII tells. */
+INLINE int no_digits(const u32 *c) {
+    u32 odd = 0;
+    for (int i = 0; i < PIECE; i++) odd |= (u32)(c[i] >= 128) | (u32)(c[i] - '0' <= 9);
+    return !odd;
+}
+
 /* The text that `fold_line` left, with each number as one 0: digits, and a sign between two of them. */
 INLINE i64 mask_numbers(const u8 *kinds, u32 *room, i64 size) {
-    i64 kept = 0;
-    while (kept < size && room[kept] - '0' > 9 && room[kept] < 128) kept++;
+    i64 kept = 0, mixed = 0; /* up to `mixed` a piece is not looked at as a whole */
+    while (size - kept >= PIECE && no_digits(room + kept)) kept += PIECE;
     for (i64 i = kept; i < size; i++) {
+        while (i >= mixed && size - i >= PIECE) {
+            mixed = i + PIECE;
+            if (!no_digits(room + i)) break;
+            u32 piece[PIECE]; /* it may overlap its new place */
+            memcpy(piece, room + i, sizeof piece);
+            memcpy(room + kept, piece, sizeof piece);
+            kept += PIECE;
+            i += PIECE;
+        }
+        if (i == size) break;
         if ((room[i] < 128 && room[i] - '0' > 9) || !(kinds[room[i]] & DIGIT)) {
             room[kept++] = room[i];
             continue;

@@ -99,7 +99,10 @@ def test_real_pages_are_measured_and_scored_alike() -> None:
     PAGES,
     st.lists(
         st.text(alphabet="aA1٣., :/éΣςİß東 \u00a0\t\x1c\u2028", max_size=25)
-        | st.text(alphabet="aZ@[`{09/ .\t\x1f\x7f", max_size=40),
+        | st.text(alphabet="aZ@[`{09/ .\t\x1f\x7f", max_size=40)
+        | st.lists(st.sampled_from(["Word", "of ", " ", "1,5", "2026", "é", "\xa0", "٣", "x" * 33]), max_size=40).map(
+            "".join
+        ),
         max_size=6,
     ),
 )

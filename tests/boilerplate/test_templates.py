@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from etl.boilerplate import templates
 from etl.boilerplate.lines import split_lines
@@ -236,3 +243,19 @@ def test_copies_of_an_article_with_teasers_of_their_own_are_few(tmp_path: Path) 
     story = prose(1, lines=10)
     pages = [("a.example", [*story, *prose(50 + n, lines=3)]) for n in range(5)]
     assert marked(pages, tmp_path) == [[]] * 5
+
+
+HASHES = st.integers(-3, 3) | st.sampled_from([-(2**63), 2**63 - 1, -(2**61), 2**61])
+
+
+@given(st.lists(st.lists(HASHES, max_size=12), max_size=4), st.lists(HASHES, max_size=12), st.integers(1, 60))
+def test_lines_that_are_there_more_than_once_are_told_in_parts(
+    files: list[list[int]], known: list[int], part_rows: int
+) -> None:
+    def read() -> Iterator[npt.NDArray[Any]]:
+        return (np.array(lines, np.int64) for lines in files)
+
+    held = Counter([*known, *(line for lines in files for line in lines)])
+    told = templates.repeated_lines(read, np.array(known, np.int64), rows=sum(map(len, files)), part_rows=part_rows)
+    assert told.to_list() == sorted(line for line, times in held.items() if times > 1)
+    assert told.dtype == pl.Int64
