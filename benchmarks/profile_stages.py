@@ -3,6 +3,9 @@
 
     profile_stages.py [FILE…] [--svg docs/benchmarks/profile.svg] [--material ../shared/bench] [--cache .cache/bench]
 
+Below them, what boilerplate costs alone: templates looked up, rules, metadata, captions, the line model and the decisions, but
+neither lines nor sentences and fingerprints.
+
 Without files: two of the eight of a generated corpus of 20,000 documents. Stages over shards run twice and the second time
 counts: patterns are compiled and tables made by then. A profile makes short functions look dearer than they are.
 """
@@ -19,7 +22,7 @@ import time
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 os.environ["POLARS_MAX_THREADS"] = "1"
 
@@ -49,6 +52,9 @@ SHOWN = (
 )
 """Stage, and the function in it. None is called by another one of the same stage."""
 
+BOILERPLATE: Final = (("boilerplate/templates.py", "add_evidence"), ("boilerplate/strip.py", "strip_boilerplate"))
+"""All that `clean` does for boilerplate."""
+
 
 class Cost(NamedTuple):
     """CPU-s per GB. name: "" for the stage as a whole."""
@@ -67,10 +73,11 @@ def main() -> int:
         if corpus is None:
             return 2
         files = sorted(corpus.glob("part-*.jsonl.zst"))[:SAMPLE_FILES]
-    chars, costs = _profile(files)
+    chars, costs, boilerplate = _profile(files)
     print(f"{chars / 1e6:.1f} million characters\n\n{'':<46}CPU-s per GB, about")
     for cost in costs:
         print(f"{'  ' + cost.name if cost.name else cost.stage:<46}{cost.cpu_s:>12.1f}")
+    print(f"\n{'boilerplate alone':<46}{boilerplate:>12.1f}")
     if options.svg:
         options.svg.parent.mkdir(parents=True, exist_ok=True)
         options.svg.write_text(picture(costs), encoding="utf-8")
@@ -86,10 +93,11 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _profile(files: Sequence[Path]) -> tuple[int, list[Cost]]:
-    """Characters of text, and what each stage but the last three cost, with its parts."""
+def _profile(files: Sequence[Path]) -> tuple[int, list[Cost], float]:
+    """Characters of text, what each stage but the last three cost, with its parts, and what boilerplate did."""
     costs: list[Cost] = []
     chars = 0
+    boilerplate = 0.0
     with tempfile.TemporaryDirectory() as folder, LocalEngine(1) as engine:
         plan = stages.discover(files, Path(folder), run_key="profile")
         work = str(plan.work)
@@ -111,17 +119,19 @@ def _profile(files: Sequence[Path]) -> tuple[int, list[Cost]]:
             profile.disable()
             chars += sum(report.counts.get("chars", 0) for report in reports)
             costs += _costs_of(stage.name, profile)
-    return chars, [cost._replace(cpu_s=cost.cpu_s / chars * 1e9) for cost in costs]
+            if stage.name == "clean":
+                boilerplate = sum(_total(profile, *function) for function in BOILERPLATE)
+    return chars, [cost._replace(cpu_s=cost.cpu_s / chars * 1e9) for cost in costs], boilerplate / chars * 1e9
+
+
+def _total(profile: cProfile.Profile, file: str, function: str) -> float:
+    spent = pstats.Stats(profile).stats  # type: ignore[attr-defined]
+    return sum(entry[3] for (path, _, name), entry in spent.items() if name == function and path.endswith(file))
 
 
 def _costs_of(stage: str, profile: cProfile.Profile) -> list[Cost]:
-    spent = pstats.Stats(profile).stats  # type: ignore[attr-defined]
-
-    def total(file: str, function: str) -> float:
-        return sum(entry[3] for (path, _, name), entry in spent.items() if name == function and path.endswith(file))
-
-    parts = [Cost(stage, label, total(file, name)) for of, file, name, label in SHOWN if of == stage]
-    whole = total("etl/stages.py", stage)
+    parts = [Cost(stage, label, _total(profile, file, name)) for of, file, name, label in SHOWN if of == stage]
+    whole = _total(profile, "etl/stages.py", stage)
     rest = Cost(stage, "the rest: work files, state", whole - sum(part.cpu_s for part in parts))
     return [Cost(stage, "", whole), *parts, rest]
 

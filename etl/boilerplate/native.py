@@ -510,13 +510,13 @@ def bits_of(texts: pl.Series, table: HeadTable) -> Array:
     return found.view(np.int64)
 
 
-_LITERAL_ARRAYS: Final = ("klass", "seen", "before", "prior", "first", "literals", "codes", "fold")
+_LITERAL_ARRAYS: Final = ("klass", "seen", "before", "prior", "first", "brief", "literals", "codes", "fold")
 _LITERAL: Final = np.dtype(
     [
         *((name, np.uint8, literals.LITERAL_CHARS) for name in ("bytes", "spare", "mask")),
         ("bits", np.uint64),
         ("next", np.int32),
-        *((name, np.uint8) for name in ("back", "size", "edges", "spare_byte")),
+        *((name, np.uint8) for name in ("back", "size", "edges", "prior")),
     ]
 )
 
@@ -534,6 +534,7 @@ class LiteralTable:
     before: Array
     prior: Array
     first: Array
+    brief: Array
     literals: Array
     codes: Array
     fold: Array
@@ -590,17 +591,25 @@ def literal_table(by_literal: Mapping[str, int]) -> LiteralTable:
     made["mask"] = np.where(ascii_only & (np.arange(bare.shape[1]) < size[:, None]), 0xFF, 0)
     made["bits"] = [by_literal[text] for text in texts]
     made["next"], made["size"], made["edges"], made["back"] = following, size, edges, last - (edges & 1)
+    made["prior"] = np.where(last >= _FOUND_BY, classes[n, last - _FOUND_BY], _CLASSES)
     return LiteralTable(
         klass=klass,
         seen=words,
         before=_before(words),
         prior=_prior(held, shorter, three, classes, last, length),
         first=np.append(first, np.int32(-1)),
+        brief=_brief(made),
         literals=made,
         codes=bare.astype(np.uint16),
         fold=heads.fold_table(),
         always=by_literal.get("", 0),
     )
+
+
+def _brief(literals: Array) -> npt.NDArray[np.uint64]:
+    """Of each literal its last eight bytes: all that tells whether it can be at a place, so close together that it stays at hand."""
+    brief: npt.NDArray[np.uint64] = literals.view(np.uint64).reshape(-1, _LITERAL.itemsize // 8)[:, -1].copy()
+    return brief
 
 
 def _before(words: Array) -> npt.NDArray[np.uint32]:
@@ -629,6 +638,7 @@ def _unpacked(packed: Mapping[str, Array]) -> LiteralTable:
         before=_before(packed["seen"]),
         prior=packed["prior"],
         first=packed["first_literal"],
+        brief=_brief(packed["literals"].ravel()),
         literals=packed["literals"].ravel().view(_LITERAL),
         codes=packed["codes"],
         fold=heads.fold_table(),

@@ -10,12 +10,17 @@
 typedef struct {
     u64 bytes[2], spare[2], mask[2]; /* it as bytes, the bits in which a text's may differ, and those that count */
     u64 bits;                        /* the patterns that ask for it */
-    i32 next;                        /* another one that the same three find, -1 for none */
-    u8 back;                         /* how many bytes or code points before the last one of the three it begins, */
-    u8 size;                         /* and how many it has */
-    u8 edges;                        /* 1 if a text must begin with it, 2 if it must end so, 3 for both */
-    u8 spare_byte;
+    u64 brief;                       /* see there */
 } Literal;
+
+/* What tells whether a literal can be at a place. */
+typedef struct {
+    i32 next; /* another one that the same three find, -1 for none */
+    u8 back;  /* how many bytes or code points before the last one of the three it begins, */
+    u8 size;  /* and how many it has */
+    u8 edges; /* 1 if a text must begin with it, 2 if it must end so, 3 for both */
+    u8 prior; /* the class that stands before the three in it, ANY where they begin it */
+} Brief;
 
 typedef struct {
     const u8 *klass;   /* of each code point; START and END are code points for inner use */
@@ -23,13 +28,14 @@ typedef struct {
     const u32 *before; /* how many of them the words before hold; */
     const u64 *prior;  /* of each of them a bit for each class that can stand before them, two words; */
     const i32 *first;  /* and the first of their literals */
+    const Brief *brief;      /* of each literal */
     const Literal *literals;
     const u16 *codes;  /* of each literal its code points, folded and cut to 16 bits, 16 at most */
     const u32 *fold;   /* of each code point */
     u64 always;        /* the patterns that ask for nothing */
 } Literals;
 
-enum { START = 0xFDD0, END = 0xFDD1, PARTS = 16 };
+enum { START = 0xFDD0, END = 0xFDD1, PARTS = 16, ANY = 128 };
 
 /* The classes of the last four characters: three, and what stands before them. */
 #define AFTER(four, klass) (((four) << 7 | (klass)) & 0xFFFFFFF)
@@ -50,18 +56,18 @@ INLINE i32 first_of(const Literals *t, u32 four) {
 }
 
 /* Where a literal would begin in a text, -1 if it doesn't fit there. at: of the last one of the three, `size` for END. */
-INLINE i64 start_of(const Literal *l, i64 at, i64 size) {
+INLINE i64 start_of(const Brief *l, u32 four, i64 at, i64 size) {
     i64 start = at - l->back, end = start + l->size;
-    return end > size || (l->edges & 1 && start) || (l->edges & 2 && end < size) ? -1 : start;
+    return (l->prior != ANY && l->prior != four >> 21) || end > size || (l->edges & 1 && start) || (l->edges & 2 && end < size) ? -1 : start;
 }
 
 INLINE u64 held_in_ascii(const Literals *t, u32 four, const u8 *text, i64 size, i64 at) {
     u64 found = 0;
-    for (i32 n = first_of(t, four); n >= 0; n = t->literals[n].next) {
-        const Literal *l = t->literals + n;
-        i64 start = start_of(l, at, size);
-        u64 bytes[2] = {0, 0};
+    for (i32 n = first_of(t, four); n >= 0; n = t->brief[n].next) {
+        i64 start = start_of(t->brief + n, four, at, size);
         if (start < 0) continue;
+        const Literal *l = t->literals + n;
+        u64 bytes[2] = {0, 0};
         if (size - start >= PARTS) memcpy(bytes, text + start, PARTS);
         else memcpy(bytes, text + start, (size_t)(size - start));
         if (((bytes[0] | l->spare[0]) & l->mask[0]) == l->bytes[0] && ((bytes[1] | l->spare[1]) & l->mask[1]) == l->bytes[1]) found |= l->bits;
@@ -71,10 +77,9 @@ INLINE u64 held_in_ascii(const Literals *t, u32 four, const u8 *text, i64 size, 
 
 INLINE u64 held_in_codes(const Literals *t, u32 four, const u16 *text, i64 size, i64 at) {
     u64 found = 0;
-    for (i32 n = first_of(t, four); n >= 0; n = t->literals[n].next) {
-        const Literal *l = t->literals + n;
-        i64 start = start_of(l, at, size);
-        if (start >= 0 && !memcmp(text + start, t->codes + PARTS * n, l->size * sizeof(u16))) found |= l->bits;
+    for (i32 n = first_of(t, four); n >= 0; n = t->brief[n].next) {
+        i64 start = start_of(t->brief + n, four, at, size);
+        if (start >= 0 && !memcmp(text + start, t->codes + PARTS * n, t->brief[n].size * sizeof(u16))) found |= t->literals[n].bits;
     }
     return found;
 }

@@ -104,6 +104,7 @@ typedef struct {
     Buffer states; /* State */
     Buffer after;  /* i16, for each state and kind, and for the text's end: UNKNOWN, DEAD, MATCHED, or the state that follows */
     i64 kinds;
+    u16 ascii[128]; /* the kind of each of these characters */
     i16 slots[1024];
 } States;
 
@@ -145,6 +146,7 @@ static inline int find_kinds(const Programs *t, i64 program, States *s) {
         }
         AT(s->kind, u16)[c] = (u16)number[slot];
     }
+    for (int c = 0; c < 128; c++) s->ascii[c] = AT(s->kind, u16)[t->klass[c]];
     free(held.data);
     return 1;
 }
@@ -263,6 +265,13 @@ INLINE i32 after_character(const Programs *t, Known *known, i64 program, i32 sta
     const States *s = known->of[program];
     i32 after = AT(s->after, i16)[state * (s->kinds + 1) + AT(s->kind, u16)[next]];
     return after == UNKNOWN ? find_after(t, known, program, state, next, part) : after;
+}
+
+/* The same of a character of ASCII, for a text that is to match from end to end. */
+INLINE i32 after_ascii(const Programs *t, Known *known, i64 program, i32 state, u8 next) {
+    const States *s = known->of[program];
+    i32 after = AT(s->after, i16)[state * (s->kinds + 1) + s->ascii[next]];
+    return after == UNKNOWN ? find_after(t, known, program, state, t->klass[next], 0) : after;
 }
 
 INLINE i32 after_all(const Programs *t, Known *known, i64 program, i32 state, int part) {

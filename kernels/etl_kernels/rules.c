@@ -86,6 +86,16 @@ INLINE i64 trim(const Rules *t, Line *l) {
     return low;
 }
 
+/* How many of these characters of ASCII can be taken as they are: all up to the eight that hold two spaces one after the other. */
+INLINE i64 before_two_spaces(const u8 *from, const u8 *end) {
+    const u8 *p = from;
+    for (; end - p >= 9; p += 8) {
+        u64 here = load64(p) ^ 0x2020202020202020ULL, next = load64(p + 1) ^ 0x2020202020202020ULL, both = here | next;
+        if ((both - 0x0101010101010101ULL) & ~both & 0x8080808080808080ULL) break;
+    }
+    return p - from;
+}
+
 /* A line's key, as rules.py's `_keys` has it. */
 INLINE void read_key(const Rules *t, Line *l, const u8 *p, const u8 *end) {
     i64 n = 0;
@@ -93,7 +103,9 @@ INLINE void read_key(const Rules *t, Line *l, const u8 *p, const u8 *end) {
     l->ascii = is_ascii(p, end);
     l->foreign = 0;
     if (l->ascii) {
-        for (; p < end; p++) {
+        n = before_two_spaces(p, end);
+        memcpy(l->bytes, p, (size_t)n);
+        for (p += n; p < end; p++) {
             l->bytes[n] = *p;
             n += !(spaced & (*p == ' '));
             spaced = *p == ' ';
@@ -143,42 +155,135 @@ INLINE u64 longer_name(u64 name, u32 c) {
     return name ^ name >> 32;
 }
 
-/* Of the passes what is known of one line. */
+/* A line of a block, as its patterns are to see it: `size` characters at `at`, bytes where it is ASCII, code points where not. */
 typedef struct {
-    i32 *best;   /* of each pass the place of the first pattern that matches, */
-    i32 *named;  /* and its rule; */
-    u32 *of;     /* for which line they stand */
-    u32 *asked;  /* of each pattern the line it was asked for last */
-    u32 line;
-    Known *known;
-    Buffer held;
-} Found;
+    i64 at, number, size; /* number: of the line among all that differ */
+    i32 pass, place;      /* the last pass of which a pattern matched it, and the place of that, -1 for none */
+    int ascii;
+} Asked;
 
-/* 1 or 0, -1 when memory ran out. */
-static int pattern_matches(const Rules *t, Known *known, Line *l, i64 pattern) {
+/* Lines of which no two are alike. Patterns follow them a block of lines at a time, one pattern after the other: what is known of
+   a pattern is then in the nearest caches. */
+typedef struct {
+    i64 buffers;
+    Buffer slots; /* u64, hashed by their text: half of the hash, and the number of a line from 1 on; 0 for none */
+    Buffer like;  /* i32, of each line given: its number */
+    Buffer lines; /* Distinct */
+    Buffer met;   /* u64, of matches: number of the line in its block, pass, place and pattern, 16 bits each */
+    Buffer rules; /* i64, of each line the rules of the first pattern of each pass that matches */
+    Buffer block; /* Asked */
+    Buffer texts; /* of the block */
+    Buffer asks;  /* u32: a pattern, and a line of the block */
+    Buffer sorted, begin, asked;
+} Lines;
+
+typedef struct {
+    i64 row, size, first, past; /* where it stands first; characters of its key; its rules */
+    int phrase;
+} Distinct;
+
+enum { BLOCK = 4096, BLOCK_BITS = 16 };
+
+/* Whether a pattern matches a line: 1 or 0, -1 when memory ran out. */
+static int pattern_matches(const Rules *t, Known *known, const Asked *l, const char *text, i64 pattern) {
     i32 state = 0;
-    if (!states_of(&t->programs, known, pattern)) return -1;
-    for (i64 i = 0; i < l->size && state >= 0; i++) state = after_character(&t->programs, known, pattern, state, t->programs.klass[char_of(l, i)], 0);
+    if (l->ascii) {
+        const u8 *p = (const u8 *)text, *end = p + l->size;
+        for (; p < end && state >= 0; p++) state = after_ascii(&t->programs, known, pattern, state, *p);
+    } else {
+        const u32 *p = (const u32 *)text, *end = p + l->size;
+        for (; p < end && state >= 0; p++) state = after_character(&t->programs, known, pattern, state, t->programs.klass[*p], 0);
+    }
     if (state >= 0) state = after_all(&t->programs, known, pattern, state, 0);
     return state == FAILED ? -1 : state == MATCHED;
 }
 
-static int ask(const Rules *t, Found *f, Line *l, i64 pattern) {
-    i32 pass = t->pass[pattern];
-    if (f->asked[pattern] == f->line) return 1;
-    f->asked[pattern] = f->line;
-    if (l->size > t->most_chars[pattern] || (t->foreign[pattern] && !l->foreign)) return 1;
-    if (f->of[pass] == f->line && f->best[pass] <= t->place[pattern]) return 1;
-    int met = pattern_matches(t, f->known, l, pattern);
-    if (met > 0) {
-        f->of[pass] = f->line;
-        f->best[pass] = t->place[pattern];
-        f->named[pass] = t->rule[pattern];
-    }
-    return met >= 0;
+/* Has the block's line `l`, the last one so far, asked for a pattern, once. */
+static void ask(const Rules *t, Lines *r, const Line *l, i64 pattern) {
+    u32 *asked = AT(r->asked, u32), line = (u32)COUNT(r->lines, Distinct);
+    if (asked[pattern] == line) return;
+    asked[pattern] = line;
+    if (l->size > t->most_chars[pattern] || (t->foreign[pattern] && !l->foreign)) return;
+    PUSH(r->asks, u32, (u32)pattern << BLOCK_BITS | (u32)(COUNT(r->block, Asked) - 1));
 }
 
-static int ask_by_head(const Rules *t, Found *f, Line *l) {
+/* The asks of the block, a pattern's together, each with its lines in order; begin: where each pattern's are, and one more. 0 when
+   memory ran out. */
+static int sort_asks(const Rules *t, Lines *r) {
+    i64 n = COUNT(r->asks, u32);
+    r->sorted.size = 0;
+    if (!reserve(&r->sorted, n * 4)) return 0;
+    u32 *begin = AT(r->begin, u32), *sorted = AT(r->sorted, u32);
+    const u32 *asks = AT(r->asks, u32);
+    memset(begin, 0, (size_t)(t->patterns + 2) * 4);
+    for (i64 i = 0; i < n; i++) begin[(asks[i] >> BLOCK_BITS) + 2]++;
+    for (i64 p = 0; p < t->patterns; p++) begin[p + 2] += begin[p + 1];
+    for (i64 i = 0; i < n; i++) sorted[begin[(asks[i] >> BLOCK_BITS) + 1]++] = asks[i] & ((1 << BLOCK_BITS) - 1);
+    return 1;
+}
+
+static int by_value(const void *a, const void *b) {
+    u64 x = *(const u64 *)a, y = *(const u64 *)b;
+    return (x > y) - (x < y);
+}
+
+/* Follows the lines of the block, and begins another one. 0 when memory ran out. */
+static int follow_block(const Rules *t, Known *known, Lines *r) {
+    if (!sort_asks(t, r)) return 0;
+    const u32 *begin = AT(r->begin, u32), *sorted = AT(r->sorted, u32);
+    Asked *lines = AT(r->block, Asked);
+    for (i64 pattern = 0; pattern < t->patterns; pattern++) {
+        if (begin[pattern] == begin[pattern + 1]) continue;
+        if (known->bytes > MOST_BYTES) forget_all(known);
+        if (!states_of(&t->programs, known, pattern)) return 0;
+        i32 pass = t->pass[pattern], place = t->place[pattern];
+        for (u32 i = begin[pattern]; i < begin[pattern + 1]; i++) {
+            Asked *l = lines + sorted[i];
+            if (l->pass == pass && l->place <= place) continue;
+            int met = pattern_matches(t, known, l, r->texts.data + l->at, pattern);
+            if (met < 0) return 0;
+            if (!met) continue;
+            l->pass = pass;
+            l->place = place;
+            PUSH(r->met, u64, (u64)sorted[i] << 48 | (u64)pass << 32 | (u64)place << 16 | (u64)pattern);
+        }
+    }
+    i64 n = COUNT(r->met, u64);
+    u64 *met = AT(r->met, u64);
+    if (n) qsort(met, (size_t)n, sizeof *met, by_value);
+    for (i64 i = 0; i < n; i++) {
+        Distinct *line = AT(r->lines, Distinct) + lines[met[i] >> 48].number;
+        if (i && met[i] >> 32 == met[i - 1] >> 32) continue; /* a later pattern of the same pass */
+        if (!i || met[i] >> 48 != met[i - 1] >> 48) line->first = COUNT(r->rules, i64);
+        PUSH(r->rules, i64, t->rule[met[i] & 0xFFFF]);
+        line->past = COUNT(r->rules, i64);
+    }
+    r->block.size = r->texts.size = r->asks.size = 0;
+    int ok = !r->met.failed && !r->rules.failed;
+    r->met.size = 0;
+    return ok;
+}
+
+/* The number of a line among those that differ; that of a new one when none before was the same, -1 when memory ran out. */
+static i64 number_of(Lines *r, const Texts *texts, i64 row, i64 room) {
+    const u8 *end, *p = text_of(texts, row, &end), *past;
+    u64 *slots = AT(r->slots, u64), hash = xxh64(p, end - p, 0);
+    i64 slot = (i64)(hash & (u64)(room - 1));
+    for (; slots[slot]; slot = (slot + 1) & (room - 1)) {
+        if (slots[slot] >> 32 != hash >> 32) continue;
+        i64 known = (i64)(slots[slot] & 0xFFFFFFFF) - 1;
+        const u8 *q = text_of(texts, AT(r->lines, Distinct)[known].row, &past);
+        if (past - q == end - p && !memcmp(p, q, (size_t)(end - p))) return known;
+    }
+    Distinct line = {row, 0, 0, 0, 0};
+    i64 number = COUNT(r->lines, Distinct);
+    PUSH(r->lines, Distinct, line);
+    if (r->lines.failed) return -1;
+    slots[slot] = (hash >> 32 << 32) | (u64)(number + 1);
+    return number;
+}
+
+static void ask_by_head(const Rules *t, Lines *r, const Line *l) {
     u32 head[16];
     i64 size = 0;
     u64 name = 0;
@@ -192,24 +297,40 @@ static int ask_by_head(const Rules *t, Found *f, Line *l) {
             i64 number = t->slots[slot];
             const u32 *known = t->heads + number * t->head_chars;
             if (memcmp(known, head, (size_t)size * 4) || (size < t->head_chars && known[size])) continue;
-            for (i64 i = t->of_head[number]; i < t->of_head[number + 1]; i++)
-                if (!ask(t, f, l, t->by_head[i])) return 0;
+            for (i64 i = t->of_head[number]; i < t->of_head[number + 1]; i++) ask(t, r, l, t->by_head[i]);
             break;
         }
     }
-    return 1;
 }
 
-static int ask_by_literal(const Rules *t, Found *f, Line *l) {
+static void ask_by_literal(const Rules *t, Lines *r, const Line *l) {
     u64 bits = l->ascii ? of_ascii(t->literals, l->bytes, l->size) : of_codes(t->literals, l->folded, l->klass, l->size);
     for (i64 bit = 0; bits; bit++, bits >>= 1) {
         if (!(bits & 1)) continue;
-        for (i64 i = t->of_bit[bit]; i < t->of_bit[bit + 1]; i++)
-            if (!ask(t, f, l, t->by_bit[i])) return 0;
+        for (i64 i = t->of_bit[bit]; i < t->of_bit[bit + 1]; i++) ask(t, r, l, t->by_bit[i]);
     }
-    for (i64 i = 0; i < t->n_always; i++)
-        if (!ask(t, f, l, t->always[i])) return 0;
-    return 1;
+    for (i64 i = 0; i < t->n_always; i++) ask(t, r, l, t->always[i]);
+}
+
+/* Reads a line that is the first of its kind into the block, with all that it asks for. 0 when memory ran out. */
+static int read_into_block(const Rules *t, Lines *r, Line *l, const Texts *texts, i64 row) {
+    const u8 *end, *p = text_of(texts, row, &end);
+    if (!room_for(l, end - p)) return 0;
+    read_key(t, l, p, end);
+    Distinct *line = AT(r->lines, Distinct) + COUNT(r->lines, Distinct) - 1;
+    line->size = l->size;
+    line->phrase = l->size <= t->phrase_chars && may_be_phrase(t, l);
+    i64 bytes = l->ascii ? l->size : l->size * (i64)sizeof(u32);
+    r->texts.size = (r->texts.size + 3) & ~(i64)3;
+    if (!reserve(&r->texts, bytes + 4)) return 0;
+    Asked asked = {r->texts.size, COUNT(r->lines, Distinct) - 1, l->size, -1, -1, l->ascii};
+    memcpy(r->texts.data + r->texts.size, l->ascii ? (const void *)l->bytes : (const void *)l->codes, (size_t)bytes);
+    r->texts.size += bytes;
+    PUSH(r->block, Asked, asked);
+    if (r->block.failed) return 0;
+    ask_by_head(t, r, l);
+    ask_by_literal(t, r, l);
+    return !r->asks.failed;
 }
 
 /* Fills the slots for `n` heads, of which no two are alike. */
@@ -245,44 +366,40 @@ EXPORT void winnow_forget(Known *known) {
 }
 
 /* For the lines at `rows`: row, rule and the key's characters, for the first pattern that matches in each pass; and the rows whose
-   line may be a phrase. */
+   line may be a phrase. Lines that are alike are followed once. */
 EXPORT Named *winnow_rules(const Rules *t, Known *known, const Texts *texts, const i64 *rows, i64 n) {
-    Named *r = NEW_RESULT(Named);
-    if (!r) return NULL;
+    Named *named = NEW_RESULT(Named);
+    Lines *r = NEW_RESULT(Lines);
     Line line = {0};
-    Found f = {.known = known};
-    i64 room = (t->passes * 3 + t->patterns + 1) * 4;
-    int ok = reserve(&f.held, room);
+    i64 room = 16;
+    while (room < 2 * n) room *= 2;
+    int ok = named && r && n < INT32_MAX && reserve(&r->slots, room * 8) && reserve(&r->like, n * 4) &&
+             reserve(&r->begin, (t->patterns + 2) * 4) && reserve(&r->asked, t->patterns * 4);
     if (ok) {
-        memset(f.held.data, 0, (size_t)room);
-        f.of = AT(f.held, u32);
-        f.asked = f.of + t->passes;
-        f.best = (i32 *)(f.asked + t->patterns);
-        f.named = f.best + t->passes;
+        memset(r->slots.data, 0, (size_t)room * 8);
+        memset(r->asked.data, 0, (size_t)t->patterns * 4);
     }
     for (i64 i = 0; ok && i < n; i++) {
-        const u8 *end, *p = text_of(texts, rows[i], &end);
-        if (!room_for(&line, end - p)) break;
-        read_key(t, &line, p, end);
-        if (!++f.line) { /* after 2^32 lines */
-            memset(f.held.data, 0, (size_t)(t->passes + t->patterns) * 4);
-            f.line = 1;
-        }
-        if (line.size <= t->phrase_chars && may_be_phrase(t, &line)) PUSH(r->phrased, i64, rows[i]);
-        if (known->bytes > MOST_BYTES) forget_all(known);
-        ok = ask_by_head(t, &f, &line) && ask_by_literal(t, &f, &line);
-        for (i64 pass = 0; pass < t->passes; pass++)
-            if (f.of[pass] == f.line) {
-                PUSH(r->row, i64, rows[i]);
-                PUSH(r->rule, i64, f.named[pass]);
-                PUSH(r->size, i64, line.size);
-            }
+        i64 known_lines = COUNT(r->lines, Distinct), number = number_of(r, texts, rows[i], room);
+        PUSH(r->like, i32, (i32)number);
+        ok = number >= 0;
+        if (ok && number == known_lines) ok = read_into_block(t, r, &line, texts, rows[i]);
+        if (ok && COUNT(r->block, Asked) == BLOCK) ok = follow_block(t, known, r);
     }
-    ok = ok && !line.held.failed;
+    ok = ok && follow_block(t, known, r);
+    for (i64 i = 0; ok && i < n; i++) {
+        const Distinct *l = AT(r->lines, Distinct) + AT(r->like, i32)[i];
+        if (l->phrase) PUSH(named->phrased, i64, rows[i]);
+        for (i64 at = l->first; at < l->past; at++) {
+            PUSH(named->row, i64, rows[i]);
+            PUSH(named->rule, i64, AT(r->rules, i64)[at]);
+            PUSH(named->size, i64, l->size);
+        }
+    }
     if (!ok) forget_failure(known);
     free(line.held.data);
-    free(f.held.data);
-    return complete(r, ok);
+    if (r) release(r);
+    return named ? complete(named, ok) : NULL;
 }
 
 /* Whether a program goes over a text, from end to end unless `part` is 1; FAILED when memory ran out. */

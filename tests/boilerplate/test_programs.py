@@ -82,6 +82,12 @@ def test_any_lines_are_judged_alike(texts: list[str]) -> None:
     assert_alike(texts, TOLD)
 
 
+def test_lines_that_repeat_are_judged_alike_in_whatever_block_they_stand() -> None:
+    shown = EXAMPLES[::40]
+    others = [f"{kind} {number}" for number in range(3000) for kind in ("Comments:", "The vote, number")]
+    assert_alike([*shown, *others, *shown[::-1], *others[::50], *shown], TOLD)
+
+
 @given(
     st.lists(patterns(), min_size=1, max_size=4),
     st.sampled_from(["line", "start", "end"]),
