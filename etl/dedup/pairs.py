@@ -9,9 +9,9 @@ and both sentences stay.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -153,17 +153,12 @@ def candidates_of(reading: Reading, *, min_words: int) -> Candidates:
 
 
 def near_across(
-    candidates: Iterable[pl.DataFrame],
-    judged: pl.DataFrame,
-    *,
-    similarity_min: float,
-    max_share: float,
-    mode: Literal["remove", "annotate"],
+    alike: pl.DataFrame, judged: pl.DataFrame, *, max_share: float, mode: Literal["remove", "annotate"]
 ) -> pl.DataFrame:
-    """The sentences of `candidates` that nearly repeat an earlier document's, with the columns of `judged`.
+    """The sentences that nearly repeat an earlier document's, with the columns of `judged`.
 
-    candidates: as near.sql made them, in order, some at a time, with text and kept_text, and n_chars of the document.
-    judged: what sentences.sql decided. What another sentence of its document points to stays, and so does a sentence that
+    alike: the pairs that near.sql found and `alike_pairs` chose, in order: doc_id, start_char, end_char, kept_doc_id, kept_start,
+    score, and n_chars of the document. judged: what sentences.sql decided. What another sentence of its document points to stays, and so does a sentence that
     says more than the earlier one. What would take a document beyond max_share of its characters is to be annotated.
     """
     removed = judged.filter(pl.col("action") == "remove", pl.col("doc_id") != pl.col("kept_doc_id"))
@@ -172,7 +167,7 @@ def near_across(
     done = set(own.select("kept_doc_id", "kept_start").iter_rows())
     gone: set[tuple[str, int]] = set()
     rows = []
-    for row, alike in (pair for some in candidates for pair in _judged_alike(some, similarity_min)):
+    for row in alike.iter_rows(named=True):  # a few in a thousand sentences
         mine, theirs = (row["doc_id"], row["start_char"]), (row["kept_doc_id"], row["kept_start"])
         if mine in done or theirs in gone:
             continue
@@ -182,7 +177,7 @@ def near_across(
             taken[mine[0]] = chars
             gone.add(mine)
         done.add(mine)
-        rows.append((*mine, row["end_char"], *theirs, "near-sentence", alike.score, "annotate" if stays else "remove"))
+        rows.append((*mine, row["end_char"], *theirs, "near-sentence", row["score"], "annotate" if stays else "remove"))
     return pl.DataFrame(rows, schema=judged.schema, orient="row")
 
 
@@ -211,14 +206,13 @@ def pointing_on(judged: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _judged_alike(candidates: pl.DataFrame, similarity_min: float) -> Iterator[tuple[dict[str, Any], Likeness]]:
-    """The `candidates` of which the later one can go, a few in a thousand sentences, each with how alike the two are."""
-    texts, kept = candidates["text"].to_list(), candidates["kept_text"].to_list()
-    near = np.flatnonzero(cpdist(kept, texts, scorer=fuzz.ratio, score_cutoff=_ALIKE_ACROSS_MIN) > 0).tolist()
-    judged = likenesses([kept[n] for n in near], [texts[n] for n in near], score_min=similarity_min)
-    found = [(n, alike) for n, alike in zip(near, judged, strict=True) if alike and alike.poorer == 1]
-    rows = candidates[[n for n, _ in found]].iter_rows(named=True)
-    return zip(rows, (alike for _, alike in found), strict=True)
+def alike_pairs(texts: pl.Series, kept: pl.Series, *, similarity_min: float) -> tuple[Indices, list[float]]:
+    """Which of two columns' texts, row by row, are so alike that the first one can go, a few in a hundred; and how alike they are."""
+    mine, theirs = texts.to_list(), kept.to_list()
+    near = np.flatnonzero(cpdist(theirs, mine, scorer=fuzz.ratio, score_cutoff=_ALIKE_ACROSS_MIN) > 0)
+    judged = likenesses([theirs[n] for n in near.tolist()], [mine[n] for n in near.tolist()], score_min=similarity_min)
+    found = [(n, alike.score) for n, alike in zip(near.tolist(), judged, strict=True) if alike and alike.poorer == 1]
+    return np.array([n for n, _ in found], dtype=np.intp), [score for _, score in found]
 
 
 def likenesses(first: Sequence[str], second: Sequence[str], *, score_min: float) -> list[Likeness | None]:
