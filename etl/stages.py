@@ -949,7 +949,8 @@ def _alike(
     pairs = np.arange(len(candidates.later))
     parts = [pairs[first : first + TEXTS_AT_ONCE] for first in range(0, len(pairs), TEXTS_AT_ONCE)]
     folder = None if len(parts) == 1 else plan.work
-    texts = _Texts([np.concatenate([candidates.later[some], candidates.earlier[some]]) for some in parts], folder)
+    wanted = [np.concatenate([candidates.later[some], candidates.earlier[some]]) for some in parts]
+    texts = _Texts(wanted, candidates.sentences.height, folder)
     cut_at = pl.col("start_char") - pl.col("cut")
     asked = earlier.select("part", "row", "number", "n_chars", start_char=cut_at)
     known = history.texts(list(plan.history), asked).to_frame("text").with_row_index().drop_nulls()
@@ -961,9 +962,12 @@ def _alike(
         rows, held = texts.take(part)
         for few in np.array_split(some, len(some) // JUDGED_AT_ONCE + 1):
             sides = candidates.later[few], candidates.earlier[few]
-            mine, theirs = (np.minimum(np.searchsorted(rows, side), len(rows) - 1) for side in sides)
-            there = np.flatnonzero((rows[mine] == sides[0]) & (rows[theirs] == sides[1]))  # of others no text is left
-            alike, scores = alike_pairs(held.gather(mine[there]), held.gather(theirs[there]), similarity_min=least)
+            asked = meet.different(np.concatenate(sides))
+            place = np.minimum(np.searchsorted(rows, asked), len(rows) - 1)
+            has_text = rows[place] == asked
+            mine, theirs = (np.searchsorted(asked, side) for side in sides)
+            there = np.flatnonzero(has_text[mine] & has_text[theirs])  # of others the text is gone
+            alike, scores = alike_pairs(held.gather(place), mine[there], theirs[there], similarity_min=least)
             found.append(pl.DataFrame({"pair": few[there[alike]], "score": scores}, schema=found[0].schema))
     return pl.concat(found)
 
@@ -971,21 +975,22 @@ def _alike(
 class _Texts:
     """Texts of sentences, set aside for each part of the pairs that ask for them.
 
-    wanted: of each part the rows of its sentences. folder: where texts are set aside that memory can't hold.
+    wanted: of each part the rows of its sentences, of so many. folder: where texts are set aside that memory can't hold.
     """
 
-    def __init__(self, wanted: Sequence[npt.NDArray[np.uint32]], folder: Path | None) -> None:
+    def __init__(self, wanted: Sequence[npt.NDArray[np.uint32]], rows: int, folder: Path | None) -> None:
         self._parts = len(wanted)
-        asked = [np.unique(rows).astype(np.int64) * self._parts + part for part, rows in enumerate(wanted)]
+        asked = [meet.different(rows) * np.int64(self._parts) + part for part, rows in enumerate(wanted)]
         self._asked = np.sort(np.concatenate(asked))  # row by row the parts that ask for it
+        self._first = np.searchsorted(self._asked, np.arange(rows + 1) * self._parts).astype(np.uint32)
         self._rows = Aside(folder, {"row": np.uint32, "size": np.uint32})
         self._bytes = Aside(folder, {"byte": np.uint8})
         self._lock = Lock()
 
     def put(self, rows: npt.NDArray[np.integer[Any]], texts: pl.Series) -> None:
         """Set the texts of some rows aside."""
-        first, past = (np.searchsorted(self._asked, (rows + more) * self._parts) for more in (np.int64(0), np.int64(1)))
-        times = past - first
+        first = self._first[rows].astype(np.int64)
+        times = self._first[rows + 1] - first
         asked = self._asked[np.repeat(first - np.cumsum(times) + times, times) + np.arange(times.sum())]
         place, part = np.repeat(np.arange(len(rows)), times), asked % self._parts
         for number in np.unique(part).tolist():

@@ -254,7 +254,7 @@ def _places(keys: Array) -> Array:
     return places
 
 
-def _different(values: Array) -> Array:
+def different(values: Array) -> Array:
     """`values` sorted, each once: NumPy's own `unique` has a table of hashes, which takes longer."""
     held = np.sort(values)
     return held[_groups(held)[0]]
@@ -410,10 +410,10 @@ def places(numbers: Array, starts: Array) -> Array:
 def points(columns: Columns, compared: Compared) -> Array:
     """The different points of the sentences that are compared, sorted."""
     sides = [
-        _different(np.concatenate([some["near_a"][good], some["near_b"][good]]))
+        different(np.concatenate([some["near_a"][good], some["near_b"][good]]))
         for good, some in zip(compared, columns("sentences", ["near_a", "near_b"]), strict=True)
     ]
-    return _different(np.concatenate([np.zeros(0, np.int64), *sides]))
+    return different(np.concatenate([np.zeros(0, np.int64), *sides]))
 
 
 def near_candidates(columns: Columns, compared: Compared, known: pl.DataFrame, aside: SetAside) -> Candidates:
@@ -446,7 +446,7 @@ def near_candidates(columns: Columns, compared: Compared, known: pl.DataFrame, a
                     n_words=some["n_words"][rows],
                 )
     stands = known["stands"].to_numpy()
-    met = _different(np.concatenate([np.zeros(0, np.int64), *(_met(told, stands, n_rows) for told in parts)]))
+    met = different(np.concatenate([np.zeros(0, np.int64), *(_met(told, stands, n_rows) for told in parts)]))
     return _named(columns, compared, met, starts, known)
 
 
@@ -473,7 +473,7 @@ def _met(told: Mapping[str, Array], stands: Array, n_rows: int) -> Array:
 def _named(columns: Columns, compared: Compared, met: Array, starts: Array, known: pl.DataFrame) -> Candidates:
     """Pairs of rows as near_candidates names them."""
     sides = met >> 32, met & 0xFFFFFFFF
-    rows = _different(np.concatenate([_different(side) for side in sides]))
+    rows = different(np.concatenate([different(side) for side in sides]))
     bounds = np.searchsorted(rows, starts)
     own = rows[bounds[0] : bounds[-1]]
     named: dict[str, Array] = {name: np.zeros(len(own), np.int64) for name in ("number", "doc")}
@@ -502,7 +502,7 @@ def _candidates(sentences: pl.DataFrame, later: Array, earlier: Array) -> Candid
     first, sizes = _groups(named[order])
     row = np.empty(len(named), np.int64)
     row[order] = np.repeat(np.arange(len(first)), sizes)
-    pairs = _different((row[later] << 32) | row[earlier])
+    pairs = different((row[later] << 32) | row[earlier])
     return Candidates(sentences[order[first]], (pairs >> 32).astype(np.uint32), pairs.astype(np.uint32))
 
 

@@ -19,6 +19,7 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA, Levenshtein
 from rapidfuzz.process import cpdist
 
+from etl.dedup import native
 from etl.dedup.native import fold
 from etl.dedup.normalize import Indices
 from etl.dedup.sentences import Batch, Reading
@@ -37,6 +38,7 @@ _ROUNDING: Final = 1e-6
 
 _PREFIX: Final = re.compile(r"\W{0,3}(?:\d{1,2}[.)] |[^:—–\n]{2,30}(?::|—|–| -) ?|[•▪●*·–—-] ?)(?=\S)")
 _SUFFIX: Final = re.compile(r"\s{0,3}(?:\[[^\]\n]{1,20}\]|\([^)\n]{2,30}\)|[|—–-] ?[^|.\n]{2,40})\s{0,3}$")
+_CREDIT: Final = re.compile(r"[\[(|—–-]")  # what _SUFFIX begins with, but for blanks
 _AT_START, _AT_END = slice(0, 40), slice(-60, None)  # what a label or a credit is found by, and more
 _LABEL_WORDS: Final = 4
 _STOPPED: Final = re.compile(r"[.!?。！？؟۔।]\W{0,3}$")
@@ -206,13 +208,18 @@ def pointing_on(judged: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def alike_pairs(texts: pl.Series, kept: pl.Series, *, similarity_min: float) -> tuple[Indices, list[float]]:
-    """Which of two columns' texts, row by row, are so alike that the first one can go, a few in a hundred; and how alike they are."""
-    mine, theirs = texts.to_list(), kept.to_list()
+def alike_pairs(
+    texts: pl.Series, later: Indices, earlier: Indices, *, similarity_min: float
+) -> tuple[Indices, list[float]]:
+    """Which pairs of rows of `texts` are so alike that the later one can go, a few in a hundred; and how alike they are."""
+    likely = np.arange(len(later))
+    if native.available():
+        likely = np.flatnonzero(~native.unlike(texts, later, earlier, _FILLERS))
+    mine, theirs = (texts.gather(rows[likely]).to_list() for rows in (later, earlier))
     near = np.flatnonzero(cpdist(theirs, mine, scorer=fuzz.ratio, score_cutoff=_ALIKE_ACROSS_MIN) > 0)
     judged = likenesses([theirs[n] for n in near.tolist()], [mine[n] for n in near.tolist()], score_min=similarity_min)
     found = [(n, alike.score) for n, alike in zip(near.tolist(), judged, strict=True) if alike and alike.poorer == 1]
-    return np.array([n for n, _ in found], dtype=np.intp), [score for _, score in found]
+    return likely[np.array([n for n, _ in found], dtype=np.intp)], [score for _, score in found]
 
 
 def likenesses(first: Sequence[str], second: Sequence[str], *, score_min: float) -> list[Likeness | None]:
@@ -272,6 +279,8 @@ def _cores(pairs: Sequence[tuple[str, str]]) -> list[_Pair]:
         for place, (first, second) in enumerate(cores):
             if first[looks_at] == second[looks_at]:
                 continue  # both have it, or neither
+            if pattern is _SUFFIX and not (_CREDIT.search(first) or _CREDIT.search(second)):
+                continue
             one, two = find(first), find(second)
             match = one or two
             if match and (one is None or two is None) and len(match.group().split()) <= _LABEL_WORDS:
@@ -304,9 +313,9 @@ def _truncated(a: Sequence[str], b: Sequence[str]) -> int | None:
     if len(a) == len(b):
         return None
     short, long = (a, b) if len(a) < len(b) else (b, a)
-    if len(short) < 4 or len(short) < _TRUNCATED_MIN * len(long):
+    if len(short) < 4 or len(short) < _TRUNCATED_MIN * len(long) or not long[len(short) - 1].startswith(short[-1]):
         return None
-    if list(short[:-1]) != list(long[: len(short) - 1]) or not long[len(short) - 1].startswith(short[-1]):
+    if list(short[:-1]) != list(long[: len(short) - 1]):
         return None
     if short[-1] != long[len(short) - 1] and any(char.isdigit() for char in short[-1]):
         return None
@@ -332,6 +341,12 @@ def _names(text: str) -> frozenset[str]:
 
 def _same_words(a: Sequence[str], b: Sequence[str], names: frozenset[str]) -> bool:
     """Whether every difference of two lists of words is one that leaves the meaning."""
+    least = min(len(a), len(b))
+    first = next((n for n in range(least) if a[n] != b[n]), least)
+    alike = next((n for n in range(least - first) if a[-1 - n] != b[-1 - n]), least - first)
+    whole, (a, b) = (a, b), (a[first : len(a) - alike], b[first : len(b) - alike])  # which is where they differ
+    if len(a) == len(b) == 1:
+        return _slip(a[0], b[0], name=a[0] in names or b[0] in names)
     if "".join(a) == "".join(b):
         return True
     changed = 0
@@ -353,7 +368,7 @@ def _same_words(a: Sequence[str], b: Sequence[str], names: frozenset[str]) -> bo
             fillers += len(extra)
             if fillers > 1 or not _FILLERS.issuperset(extra):
                 return False
-    return changed <= max(1, 0.4 * max(len(a), len(b)))
+    return changed <= max(1, 0.4 * max(map(len, whole)))
 
 
 def _slip(x: str, y: str, *, name: bool) -> bool:
