@@ -29,6 +29,7 @@ from functools import lru_cache
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import numpy as np
@@ -41,7 +42,7 @@ from etl.boilerplate import heads, language, markup, model, rules, strip, templa
 from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
 from etl.dedup import fingerprint, meet, sentences, vocabulary
-from etl.dedup.pairs import near_across, pointing_on
+from etl.dedup.pairs import alike_pairs, near_across, pointing_on
 from etl.dedup.state import CUTS, PUBLISHED, READ, STATE, state_tables
 from etl.engine.local import LocalEngine, Made, Query
 from etl.errors import ConfigError, HeldError, OutdatedError, StageError
@@ -49,12 +50,15 @@ from etl.history import FILES, RECIPE, SORTED_BY, History, write_state
 from etl.ingest import formats
 from etl.ingest.discover import is_input, plan_sources
 from etl.ingest.site import registered_domain, sites
+from etl.kernels import text_buffers, text_series
 from etl.publish import cut, dataset, native
 from etl.publish.assemble import REASONED, Assembled, Dropped, Marks, assemble, coded, column, same, stacked, strings
 from etl.repair import mojibake
 from etl.report import gates, metrics
 from etl.storage import (
+    Aside,
     batch_writer,
+    count_rows,
     list_files,
     open_input,
     read_batch_file,
@@ -103,7 +107,7 @@ CLEANED_AT_ONCE: Final = 4
 of Polars a batch cost a tenth of a second whatever it holds, a fifth of the stage when batches are taken one by one."""
 
 JUDGED_AT_ONCE: Final = 50_000  # pairs of sentences, as Python's own texts
-TEXTS_AT_ONCE: Final = 400_000  # pairs whose texts are in memory: for each so many all documents are read once
+TEXTS_AT_ONCE: Final = 400_000  # pairs whose texts are in memory
 
 NAMED_SITES: Final = 20  # of those whose template has changed, in the log
 
@@ -530,8 +534,8 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
     kernels = _Kernels(plan, known) if meet.available() else None
     made = kernels.tables() if kernels else {}
     rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work, made=made)
-    candidates = _near_candidates(plan, history, engine, kernels)
-    near = _judge_across(plan, history, candidates, known)
+    candidates, earlier = _near_candidates(plan, history, engine, kernels)
+    near = _judge_across(plan, history, candidates, earlier, known=known, threads=engine.workers)
     counts = {
         "documents": rows["dropped_documents"],
         "annotated": rows["annotated_documents"],
@@ -804,14 +808,19 @@ def _known_duplicates(plan: Plan, history: History) -> dict[str, pl.DataFrame]:
     )
 
 
-def _columns_of(plan: Plan) -> meet.Columns:
+@dataclass(frozen=True, slots=True)
+class _Columns:
     """Reads columns of barrier 2's inputs, a row group at a time."""
 
-    def read(table: str, names: Sequence[str]) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
-        for path in plan.shard_files(table):
+    plan: Plan
+
+    def __call__(self, table: str, names: Sequence[str]) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+        for path in self.plan.shard_files(table):
             yield from read_columns(path, names)
 
-    return read
+    def rows(self, table: str) -> int:
+        """How many rows a table has."""
+        return sum(map(count_rows, self.plan.shard_files(table)))
 
 
 class _Kernels:
@@ -819,8 +828,12 @@ class _Kernels:
 
     def __init__(self, plan: Plan, known: Mapping[str, pl.DataFrame]) -> None:
         self.plan, self.known = plan, known
-        self.columns = _columns_of(plan)
+        self.columns = _Columns(plan)
         self.recurring = plan.work / "recurring_sentences.parquet"
+
+    def aside(self, kinds: Mapping[str, npt.DTypeLike], fits: bool) -> Aside:
+        """Room for rows: in memory where they fit."""
+        return Aside(None if fits else self.plan.work, kinds)
 
     def tables(self) -> dict[str, Made]:
         """Those of documents.sql, in its order."""
@@ -854,11 +867,11 @@ class _Kernels:
 
     def _band_pairs(self, query: Query) -> pa.Table:
         eligible = pl.DataFrame(query("SELECT turn, number, doc FROM near_eligible"))
-        return meet.band_pairs(self.columns, eligible, self.known["known_bands"])
+        return meet.band_pairs(self.columns, eligible, self.known["known_bands"], self.aside)
 
     def _met_shingles(self, query: Query) -> pa.Table:
         pairs = pl.DataFrame(query(f"SELECT {', '.join(meet.CANDIDATE_COLUMNS)} FROM candidate_pairs"))
-        self._overlaps = meet.overlaps(self.columns, pairs, self.known["known_sketches"])
+        self._overlaps = meet.overlaps(self.columns, pairs, self.known["known_sketches"], self.aside)
         return self._overlaps.met_shingles()
 
     def _shared_facts(self, _: Query) -> pa.Table:
@@ -868,7 +881,7 @@ class _Kernels:
 
     def _repeated_keys(self, _: Query) -> pa.Table:
         known = self.known["known_sentences"]["key_hash"].to_numpy()
-        self._repeated = meet.repeats(self.columns, known)
+        self._repeated = meet.repeats(self.columns, known, self.aside)
         return meet.repeated_keys(known, self.columns, self._repeated)
 
     def _recurring_sentences(self, query: Query) -> list[Path]:
@@ -883,9 +896,11 @@ def _numbers(documents: pl.DataFrame, **told: pl.Series) -> meet.Documents:
     return meet.Documents(documents["doc"].to_numpy(), **{name: one.to_numpy() for name, one in columns.items()})
 
 
-def _near_candidates(plan: Plan, history: History, engine: LocalEngine, kernels: _Kernels | None) -> pl.DataFrame:
-    """The pairs that near.sql finds among this run's sentences and those of earlier runs, with doc_id, n_chars and
-    kept_doc_id, and of a sentence of an earlier run: part and row of its document, kept_cut and kept_chars.
+def _near_candidates(
+    plan: Plan, history: History, engine: LocalEngine, kernels: _Kernels | None
+) -> tuple[meet.Candidates, pl.DataFrame]:
+    """The pairs that near.sql finds among this run's sentences and those of earlier runs, and where the texts of the latter are: of
+    the first of the candidates' sentences number and start_char, doc_id, part and row of the document, cut and n_chars.
 
     kernels: what made tables before, where they can be used.
     """
@@ -905,62 +920,52 @@ def _near_candidates(plan: Plan, history: History, engine: LocalEngine, kernels:
             outputs={"near_candidates": path},
             temp=plan.work,
         )
-        pairs = pl.read_parquet(path)
+        candidates = meet.Candidates.of(pl.read_parquet(path))
         for one in (compared, path):  # a tenth of the raw text, and nobody's but this stage's
             one.unlink()
     else:
         met = kernels.compared()
         meetings = history.meetings(keys, meet.points(kernels.columns, met) if keys else np.zeros(0, dtype=np.int64))
-        pairs = meet.near_candidates(kernels.columns, met, meetings.drop(told))
-    numbers = pairs.filter(pl.col("earlier") < 0)["earlier"].unique().sort().to_numpy()
-    columns = ("number", "part", "row", "doc_id")
-    known = history.look_up(keys, "fingerprints", "number", numbers, columns=columns).rename(
-        {"number": "earlier", "doc_id": "known_doc_id"}
-    )
-    lies = meetings.select("number", "start_char", "cut", "n_chars").unique()
-    lies = lies.select(
-        pl.col("number").cast(pairs.schema["earlier"]).alias("earlier"),
-        pl.col("start_char").cast(pairs.schema["kept_start"]).alias("kept_start"),
-        kept_cut="cut",
-        kept_chars="n_chars",
-    )
-    docs = pl.concat([pairs["doc"], pairs["kept_doc"]]).drop_nulls().unique()
-    prints = pl.scan_parquet(plan.shard_files("fingerprints")).filter(pl.col("doc").is_in(docs.implode()))
-    named = prints.select("doc", "doc_id", "n_chars").collect()
-    return (
-        pairs.join(named, on="doc", how="left", maintain_order="left")
-        .join(named.select(kept_doc="doc", own_doc_id="doc_id"), on="kept_doc", how="left", maintain_order="left")
-        .join(known, on="earlier", how="left", maintain_order="left")
-        .join(lies, on=["earlier", "kept_start"], how="left", maintain_order="left")
-        .with_columns(kept_doc_id=pl.coalesce("own_doc_id", "known_doc_id"))
-    )
+        candidates = meet.near_candidates(kernels.columns, met, meetings.drop(told), kernels.aside)
+    earlier = candidates.sentences.select("number", "start_char").filter(pl.col("number") < 0)
+    numbers = earlier["number"].unique().sort().to_numpy()
+    known = history.look_up(keys, "fingerprints", "number", numbers, columns=("number", "part", "row", "doc_id"))
+    lies = meetings.select("number", "start_char", *told).unique()
+    for also, by in ((known, ["number"]), (lies, ["number", "start_char"])):
+        kinds = {name: candidates.sentences.schema[name] for name in by}
+        earlier = earlier.join(also.cast(kinds), on=by, how="left", maintain_order="left")  # type: ignore[arg-type]
+    return candidates, earlier
 
 
-def _judge_across(plan: Plan, history: History, candidates: pl.DataFrame, known: Mapping[str, pl.DataFrame]) -> int:
+def _judge_across(
+    plan: Plan,
+    history: History,
+    candidates: meet.Candidates,
+    earlier: pl.DataFrame,
+    *,
+    known: Mapping[str, pl.DataFrame],
+    threads: int,
+) -> int:
     """Judge `candidates` by their texts, and add the near-duplicates to dropped_sentences; how many they are.
 
     What points to a sentence that went for the sake of another document's points to that one: exact copies of it.
+    earlier: of sentences of earlier runs, as _near_candidates gives it.
     """
     policy = plan.settings.dedup.sentence_dedup
     path = plan.work / "dropped_sentences.parquet"
     judged = pl.read_parquet(path).with_columns(exact=pl.col("rule") == "exact-sentence")
     near = judged.clear()
-    if candidates.height:
-        near = near_across(
-            _with_texts(plan, history, candidates),
-            judged.drop("doc", "exact"),
-            similarity_min=policy.near_similarity_min,
-            max_share=policy.max_share,
-            mode=policy.mode,
-        )
+    if len(candidates.later):
+        alike = _named(plan, candidates, earlier, _alike(plan, history, candidates, earlier, threads=threads))
+        near = near_across(alike, judged.drop("doc", "exact"), max_share=policy.max_share, mode=policy.mode)
         key = fingerprint.document_keys(near["doc_id"]).alias("doc")
         near = near.select(key, pl.all(), exact=pl.lit(value=False))
-    earlier = known["known_stand_ins"].join(known["known_fingerprints"].select("number", "doc_id"), on="number")
+    gone_before = known["known_stand_ins"].join(known["known_fingerprints"].select("number", "doc_id"), on="number")
     columns = ["doc_id", "start_char", "kept_doc_id", "kept_start", "score"]
     gone = pl.concat(
         [
             one.select(pl.col(name).cast(judged.schema[name]) for name in columns)
-            for one in (earlier, near.filter(action="remove"))
+            for one in (gone_before, near.filter(action="remove"))
         ]
     )
     every = pl.concat([pointing_on(judged, gone), near]).sort("doc_id", "start_char")
@@ -968,57 +973,113 @@ def _judge_across(plan: Plan, history: History, candidates: pl.DataFrame, known:
     return near.height
 
 
-def _with_texts(plan: Plan, history: History, candidates: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """`candidates`, some at a time, with text and kept_text; those of which no text is there any more left out."""
-    for some in candidates.iter_slices(TEXTS_AT_ONCE):
-        yield from _some_with_texts(plan, history, some)
+def _named(plan: Plan, candidates: meet.Candidates, earlier: pl.DataFrame, alike: pl.DataFrame) -> pl.DataFrame:
+    """The few pairs that are `alike` as near_across asks for them."""
+    mine, theirs = (candidates.sentences[rows[alike["pair"]]] for rows in (candidates.later, candidates.earlier))
+    docs = pl.concat([mine["doc"], theirs["doc"]]).drop_nulls().unique()
+    prints = pl.scan_parquet(plan.shard_files("fingerprints")).filter(pl.col("doc").is_in(docs.implode()))
+    named = prints.select("doc", "doc_id", "n_chars").collect()
+    before = earlier.select("number", known_doc_id="doc_id").unique()
+    kept = (
+        theirs.join(named, on="doc", how="left", maintain_order="left")
+        .join(before, on="number", how="left", maintain_order="left")
+        .select(kept_doc_id=pl.coalesce("doc_id", "known_doc_id"), kept_start="start_char")
+    )
+    own = mine.join(named, on="doc", how="left", maintain_order="left")
+    return pl.concat([own, kept, alike.select("score")], how="horizontal")
 
 
-def _some_with_texts(plan: Plan, history: History, candidates: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    mine = candidates.select("doc", "start_char", "end_char")
-    theirs = candidates.select(doc="kept_doc", start_char="kept_start", end_char="kept_end")
-    spans = pl.concat([mine, theirs.drop_nulls("doc")]).unique().sort("doc", "start_char", "end_char")
-    numbered = spans.with_row_index("place")
-    place = ["earlier", "part", "row", "kept_start", "kept_cut", "kept_chars"]
-    earlier = candidates.filter(pl.col("kept_doc").is_null()).select(place).unique().sort("earlier", "kept_start")
-    held = earlier.select("earlier", "kept_start").with_row_index("known_place", offset=spans.height)
-    cut_at = pl.col("kept_start") - pl.col("kept_cut")
-    asked = earlier.select("part", "row", number="earlier", start_char=cut_at, n_chars="kept_chars")
-    repaired = (_repaired(plan, shard) for shard in range(len(plan.shards)))
-    texts = _texts_of(repaired, spans).append(history.texts(list(plan.history), asked))
-    placed = candidates.with_columns(
-        mine.join(numbered, on=mine.columns, how="left", maintain_order="left")["place"],
-        theirs.join(numbered, on=theirs.columns, how="left", maintain_order="left")["place"].alias("own_place"),
-    ).join(held, on=["earlier", "kept_start"], how="left", maintain_order="left")
-    for some in placed.iter_slices(JUDGED_AT_ONCE):
-        told = some.with_columns(
-            text=texts.gather(some["place"]),
-            kept_text=texts.gather(some.select(pl.coalesce("own_place", "known_place")).to_series()),
-        )
-        yield told.drop_nulls("kept_text")
+def _alike(
+    plan: Plan, history: History, candidates: meet.Candidates, earlier: pl.DataFrame, *, threads: int
+) -> pl.DataFrame:
+    """Which of the candidates' pairs are alike by their texts, so that the later one can go: pair and score, in order.
+
+    Documents are read once: the texts of sentences are set aside for every TEXTS_AT_ONCE pairs that ask for them.
+    """
+    pairs = np.arange(len(candidates.later))
+    parts = [pairs[first : first + TEXTS_AT_ONCE] for first in range(0, len(pairs), TEXTS_AT_ONCE)]
+    folder = None if len(parts) == 1 else plan.work
+    wanted = [np.concatenate([candidates.later[some], candidates.earlier[some]]) for some in parts]
+    texts = _Texts(wanted, candidates.sentences.height, folder)
+    cut_at = pl.col("start_char") - pl.col("cut")
+    asked = earlier.select("part", "row", "number", "n_chars", start_char=cut_at)
+    known = history.texts(list(plan.history), asked).to_frame("text").with_row_index().drop_nulls()
+    texts.put(known["index"].to_numpy(), known["text"])
+    _cut_sentences(plan, candidates.sentences[earlier.height :], earlier.height, texts, threads=threads)
+    found = [pl.DataFrame(schema={"pair": pl.Int64, "score": pl.Float64})]
+    least = plan.settings.dedup.sentence_dedup.near_similarity_min
+    for part, some in enumerate(parts):
+        rows, held = texts.take(part)
+        for few in np.array_split(some, len(some) // JUDGED_AT_ONCE + 1):
+            sides = candidates.later[few], candidates.earlier[few]
+            asked = meet.different(np.concatenate(sides))
+            place = np.minimum(np.searchsorted(rows, asked), len(rows) - 1)
+            has_text = rows[place] == asked
+            mine, theirs = (np.searchsorted(asked, side) for side in sides)
+            there = np.flatnonzero(has_text[mine] & has_text[theirs])  # of others the text is gone
+            alike, scores = alike_pairs(held.gather(place), mine[there], theirs[there], similarity_min=least)
+            found.append(pl.DataFrame({"pair": few[there[alike]], "score": scores}, schema=found[0].schema))
+    return pl.concat(found)
 
 
-def _texts_of(files: Iterable[Path], spans: pl.DataFrame) -> pl.Series:
-    """The text of each of `spans` (doc, start_char, end_char; sorted), read from files of repaired documents a batch at a time."""
-    wanted = spans["doc"].to_numpy()
-    places, texts = [np.zeros(0, np.int64)], [pa.nulls(0, pa.large_string())]
-    for path in files:
+class _Texts:
+    """Texts of sentences, set aside for each part of the pairs that ask for them.
+
+    wanted: of each part the rows of its sentences, of so many. folder: where texts are set aside that memory can't hold.
+    """
+
+    def __init__(self, wanted: Sequence[npt.NDArray[np.uint32]], rows: int, folder: Path | None) -> None:
+        self._parts = len(wanted)
+        asked = [meet.different(rows) * np.int64(self._parts) + part for part, rows in enumerate(wanted)]
+        self._asked = np.sort(np.concatenate(asked))  # row by row the parts that ask for it
+        self._first = np.searchsorted(self._asked, np.arange(rows + 1) * self._parts).astype(np.uint32)
+        self._rows = Aside(folder, {"row": np.uint32, "size": np.uint32})
+        self._bytes = Aside(folder, {"byte": np.uint8})
+        self._lock = Lock()
+
+    def put(self, rows: npt.NDArray[np.integer[Any]], texts: pl.Series) -> None:
+        """Set the texts of some rows aside."""
+        first = self._first[rows].astype(np.int64)
+        times = self._first[rows + 1] - first
+        asked = self._asked[np.repeat(first - np.cumsum(times) + times, times) + np.arange(times.sum())]
+        place, part = np.repeat(np.arange(len(rows)), times), asked % self._parts
+        for number in np.unique(part).tolist():
+            mine = place[part == number]
+            data, offsets = text_buffers(texts.gather(mine))
+            told = {"row": rows[mine], "size": np.diff(offsets)}
+            with self._lock:
+                self._rows.put(number, told)
+                self._bytes.put(number, {"byte": data[offsets[0] : offsets[-1]]})
+
+    def take(self, part: int) -> tuple[npt.NDArray[np.uint32], pl.Series]:
+        """(rows, their texts) of a part, rows in order."""
+        told = self._rows.take(part)
+        offsets = np.concatenate([[0], np.cumsum(told["size"], dtype=np.int64)])
+        texts = text_series(self._bytes.take(part)["byte"], offsets)
+        order = np.argsort(told["row"])
+        return told["row"][order], texts.gather(order)
+
+
+def _cut_sentences(plan: Plan, sentences: pl.DataFrame, first: int, texts: _Texts, *, threads: int) -> None:
+    """Set aside the texts of `sentences` (doc, start_char, end_char), which have the rows from `first` on: each document is read once."""
+    order = np.argsort(sentences["doc"].to_numpy(), kind="stable")
+    wanted = sentences["doc"].to_numpy()[order]
+    starts, ends = (sentences[name].to_numpy() for name in ("start_char", "end_char"))
+    spans = native.spans if native.available() else cut.spans
+
+    def cut_file(path: Path) -> None:
         for table in read_batch_file(path, columns=["doc_id", "text"]):
-            docs = pl.from_arrow(table)
-            assert isinstance(docs, pl.DataFrame)
+            docs = _as_frame(table)
             keys = fingerprint.document_keys(docs["doc_id"]).to_numpy()
-            first, past = (np.searchsorted(wanted, keys, side=side) for side in ("left", "right"))
-            sizes = past - first
-            place = np.repeat(first - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
-            whole = docs["text"].gather(np.repeat(np.arange(len(keys)), sizes))
-            length = pl.col("end_char") - pl.col("start_char")
-            cut = spans[place].with_columns(whole.alias("text")).select(pl.col("text").str.slice("start_char", length))
-            places.append(place)
-            texts.append(
-                cut["text"].to_arrow(compat_level=pl.CompatLevel.oldest())
-            )  # without the documents around them
-    _, found = np.unique(np.concatenate(places), return_index=True)
-    return pl.Series("text", pa.concat_arrays(texts)).gather(found)
+            begin, past = (np.searchsorted(wanted, keys, side=side) for side in ("left", "right"))
+            sizes = past - begin
+            rows = order[np.repeat(begin - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())]
+            owners = np.repeat(np.arange(len(keys)), sizes)
+            texts.put(rows + first, spans(docs["text"], owners, starts[rows], ends[rows]))
+
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(cut_file, [_repaired(plan, shard) for shard in range(len(plan.shards))]):
+            pass
 
 
 def _hashes(plan: Plan, table: str, column: str) -> npt.NDArray[np.int64]:

@@ -7,12 +7,15 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BufferedRandom
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, cast
 
+import numpy as np
 import numpy.typing as npt
 import polars as pl
 import polars.selectors as cs
@@ -21,6 +24,8 @@ import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
 from etl.errors import ConfigError, StageError
+
+WRITTEN_AT_ONCE: Final = 1 << 20  # bytes of rows that are set aside
 
 
 def list_files(inputs: Sequence[Path]) -> list[tuple[Path, Path, bool]]:
@@ -155,6 +160,67 @@ def read_columns(path: Path, columns: Sequence[str]) -> Iterator[dict[str, npt.N
                 unsigned = cs.unsigned_integer()
                 frame = frame.with_columns(unsigned.fill_null(0), (cs.all() - unsigned).fill_null(-1))
             yield {name: frame[name].to_numpy() for name in columns}
+
+
+def count_rows(path: Path) -> int:
+    """How many rows a Parquet file has, of which none is read."""
+    rows: int = pq.read_metadata(path).num_rows
+    return rows
+
+
+def _nameless(folder: Path) -> BufferedRandom:
+    """A file that is gone when it is closed, or with this process."""
+    file = tempfile.TemporaryFile(dir=folder, buffering=WRITTEN_AT_ONCE)  # noqa: SIM115 - whoever asks for it closes it
+    return cast("BufferedRandom", file)
+
+
+class Aside:
+    """Rows set aside by a number, until they are asked for by it.
+
+    folder: where a file without a name takes them, which is gone with this object; without one memory holds them.
+    kinds: type of each column.
+    """
+
+    def __init__(self, folder: Path | None, kinds: Mapping[str, npt.DTypeLike]) -> None:
+        self._kinds = {name: np.dtype(kind) for name, kind in kinds.items()}
+        self._held: dict[int, list[Mapping[str, npt.NDArray[Any]]]] = {}
+        self._places: dict[int, list[tuple[int, int]]] = {}  # where rows begin in the file, and how many they are
+        self._file = None if folder is None else _nameless(folder)
+        self._end = 0
+
+    def put(self, number: int, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Set rows aside, behind those that have this number already."""
+        held = {name: np.ascontiguousarray(columns[name], kind) for name, kind in self._kinds.items()}
+        rows = len(next(iter(held.values())))
+        if not rows:
+            return
+        if self._file is None:
+            self._held.setdefault(number, []).append(held)
+            return
+        self._places.setdefault(number, []).append((self._end, rows))
+        for values in held.values():
+            self._end += self._file.write(values.view(np.uint8).data)
+
+    def take(self, number: int) -> dict[str, npt.NDArray[Any]]:
+        """The rows that have this number, in the order in which they came."""
+        if self._file is None:
+            parts = self._held.get(number, [])
+            return {
+                name: np.concatenate([np.zeros(0, kind), *(part[name] for part in parts)]).astype(kind, copy=False)
+                for name, kind in self._kinds.items()
+            }
+        places = self._places.get(number, [])
+        found = {name: np.empty(sum(rows for _, rows in places), kind) for name, kind in self._kinds.items()}
+        self._file.flush()
+        first = 0
+        for at, rows in places:
+            for values in found.values():
+                part = values[first : first + rows]
+                if os.preadv(self._file.fileno(), [part.view(np.uint8).data], at) != part.nbytes:
+                    raise StageError("a work file is shorter than what was written to it")
+                at += part.nbytes
+            first += rows
+        return found
 
 
 _OF_DAMAGE: Final = (

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from etl import pipeline
+from etl import pipeline, stages
+from etl.dedup import meet
 from etl.engine.local import LocalEngine
 from etl.errors import ConfigError
 from etl.publish import dataset
@@ -107,6 +108,21 @@ def test_exact_copies_of_an_earlier_days_near_copy_count_as_in_one_run(run: Runn
     for number, day in enumerate(days):
         run(day, tmp_path / "daily", key=day_of(number), overrides=CAUSAL)
     assert texts_of(tmp_path / "daily") == texts_of(tmp_path / "once")
+
+
+def test_parts_of_any_size_decide_alike(run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    days = write_days(tmp_path / "raw", corpus(11, 90), [60])
+    written = []
+    for name, rows in (("whole", 0), ("parts", 7)):
+        if rows:
+            monkeypatch.setattr(meet, "PART_ROWS", 40 * rows)
+            monkeypatch.setattr(stages, "TEXTS_AT_ONCE", rows)
+            monkeypatch.setattr(stages, "JUDGED_AT_ONCE", 2)
+        for number, day in enumerate(days):
+            run(day, tmp_path / name, key=day_of(number))
+        assert sum(rule == "near-sentence" for _, _, _, rule, *_ in cut_sentences(tmp_path / name)) > 9
+        written.append(files_of(tmp_path / name, "documents", "removals", "annotations", "_state"))
+    assert written[0] == written[1]
 
 
 def redo(out: Path, *keys: str) -> list[str]:

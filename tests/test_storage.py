@@ -7,6 +7,7 @@ import random
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -56,6 +57,23 @@ def test_batches_keep_their_numbers_even_when_empty(tmp_path: Path, packed: bool
     path.unlink()  # what was read stays
     assert [table["a"].to_pylist() for table in tables] == [[1, 2], [], [3]]
     assert [table.to_pydict() for table in named] == [{"b": ["1", "2"]}, {"b": []}, {"b": ["3"]}]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.lists(st.integers(0, 255), max_size=9)), max_size=12), st.booleans())
+def test_what_was_set_aside_is_found_by_its_number_in_order(rows: list[tuple[int, list[int]]], held: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        aside = storage.Aside(None if held else Path(folder), {"a": np.uint8, "b": np.int64})
+        for n, (number, values) in enumerate(rows):
+            aside.put(number, {"a": np.array(values, np.int64), "b": -np.array(values, np.int64)})
+            if n == len(rows) // 2:
+                aside.take(number)  # more may come after some was asked for
+        assert list(Path(folder).iterdir()) == [], "nobody can see the file"
+        for number in range(4):
+            wanted = [value for of, values in rows if of == number for value in values]
+            for _ in range(2):
+                found = aside.take(number)
+                assert {name: values.dtype for name, values in found.items()} == {"a": np.uint8, "b": np.int64}
+                assert found["a"].tolist() == wanted and found["b"].tolist() == [-value for value in wanted]
 
 
 def test_a_parquet_file_without_tables_has_no_rows(tmp_path: Path) -> None:

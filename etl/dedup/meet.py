@@ -1,8 +1,8 @@
 """Barrier 2's largest tables by compiled kernels: which hashes stand in two rows or more, and what two documents share.
 
 documents.sql, sentences.sql and near.sql say what these tables are; what is here makes the same rows of them in a fraction of
-the time, and in bounded memory: columns are read some rows at a time, and kept of them the rows of one part, those whose hashes
-are alike in a few bits. Without the kernels SQL makes them.
+the time, and in bounded memory: columns are read once, some rows at a time, and set aside by part, that is by a few bits of
+their hashes; then one part is in memory at a time. Without the kernels SQL makes them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,15 +20,35 @@ import pyarrow as pa
 from etl import kernels
 
 Array = npt.NDArray[Any]
-Columns = Callable[[str, Sequence[str]], Iterator[Mapping[str, Array]]]
-"""Reads columns of one of the tables that `clean` leaves, some rows at a time, each time the same; null is -1."""
 
-T = TypeVar("T")
 
-PART_ROWS: Final = 6_000_000  # hashes in memory at once, up to 60 bytes each
+class Columns(Protocol):
+    """The tables that `clean` leaves."""
+
+    def __call__(self, table: str, names: Sequence[str]) -> Iterator[Mapping[str, Array]]:
+        """Some columns of a table, some rows at a time, each time the same; null is -1."""
+
+    def rows(self, table: str) -> int:
+        """How many rows a table has."""
+
+
+class Aside(Protocol):
+    """Rows that are set aside by a number, and asked for by it."""
+
+    def put(self, number: int, columns: Mapping[str, Array]) -> None:
+        """Set rows aside, behind those that have this number already."""
+
+    def take(self, number: int) -> Mapping[str, Array]:
+        """The rows that have this number, in the order in which they came."""
+
+
+SetAside = Callable[[Mapping[str, npt.DTypeLike], bool], Aside]
+"""Makes room for rows with columns of some types, which memory can hold or else can't."""
+
+PART_ROWS: Final = 4_000_000  # hashes in memory at once, up to 60 bytes each
 KINDS: Final = 3  # of sampled hashes
 FIRST_HOLDERS: Final = 6  # of a band, which each later one is paired with
-_PAIRS_AT_ONCE: Final = 2_000_000
+LIKELY_SHARED: Final = 3  # shingles of a pair of which documents.sql asks more, at least
 
 CANDIDATE_COLUMNS: Final = (
     *("pair", "number", "earlier", "doc", "their_doc"),
@@ -50,19 +69,28 @@ RECURRING: Final = pl.Schema(
         "quoted": pl.Boolean,
     }
 )
-CANDIDATES: Final = pl.Schema(
-    {
-        "number": pl.Int64,
-        "doc": pl.Int64,
-        "start_char": pl.UInt32,
-        "end_char": pl.UInt32,
-        "earlier": pl.Int64,
-        "kept_doc": pl.Int64,
-        "kept_start": pl.UInt32,
-        "kept_end": pl.UInt32,
-    }
+SENTENCES: Final = pl.Schema(
+    {"number": pl.Int64, "doc": pl.Int64, "start_char": pl.UInt32, "end_char": pl.UInt32},
 )
-"""near_candidates, as near.sql makes it."""
+"""A sentence of a pair: its document's number and key, and where it stands; of an earlier run's neither key nor end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The table near_candidates. sentences: those of its pairs, as SENTENCES, by number and start_char. later, earlier: of each
+    pair the rows of its two, in order."""
+
+    sentences: pl.DataFrame
+    later: Array
+    earlier: Array
+
+    @classmethod
+    def of(cls, table: pl.DataFrame) -> Candidates:
+        """What SQL made."""
+        mine = table.select(SENTENCES.names())
+        theirs = table.select(number="earlier", doc="kept_doc", start_char="kept_start", end_char="kept_end")
+        every = pl.concat([side.cast(SENTENCES) for side in (mine, theirs)])
+        return _candidates(every, *np.arange(2 * len(table)).reshape(2, -1))
 
 
 def available() -> bool:
@@ -106,39 +134,50 @@ class Documents:
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """How often each row's key stands in `sentences` and known_sentences; of a file's rows in order, file by file. 0: once."""
+    """How often each row's key stands in `sentences` and known_sentences. held: of those that stand there twice and more, `row` and
+    `times`, by which of the readings of `sentences` they are in. sizes: of the readings."""
 
-    times: list[Array]
+    held: Aside
+    sizes: list[int]
+
+    def __iter__(self) -> Iterator[Array]:
+        """Of each reading's rows in order how often their key stands there; 0: once."""
+        for reading, size in enumerate(self.sizes):
+            told = self.held.take(reading)
+            times = np.zeros(size, np.uint32)
+            times[told["row"]] = told["times"]
+            yield times
 
 
-def repeats(columns: Columns, known: Array) -> Repeats:
+def repeats(columns: Columns, known: Array, aside: SetAside) -> Repeats:
     """How often each sentence's key stands among all that have a word. known: key_hash of known_sentences."""
-    sizes = [len(some["n_words"]) for some in columns("sentences", ["n_words"])]
-    starts = np.cumsum([0, *sizes])
-    times = np.zeros(starts[-1], np.uint32)
-
-    def count(part: int, parts: int) -> None:
-        keys, rows = [known[_of_part(known, part, parts)]], [np.zeros(0, np.uint32)]
-        for start, some in zip(starts, columns("sentences", ["key_hash", "n_words"]), strict=False):
-            mine = _of_part(some["key_hash"], part, parts, among=some["n_words"] > 0)
-            keys.append(some["key_hash"][mine])
-            rows.append((mine + np.int64(start)).astype(np.uint32))
-        earlier = len(keys[0])
-        whole, keys = np.concatenate(keys), []
-        found = meetings(whole)
-        _, sizes = _groups(whole[found])
-        counted = np.repeat(sizes, sizes)
-        own = found >= earlier
-        times[np.concatenate(rows)[found[own] - earlier]] = counted[own]
-
-    _in_parts(count, int(starts[-1]) + len(known))
-    return Repeats([times[a:b] for a, b in pairwise(starts)])
+    parts = _Parts(columns.rows("sentences") + len(known), {"key": np.int64, "row": np.uint32}, aside)
+    starts = [0]
+    for some in columns("sentences", ["key_hash", "n_words"]):
+        for part, rows in parts.split(some["key_hash"], among=some["n_words"] > 0):
+            parts.put(part, key=some["key_hash"][rows], row=rows + np.uint32(starts[-1]))
+        starts.append(starts[-1] + len(some["n_words"]))
+    for part, rows in parts.split(known):
+        parts.put(part, key=known[rows], row=np.full(len(rows), starts[-1], np.uint32))
+    held = aside({"row": np.uint32, "times": np.uint32}, parts.count == 1)
+    for told in parts:
+        found = meetings(told["key"])
+        _, sizes = _groups(told["key"][found])
+        times = np.zeros(len(told["key"]), np.uint32)
+        times[found] = np.repeat(sizes, sizes)
+        several = np.flatnonzero((times > 0) & (told["row"] < starts[-1]))
+        row, times = told["row"][several], times[several]  # in order, for so they were put
+        bounds = np.searchsorted(row, starts)
+        for reading in np.flatnonzero(np.diff(bounds)).tolist():
+            mine = slice(bounds[reading], bounds[reading + 1])
+            held.put(reading, {"row": row[mine] - np.uint32(starts[reading]), "times": times[mine]})
+    return Repeats(held, np.diff(starts).tolist())
 
 
 def recurring_sentences(columns: Columns, repeated: Repeats, numbers: Documents) -> Iterator[pl.DataFrame]:
     """The table recurring_sentences, a file's rows at a time. numbers: `number` of this run's documents."""
     names = [name for name in RECURRING if name not in ("number", "times")]
-    for times, some in zip(repeated.times, columns("sentences", ["doc", *names]), strict=True):
+    for times, some in zip(repeated, columns("sentences", ["doc", *names]), strict=True):
         rows = np.flatnonzero(times > 1)
         (number,) = numbers.of(some["doc"], "number")
         told = {name: some[name][rows] for name in names} | {"number": number[rows], "times": times[rows]}
@@ -153,70 +192,59 @@ def repeated_keys(known: Array, columns: Columns, repeated: Repeats) -> pa.Table
     """The table repeated_keys, without the keys that no known sentence has."""
     keys = [known]
     wanted = np.unique(known)
-    for times, some in zip(repeated.times if len(known) else (), columns("sentences", ["key_hash"]), strict=False):
-        rows = np.flatnonzero(times > 1)
-        keys.append(some["key_hash"][rows][np.isin(some["key_hash"][rows], wanted)])
+    if len(known):
+        for times, some in zip(repeated, columns("sentences", ["key_hash"]), strict=True):
+            mine = some["key_hash"][times > 1]
+            keys.append(mine[_is_in(wanted, mine)])
     values, times_met = np.unique(np.concatenate(keys), return_counts=True)
     several = times_met > 1
     return pl.DataFrame({"key_hash": values[several], "times": times_met[several].astype(np.int64)}).to_arrow()
 
 
-def band_pairs(columns: Columns, eligible: pl.DataFrame, known: pl.DataFrame) -> pa.Table:
+def band_pairs(columns: Columns, eligible: pl.DataFrame, known: pl.DataFrame, aside: SetAside) -> pa.Table:
     """The table band_pairs. eligible: turn, number and doc of near_eligible. known: number and h of known_bands."""
     least = int(eligible["turn"].min() or 0) - 1  # type: ignore[arg-type]
     own, theirs = eligible.drop_nulls("doc"), eligible.filter(pl.col("doc").is_null())
     ranks = Documents(own["doc"].to_numpy(), rank=own["turn"].to_numpy().astype(np.int64) - least)
     earlier = known.join(theirs.select("number", "turn"), on="number")
     known_h, known_rank = earlier["h"].to_numpy(), earlier["turn"].to_numpy().astype(np.int64) - least
-    rows = sum(len(some["h"]) for some in columns("bands", ["h"])) + len(known_h)
-
-    def members(part: int, parts: int) -> tuple[Array, Array]:
-        mine = _of_part(known_h, part, parts)
-        hashes, held = [known_h[mine]], [known_rank[mine].astype(np.uint32)]
-        for some in columns("bands", ["h", "doc"]):
-            (rank,) = ranks.of(some["doc"], "rank")
-            chosen = _of_part(some["h"], part, parts, among=rank > 0)
-            hashes.append(some["h"][chosen])
-            held.append(rank[chosen].astype(np.uint32))
-        whole, rank = np.concatenate(hashes), np.concatenate(held)
-        found = meetings(whole, rank)
-        return rank[found], _places(whole[found])
-
-    met = _in_parts(members, rows)
-    counted = [np.zeros((3, 0), np.int64)]
-    later_than = max(0, -least)  # turns above 0 are this run's
-    bounds = _ranges([rank for rank, _ in met], later_than)
-    for low, past in bounds:
-        pairs = np.concatenate([np.zeros(0, np.int64), *(_band_pairs(rank, place, low, past) for rank, place in met)])
-        pairs.sort()
-        first, bands = _groups(pairs)
-        turn, before = (pairs[first] >> 32) + least, (pairs[first] & 0xFFFFFFFF) + least
-        good = (bands >= 2) | (turn % 2 != 0) | (before % 2 != 0)
-        counted.append(np.stack([turn[good], before[good], bands[good]]))
+    holders = _Parts(columns.rows("bands") + len(known_h), {"h": np.int64, "rank": np.uint32}, aside)
+    for part, rows in holders.split(known_h):
+        holders.put(part, h=known_h[rows], rank=known_rank[rows])
+    for some in columns("bands", ["h", "doc"]):
+        (rank,) = ranks.of(some["doc"], "rank")
+        for part, rows in holders.split(some["h"], among=rank > 0):
+            holders.put(part, h=some["h"][rows], rank=rank[rows])
+    pairs = _Parts(2 * holders.rows, {"pair": np.int64}, aside)
+    for told in holders:
+        found = meetings(told["h"], told["rank"])
+        met = _pairs_of_holders(told["h"][found], told["rank"][found], max(0, -least))  # turns above 0 are this run's
+        for part, rows in pairs.split(met):
+            pairs.put(part, pair=met[rows])
+    counted = [np.zeros((3, 0), np.int32)]
+    for told in pairs:
+        met = told["pair"]
+        short = ((met >> 32) + least) % 2 != 0
+        short |= ((met & 0xFFFFFFFF) + least) % 2 != 0
+        several = met[~short]
+        few = np.concatenate([np.sort(met[short]), several[meetings(several)]])
+        first, bands = _groups(few)
+        turn, before = (few[first] >> 32) + least, (few[first] & 0xFFFFFFFF) + least
+        counted.append(np.stack([turn, before, bands]).astype(np.int32))
     turn, before, bands = np.concatenate(counted, axis=1)
-    return pl.DataFrame({"turn": turn.astype(np.int32), "earlier": before.astype(np.int32), "bands": bands}).to_arrow()
+    return pl.DataFrame({"turn": turn, "earlier": before, "bands": bands.astype(np.int64)}).to_arrow()
 
 
-def _band_pairs(rank: Array, place: Array, low: int, past: int) -> Array:
-    """Pairs of holders of a band (the later one's rank in the high half), the later one's rank from `low` to `past`."""
-    later = np.flatnonzero((rank >= low) & (rank < past) & (place > 0))
-    mine, at = rank[later].astype(np.int64) << 32, place[later]
-    found = []
-    for other in range(FIRST_HOLDERS):
-        some = at > other
-        found.append(mine[some] | rank[later[some] - at[some] + other])
-    for back in (1, 2):
-        some = at > FIRST_HOLDERS - 1 + back
-        found.append(mine[some] | rank[later[some] - back])
-    return np.concatenate([pairs[(pairs >> 32) > (pairs & 0xFFFFFFFF)] for pairs in found])
-
-
-def _ranges(ranks: Sequence[Array], first: int) -> list[tuple[int, int]]:
-    """Ranges of ranks above `first`, each of about _PAIRS_AT_ONCE pairs."""
-    last = max((int(rank.max(initial=0)) for rank in ranks), default=0) + 1
-    count = sum(map(len, ranks)) * 2 // _PAIRS_AT_ONCE + 1
-    cuts = np.linspace(first + 1, max(last, first + 1), count + 1).astype(np.int64).tolist()
-    return list(pairwise(cuts))
+def _pairs_of_holders(keys: Array, ranks: Array, least: int) -> Array:
+    """Pairs of holders of a band (the later one's rank in the high half), of later ones above `least`. keys: of groups."""
+    library = kernels.library()
+    assert library is not None
+    held = np.ascontiguousarray(keys), np.ascontiguousarray(ranks, np.uint32)
+    library.winnow_band_pairs.restype = ctypes.c_void_p
+    made = library.winnow_band_pairs(
+        *map(kernels.pointer, held), ctypes.c_int64(len(keys)), ctypes.c_uint32(least), ctypes.c_int64(FIRST_HOLDERS)
+    )
+    return kernels.take_arrays("winnow_band_pairs", made, (("pairs", np.int64),))["pairs"]
 
 
 def _places(keys: Array) -> Array:
@@ -226,7 +254,7 @@ def _places(keys: Array) -> Array:
     return places
 
 
-def _different(values: Array) -> Array:
+def different(values: Array) -> Array:
     """`values` sorted, each once: NumPy's own `unique` has a table of hashes, which takes longer."""
     held = np.sort(values)
     return held[_groups(held)[0]]
@@ -249,33 +277,34 @@ class Overlaps:
     later one, the earlier one."""
 
     pairs: pl.DataFrame
-    counts: Array  # pairs, kinds, (shared, mine, theirs)
+    counts: Array  # u32: pairs, kinds, (shared, mine, theirs)
 
     def met_shingles(self) -> pa.Table:
-        """The table met_shingles."""
-        shared = self.counts[:, 0, 0]
-        return self.pairs.select("pair", shared=pl.Series(shared)).filter(pl.col("shared") > 0).to_arrow()
+        """The table met_shingles, of pairs that share so many as documents.sql asks of likely pairs."""
+        shared = self.counts[:, 0, 0].astype(np.int64)
+        return self.pairs.select("pair", shared=pl.Series(shared)).to_arrow()
 
     def sample_sizes(self) -> pa.Table:
-        """The table sample_sizes, of all candidates."""
+        """The table sample_sizes, of those pairs."""
         steps = ("shingle_step", "number_step", "name_step")
         kinds = ("shingles", "numbers", "names")
         sides = [
             self.pairs.select(pl.col(side).alias("number"), *steps).with_columns(
-                pl.Series(name, self.counts[:, kind, which]) for kind, name in enumerate(kinds)
+                pl.Series(name, self.counts[:, kind, which].astype(np.int64)) for kind, name in enumerate(kinds)
             )
             for which, side in ((1, "number"), (2, "earlier"))
         ]
         return pl.concat(sides).unique().to_arrow()
 
     def shared_facts(self) -> pa.Table:
-        """The table shared_facts, of all candidates."""
-        numbers, names = (pl.Series(self.counts[:, kind, 0]) for kind in (1, 2))
+        """The table shared_facts, of those pairs."""
+        numbers, names = (pl.Series(self.counts[:, kind, 0].astype(np.int64)) for kind in (1, 2))
         return self.pairs.select("pair", numbers=numbers, names=names).to_arrow()
 
 
-def overlaps(columns: Columns, pairs: pl.DataFrame, known: pl.DataFrame) -> Overlaps:
-    """What the documents of candidate_pairs have in common of their samples. known: known_sketches."""
+def overlaps(columns: Columns, pairs: pl.DataFrame, known: pl.DataFrame, aside: SetAside) -> Overlaps:
+    """What the documents of candidate_pairs have in common of their samples, of pairs that share shingles enough to be asked
+    about. known: known_sketches."""
     pairs = pairs.sort("pair")
     numbers = pl.concat([pairs["number"], pairs["earlier"]]).unique().sort()
     slots = pl.DataFrame({"number": numbers, "slot": np.arange(1, len(numbers) + 1, dtype=np.uint32)})
@@ -286,39 +315,42 @@ def overlaps(columns: Columns, pairs: pl.DataFrame, known: pl.DataFrame) -> Over
     own = pl.concat(sides).drop_nulls().unique().join(slots, on="number")
     slot_of = Documents(own["doc"].to_numpy(), slot=own["slot"].to_numpy())
     others = known.join(slots, on="number").filter(pl.col("number") < 0)
-    known_rows = tuple(others[name].to_numpy() for name in ("h", "slot", "kind"))
     mine, theirs = (numbers.search_sorted(pairs[side]).to_numpy().astype(np.uint32) for side in ("number", "earlier"))
     steps = np.ascontiguousarray(pairs.select("shingle_step", "number_step", "name_step").to_numpy(), np.int64)
-    wanted = sum(int(np.count_nonzero(slot_of.of(some["doc"], "slot")[0])) for some in columns("sketches", ["doc"]))
+    share = min(1.0, len(own) / max(1, columns.rows("fingerprints")))
+    expected = int(share * columns.rows("sketches")) + len(others)
+    parts = _Parts(expected // 2, {"h": np.int64, "slot": np.uint32, "kind": np.int8}, aside)
+    for part, rows in parts.split(others["h"].to_numpy()):
+        parts.put(part, **{name: others[name].to_numpy()[rows] for name in parts.kinds})
+    for some in columns("sketches", ["h", "doc", "kind"]):
+        (slot,) = slot_of.of(some["doc"], "slot")
+        for part, rows in parts.split(some["h"], among=slot > 0):
+            parts.put(part, h=some["h"][rows], slot=slot[rows], kind=some["kind"][rows])
+    counts = np.zeros((len(pairs), KINDS, 3), np.uint32)
+    for told in parts:
+        _count_overlaps(counts, told["h"], told["slot"] - np.uint32(1), told["kind"], len(numbers), mine, theirs, steps)
+    likely = np.flatnonzero(counts[:, 0, 0] >= LIKELY_SHARED)
+    return Overlaps(pairs[likely], counts[likely])
 
-    def count(part: int, parts: int) -> Array:
-        chosen = _of_part(known_rows[0], part, parts)
-        found = [tuple(values[chosen] for values in known_rows)]
-        for some in columns("sketches", ["h", "doc", "kind"]):
-            (slot,) = slot_of.of(some["doc"], "slot")
-            rows = _of_part(some["h"], part, parts, among=slot > 0)
-            found.append((some["h"][rows], slot[rows], some["kind"][rows]))
-        hashes, slot, kind = (np.concatenate(values) for values in zip(*found, strict=True))
-        found.clear()
-        return _overlaps(hashes, slot - np.uint32(1), kind, len(numbers), mine, theirs, steps)
 
-    counts = sum(_in_parts(count, (wanted + len(others)) // 2), start=np.zeros((len(pairs), KINDS, 3), np.int64))
-    return Overlaps(pairs, counts)
-
-
-def _overlaps(hashes: Array, docs: Array, kinds: Array, n_docs: int, mine: Array, theirs: Array, steps: Array) -> Array:
+def _count_overlaps(
+    counts: Array, hashes: Array, docs: Array, kinds: Array, n_docs: int, mine: Array, theirs: Array, steps: Array
+) -> None:
+    """Add to `counts` what the pairs share of some hashes, and have of them."""
     library = kernels.library()
     assert library is not None
     held = np.ascontiguousarray(docs, np.uint32), np.ascontiguousarray(kinds, np.int8), np.ascontiguousarray(hashes)
-    library.winnow_overlaps.restype = ctypes.c_void_p
-    made = library.winnow_overlaps(
+    library.winnow_overlaps.restype = ctypes.c_int
+    done = library.winnow_overlaps(
         *(kernels.pointer(values) for values in held),
         ctypes.c_int64(len(hashes)),
         ctypes.c_int64(n_docs),
         *(kernels.pointer(values) for values in (mine, theirs, steps)),
         ctypes.c_int64(len(mine)),
+        kernels.pointer(counts),
     )
-    return kernels.take_arrays("winnow_overlaps", made, (("counts", np.int64),))["counts"].reshape(-1, KINDS, 3)
+    if not done:
+        raise MemoryError("no memory left in winnow_overlaps")
 
 
 # Sentences of different documents
@@ -326,13 +358,18 @@ def _overlaps(hashes: Array, docs: Array, kinds: Array, n_docs: int, mine: Array
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The sentences that near.sql compares, as sentences.sql says of meeting_sentences: which rows of each file they are."""
+    """The sentences that near.sql compares, as sentences.sql says of meeting_sentences. bits: of the rows of each reading of
+    `sentences`, whether they are. sizes: of the readings. count: how many they are."""
 
-    chosen: list[Array]
+    bits: list[Array]
+    sizes: list[int]
+    count: int
     numbers: Documents
 
-    def __len__(self) -> int:
-        return sum(map(int, map(np.count_nonzero, self.chosen)))
+    def __iter__(self) -> Iterator[Array]:
+        """Of each reading's rows whether they are compared."""
+        for bits, size in zip(self.bits, self.sizes, strict=True):
+            yield np.unpackbits(bits, count=size).view(np.bool_)
 
 
 def meeting_sentences(
@@ -350,10 +387,8 @@ def meeting_sentences(
     them, that are the first of their kind, and that nearly repeat another one of their document.
     """
     firsts, near = np.sort(first_places), np.sort(near_sentences)
-    chosen = []
-    for times, some in zip(
-        repeated.times, columns("sentences", ["doc", "start_char", "n_words", "near_a"]), strict=True
-    ):
+    bits, count = [], 0
+    for times, some in zip(repeated, columns("sentences", ["doc", "start_char", "n_words", "near_a"]), strict=True):
         number, stays = numbers.of(some["doc"], "number", "stays")
         good = (some["near_a"] >= 0) & (some["n_words"] >= min_words) & (stays > 0)
         asked = np.flatnonzero(good & (times > 1))
@@ -361,8 +396,9 @@ def meeting_sentences(
         if len(near):
             asked = np.flatnonzero(good)
             good[asked[_is_in(near, places(number[asked], some["start_char"][asked]))]] = False
-        chosen.append(good)
-    return Compared(chosen, numbers)
+        bits.append(np.packbits(good))
+        count += int(np.count_nonzero(good))
+    return Compared(bits, repeated.sizes, count, numbers)
 
 
 def places(numbers: Array, starts: Array) -> Array:
@@ -374,135 +410,141 @@ def places(numbers: Array, starts: Array) -> Array:
 def points(columns: Columns, compared: Compared) -> Array:
     """The different points of the sentences that are compared, sorted."""
     sides = [
-        _different(np.concatenate([some["near_a"][good], some["near_b"][good]]))
-        for good, some in zip(compared.chosen, columns("sentences", ["near_a", "near_b"]), strict=True)
+        different(np.concatenate([some["near_a"][good], some["near_b"][good]]))
+        for good, some in zip(compared, columns("sentences", ["near_a", "near_b"]), strict=True)
     ]
-    return _different(np.concatenate([np.zeros(0, np.int64), *sides]))
+    return different(np.concatenate([np.zeros(0, np.int64), *sides]))
 
 
-def near_candidates(columns: Columns, compared: Compared, known: pl.DataFrame) -> pl.DataFrame:
+def near_candidates(columns: Columns, compared: Compared, known: pl.DataFrame, aside: SetAside) -> Candidates:
     """The table near_candidates. known: known_meetings."""
     known = known.sort("number", "start_char")
-    starts = np.cumsum([0, *map(len, compared.chosen)])
+    starts = np.cumsum([0, *compared.sizes])
     n_known, n_rows = known.height, int(starts[-1])
-    told = ["doc", "near_a", "near_b", "rest_a", "rest_b", "n_words"]
+    kinds = {"key": np.int64, "rank": np.uint32, "row": np.uint32, "rest": np.uint16, "n_words": np.uint16}
+    parts = _Parts(2 * compared.count + n_known, kinds, aside)
     theirs = {
         "key": known["h"].to_numpy(),
         "rank": np.arange(n_known, dtype=np.uint32),
-        "rest": known["rest"].to_numpy(),
-        "n_words": known["n_words"].to_numpy().astype(np.int64),
         "row": np.arange(n_rows, n_rows + n_known),
-        "stands": known["stands"].to_numpy(),
+        "rest": known["rest"].to_numpy(),
+        "n_words": known["n_words"].to_numpy(),
     }
-
-    def meet(part: int, parts: int) -> Array:
-        mine = _of_part(theirs["key"], part, parts)
-        found = [{name: values[mine] for name, values in theirs.items()}]
-        for start, good, some in zip(starts, compared.chosen, columns("sentences", told), strict=False):
-            (number,) = compared.numbers.of(some["doc"], "number")
-            for side in ("a", "b"):
-                rows = _of_part(some[f"near_{side}"], part, parts, among=good)
-                found.append(
-                    {
-                        "key": some[f"near_{side}"][rows],
-                        "rank": (number[rows] + n_known).astype(np.uint32),
-                        "rest": some[f"rest_{side}"][rows].astype(np.uint16),
-                        "n_words": some["n_words"][rows].astype(np.int64),
-                        "row": rows.astype(np.int64) + start,
-                        "stands": np.ones(len(rows), np.bool_),
-                    }
+    for part, rows in parts.split(theirs["key"]):
+        parts.put(part, **{name: values[rows] for name, values in theirs.items()})
+    told = ["doc", "near_a", "near_b", "rest_a", "rest_b", "n_words"]
+    for start, good, some in zip(starts.tolist(), compared, columns("sentences", told), strict=False):
+        (number,) = compared.numbers.of(some["doc"], "number")
+        for side in ("a", "b"):
+            for part, rows in parts.split(some[f"near_{side}"], among=good):
+                parts.put(
+                    part,
+                    key=some[f"near_{side}"][rows],
+                    rank=number[rows] + n_known,
+                    row=rows.astype(np.int64) + start,
+                    rest=some[f"rest_{side}"][rows],
+                    n_words=some["n_words"][rows],
                 )
-        whole = {name: np.concatenate([some[name] for some in found]) for name in theirs}
-        del found
-        order = meetings(whole["key"], whole["rank"])
-        whole = {name: values[order] for name, values in whole.items()}
-        place = _places(whole["key"])
-        later = np.flatnonzero((place > 0) & (whole["row"] < n_rows))
-        far = later[place[later] > 1]
-        one = np.concatenate([later, far])
-        two = np.concatenate([later - 1, far - place[far]])
-        few, many = (pick(whole["n_words"][one], whole["n_words"][two]) for pick in (np.minimum, np.maximum))
-        unlike = whole["rest"][one] ^ whole["rest"][two]
-        good = (
-            (whole["rank"][two] < whole["rank"][one])
-            & whole["stands"][two]
-            & (many - few <= 3 + 0.1 * few)
-            & ((unlike & 0xFF == 0) | (unlike & 0xFF00 == 0))
-        )
-        pairs: Array = (whole["row"][one[good]] << 32) | whole["row"][two[good]]
-        return pairs
-
-    met = _different(np.concatenate([np.zeros(0, np.int64), *_in_parts(meet, 2 * len(compared) + n_known)]))
-    met = np.stack([met >> 32, met & 0xFFFFFFFF], axis=1)
+    stands = known["stands"].to_numpy()
+    met = different(np.concatenate([np.zeros(0, np.int64), *(_met(told, stands, n_rows) for told in parts)]))
     return _named(columns, compared, met, starts, known)
 
 
-def _named(columns: Columns, compared: Compared, met: Array, starts: Array, known: pl.DataFrame) -> pl.DataFrame:
+def _met(told: Mapping[str, Array], stands: Array, n_rows: int) -> Array:
+    """Pairs of rows of a part that meet: the later one's in the high half. stands: of known ones, which have the rows from n_rows."""
+    order = meetings(told["key"], told["rank"])
+    rank, row, rest = (told[name][order] for name in ("rank", "row", "rest"))
+    n_words = told["n_words"][order].astype(np.int64)
+    place = _places(told["key"][order])
+    later = np.flatnonzero((place > 0) & (row < n_rows))
+    far = later[place[later] > 1]
+    one = np.concatenate([later, far])
+    two = np.concatenate([later - 1, far - place[far]])
+    few, many = (pick(n_words[one], n_words[two]) for pick in (np.minimum, np.maximum))
+    unlike = rest[one] ^ rest[two]
+    good = (rank[two] < rank[one]) & (many - few <= 3 + 0.1 * few) & ((unlike & 0xFF == 0) | (unlike & 0xFF00 == 0))
+    one, two = row[one[good]].astype(np.int64), row[two[good]].astype(np.int64)
+    good = two < n_rows
+    good[~good] = stands[two[~good] - n_rows]
+    pairs: Array = (one[good] << 32) | two[good]
+    return pairs
+
+
+def _named(columns: Columns, compared: Compared, met: Array, starts: Array, known: pl.DataFrame) -> Candidates:
     """Pairs of rows as near_candidates names them."""
-    rows = _different(met[met < starts[-1]])
-    parts = []
-    for start, past, some in zip(
-        starts, starts[1:], columns("sentences", ["doc", "start_char", "end_char"]), strict=False
-    ):
-        mine = rows[(rows >= start) & (rows < past)] - start
+    sides = met >> 32, met & 0xFFFFFFFF
+    rows = different(np.concatenate([different(side) for side in sides]))
+    bounds = np.searchsorted(rows, starts)
+    own = rows[bounds[0] : bounds[-1]]
+    named: dict[str, Array] = {name: np.zeros(len(own), np.int64) for name in ("number", "doc")}
+    named |= {name: np.zeros(len(own), np.uint32) for name in ("start_char", "end_char")}
+    told = ["doc", "start_char", "end_char"]
+    for n, some in enumerate(columns("sentences", told) if len(own) else ()):
+        here = slice(bounds[n], bounds[n + 1])
+        mine = own[here] - starts[n]
         (number,) = compared.numbers.of(some["doc"], "number")
-        parts.append([number[mine], *(some[name][mine] for name in ("doc", "start_char", "end_char"))])
-    parts = parts or [[np.zeros(0, np.int64)] * 4]
-    number, doc, start_char, end_char = (np.concatenate(values) for values in zip(*parts, strict=True))
-    own = pl.DataFrame({"row": rows, "number": number, "doc": doc, "start_char": start_char, "end_char": end_char})
-    others = known.select(
-        pl.col("number").cast(pl.Int64), doc=pl.lit(None, pl.Int64), start_char="start_char", end_char=pl.lit(None)
-    ).with_row_index("row", offset=int(starts[-1]))
-    every = pl.concat(
-        [
-            side.select(
-                pl.col("row").cast(pl.Int64), *(pl.col(name).cast(CANDIDATES[name]) for name in own.columns[1:])
-            )
-            for side in (own, others)
-        ]
-    )
-    pairs = pl.DataFrame({"row": met[:, 0], "kept_row": met[:, 1]}, schema={"row": pl.Int64, "kept_row": pl.Int64})
-    kept = every.select(kept_row="row", earlier="number", kept_doc="doc", kept_start="start_char", kept_end="end_char")
-    return (
-        pairs.join(every, on="row")
-        .join(kept, on="kept_row")
-        .select(CANDIDATES.names())
-        .unique()
-        .sort("number", "start_char", "earlier", "kept_start")
-    )
+        named["number"][here] = number[mine]
+        for name in told:
+            named[name][here] = some[name][mine]
+    theirs = known[pl.Series(rows[bounds[-1] :] - starts[-1])]
+    places_only = theirs.select("number", doc=pl.lit(None), start_char="start_char", end_char=pl.lit(None))
+    every = pl.concat([pl.DataFrame(some).cast(SENTENCES) for some in (named, places_only)])
+    return _candidates(every, *(np.searchsorted(rows, side) for side in sides))
+
+
+def _candidates(sentences: pl.DataFrame, later: Array, earlier: Array) -> Candidates:
+    """Candidates of `sentences` in any order and more than once (a known one that meets at two points), and pairs of their rows."""
+    number = sentences["number"].to_numpy()
+    before = np.unique(number[number < 0])  # of few, and larger than leaves room for a place
+    ranks = np.where(number < 0, np.searchsorted(before, number) - len(before), number)
+    named = places(ranks, sentences["start_char"].to_numpy())
+    order = np.argsort(named)
+    first, sizes = _groups(named[order])
+    row = np.empty(len(named), np.int64)
+    row[order] = np.repeat(np.arange(len(first)), sizes)
+    pairs = different((row[later] << 32) | row[earlier])
+    return Candidates(sentences[order[first]], (pairs >> 32).astype(np.uint32), pairs.astype(np.uint32))
 
 
 # Parts
 
 
-def _of_part(hashes: Array, part: int, parts: int, *, among: Array | None = None) -> Array:
-    """The rows of a part, in order: which one a hash is in is told by bits that neither few nor deep hashes leave out.
+class _Parts:
+    """Rows by parts of about PART_ROWS, set aside: a few bits of a hash tell which one a row is in.
 
-    among: whether each row is asked for.
+    rows: how many they are, about. kinds: type of each column. Iterated: the parts' rows, one after the other.
     """
-    if parts == 1:
-        return np.arange(len(hashes), dtype=np.uint32) if among is None else np.flatnonzero(among)
-    library = kernels.library()
-    assert library is not None
-    held = np.ascontiguousarray(hashes)
-    chosen = None if among is None else np.ascontiguousarray(among)
-    rows = np.empty(len(held), np.uint32)
-    library.winnow_part.restype = ctypes.c_int64
-    found = library.winnow_part(
-        kernels.pointer(held),
-        None if chosen is None else kernels.pointer(chosen),
-        ctypes.c_int64(len(held)),
-        ctypes.c_uint32(part),
-        ctypes.c_uint32(parts),
-        kernels.pointer(rows),
-    )
-    return rows[:found]
 
+    def __init__(self, rows: int, kinds: Mapping[str, npt.DTypeLike], aside: SetAside) -> None:
+        self.rows, self.kinds = rows, kinds
+        self.count = rows // PART_ROWS + 1
+        self._aside = aside(kinds, self.count == 1)
 
-def _in_parts(work: Callable[[int, int], T], rows: int) -> list[T]:
-    """What `work` gives for each part of about PART_ROWS of so many rows: each part is a reading of the columns."""
-    parts = rows // PART_ROWS + 1
-    return [work(part, parts) for part in range(parts)]
+    def split(self, hashes: Array, *, among: Array | None = None) -> Iterator[tuple[int, Array]]:
+        """The rows of each part, in order. among: whether each row is asked for."""
+        library = kernels.library()
+        assert library is not None
+        held = np.ascontiguousarray(hashes)
+        chosen = None if among is None else np.ascontiguousarray(among)
+        rows, bounds = np.empty(len(held), np.uint32), np.empty(self.count + 1, np.int64)
+        library.winnow_split.restype = None
+        library.winnow_split(
+            kernels.pointer(held),
+            None if chosen is None else kernels.pointer(chosen),
+            ctypes.c_int64(len(held)),
+            ctypes.c_uint32(self.count),
+            kernels.pointer(rows),
+            kernels.pointer(bounds),
+        )
+        for part in range(self.count):
+            yield part, rows[bounds[part] : bounds[part + 1]]
+
+    def put(self, part: int, **columns: Array) -> None:
+        """Set rows of a part aside."""
+        self._aside.put(part, columns)
+
+    def __iter__(self) -> Iterator[Mapping[str, Array]]:
+        return map(self._aside.take, range(self.count))
 
 
 def _is_in(wanted: Array, values: Array) -> Array:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import xxhash
 
 from etl import kernels
 from etl.dedup import normalize, vocabulary
@@ -127,6 +128,27 @@ def fold(texts: Sequence[str]) -> list[str]:
     )
     found = kernels.take_arrays("winnow_folds", result, _FOLDS)
     return [text.strip() for text in cut(found["text"], found["size"])]
+
+
+def unlike(texts: pl.Series, ones: Array, others: Array, fillers: frozenset[str]) -> Array:
+    """Of each pair of rows of `texts` whether the two surely don't say the same, as pairs.likenesses would tell at greater length."""
+    bound = _bound()
+    library = kernels.library()
+    assert library is not None
+    data, offsets = kernels.text_buffers(texts)
+    words = np.array(sorted(xxhash.xxh64_intdigest(word.encode("utf-32-le")) for word in fillers), np.uint64)
+    sides = [np.ascontiguousarray(rows, np.uint32) for rows in (ones, others)]
+    library.winnow_unlike.restype = ctypes.c_void_p
+    made = library.winnow_unlike(
+        ctypes.byref(bound.tables),
+        ctypes.byref(_Set(kernels.pointer(words), len(words))),
+        kernels.pointer(data),
+        kernels.pointer(offsets),
+        ctypes.c_int64(len(texts)),
+        *map(kernels.pointer, sides),
+        ctypes.c_int64(len(ones)),
+    )
+    return kernels.take_arrays("winnow_unlike", made, (("unlike", np.bool_),))["unlike"]
 
 
 def cut(codes: Array, sizes: Array) -> list[str]:

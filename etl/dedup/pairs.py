@@ -9,9 +9,9 @@ and both sentences stay.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,7 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA, Levenshtein
 from rapidfuzz.process import cpdist
 
+from etl.dedup import native
 from etl.dedup.native import fold
 from etl.dedup.normalize import Indices
 from etl.dedup.sentences import Batch, Reading
@@ -37,6 +38,7 @@ _ROUNDING: Final = 1e-6
 
 _PREFIX: Final = re.compile(r"\W{0,3}(?:\d{1,2}[.)] |[^:—–\n]{2,30}(?::|—|–| -) ?|[•▪●*·–—-] ?)(?=\S)")
 _SUFFIX: Final = re.compile(r"\s{0,3}(?:\[[^\]\n]{1,20}\]|\([^)\n]{2,30}\)|[|—–-] ?[^|.\n]{2,40})\s{0,3}$")
+_CREDIT: Final = re.compile(r"[\[(|—–-]")  # what _SUFFIX begins with, but for blanks
 _AT_START, _AT_END = slice(0, 40), slice(-60, None)  # what a label or a credit is found by, and more
 _LABEL_WORDS: Final = 4
 _STOPPED: Final = re.compile(r"[.!?。！？؟۔।]\W{0,3}$")
@@ -153,17 +155,12 @@ def candidates_of(reading: Reading, *, min_words: int) -> Candidates:
 
 
 def near_across(
-    candidates: Iterable[pl.DataFrame],
-    judged: pl.DataFrame,
-    *,
-    similarity_min: float,
-    max_share: float,
-    mode: Literal["remove", "annotate"],
+    alike: pl.DataFrame, judged: pl.DataFrame, *, max_share: float, mode: Literal["remove", "annotate"]
 ) -> pl.DataFrame:
-    """The sentences of `candidates` that nearly repeat an earlier document's, with the columns of `judged`.
+    """The sentences that nearly repeat an earlier document's, with the columns of `judged`.
 
-    candidates: as near.sql made them, in order, some at a time, with text and kept_text, and n_chars of the document.
-    judged: what sentences.sql decided. What another sentence of its document points to stays, and so does a sentence that
+    alike: the pairs that near.sql found and `alike_pairs` chose, in order: doc_id, start_char, end_char, kept_doc_id, kept_start,
+    score, and n_chars of the document. judged: what sentences.sql decided. What another sentence of its document points to stays, and so does a sentence that
     says more than the earlier one. What would take a document beyond max_share of its characters is to be annotated.
     """
     removed = judged.filter(pl.col("action") == "remove", pl.col("doc_id") != pl.col("kept_doc_id"))
@@ -172,7 +169,7 @@ def near_across(
     done = set(own.select("kept_doc_id", "kept_start").iter_rows())
     gone: set[tuple[str, int]] = set()
     rows = []
-    for row, alike in (pair for some in candidates for pair in _judged_alike(some, similarity_min)):
+    for row in alike.iter_rows(named=True):  # a few in a thousand sentences
         mine, theirs = (row["doc_id"], row["start_char"]), (row["kept_doc_id"], row["kept_start"])
         if mine in done or theirs in gone:
             continue
@@ -182,7 +179,7 @@ def near_across(
             taken[mine[0]] = chars
             gone.add(mine)
         done.add(mine)
-        rows.append((*mine, row["end_char"], *theirs, "near-sentence", alike.score, "annotate" if stays else "remove"))
+        rows.append((*mine, row["end_char"], *theirs, "near-sentence", row["score"], "annotate" if stays else "remove"))
     return pl.DataFrame(rows, schema=judged.schema, orient="row")
 
 
@@ -211,14 +208,18 @@ def pointing_on(judged: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _judged_alike(candidates: pl.DataFrame, similarity_min: float) -> Iterator[tuple[dict[str, Any], Likeness]]:
-    """The `candidates` of which the later one can go, a few in a thousand sentences, each with how alike the two are."""
-    texts, kept = candidates["text"].to_list(), candidates["kept_text"].to_list()
-    near = np.flatnonzero(cpdist(kept, texts, scorer=fuzz.ratio, score_cutoff=_ALIKE_ACROSS_MIN) > 0).tolist()
-    judged = likenesses([kept[n] for n in near], [texts[n] for n in near], score_min=similarity_min)
-    found = [(n, alike) for n, alike in zip(near, judged, strict=True) if alike and alike.poorer == 1]
-    rows = candidates[[n for n, _ in found]].iter_rows(named=True)
-    return zip(rows, (alike for _, alike in found), strict=True)
+def alike_pairs(
+    texts: pl.Series, later: Indices, earlier: Indices, *, similarity_min: float
+) -> tuple[Indices, list[float]]:
+    """Which pairs of rows of `texts` are so alike that the later one can go, a few in a hundred; and how alike they are."""
+    likely = np.arange(len(later))
+    if native.available():
+        likely = np.flatnonzero(~native.unlike(texts, later, earlier, _FILLERS))
+    mine, theirs = (texts.gather(rows[likely]).to_list() for rows in (later, earlier))
+    near = np.flatnonzero(cpdist(theirs, mine, scorer=fuzz.ratio, score_cutoff=_ALIKE_ACROSS_MIN) > 0)
+    judged = likenesses([theirs[n] for n in near.tolist()], [mine[n] for n in near.tolist()], score_min=similarity_min)
+    found = [(n, alike.score) for n, alike in zip(near.tolist(), judged, strict=True) if alike and alike.poorer == 1]
+    return likely[np.array([n for n, _ in found], dtype=np.intp)], [score for _, score in found]
 
 
 def likenesses(first: Sequence[str], second: Sequence[str], *, score_min: float) -> list[Likeness | None]:
@@ -278,6 +279,8 @@ def _cores(pairs: Sequence[tuple[str, str]]) -> list[_Pair]:
         for place, (first, second) in enumerate(cores):
             if first[looks_at] == second[looks_at]:
                 continue  # both have it, or neither
+            if pattern is _SUFFIX and not (_CREDIT.search(first) or _CREDIT.search(second)):
+                continue
             one, two = find(first), find(second)
             match = one or two
             if match and (one is None or two is None) and len(match.group().split()) <= _LABEL_WORDS:
@@ -310,9 +313,9 @@ def _truncated(a: Sequence[str], b: Sequence[str]) -> int | None:
     if len(a) == len(b):
         return None
     short, long = (a, b) if len(a) < len(b) else (b, a)
-    if len(short) < 4 or len(short) < _TRUNCATED_MIN * len(long):
+    if len(short) < 4 or len(short) < _TRUNCATED_MIN * len(long) or not long[len(short) - 1].startswith(short[-1]):
         return None
-    if list(short[:-1]) != list(long[: len(short) - 1]) or not long[len(short) - 1].startswith(short[-1]):
+    if list(short[:-1]) != list(long[: len(short) - 1]):
         return None
     if short[-1] != long[len(short) - 1] and any(char.isdigit() for char in short[-1]):
         return None
@@ -338,6 +341,12 @@ def _names(text: str) -> frozenset[str]:
 
 def _same_words(a: Sequence[str], b: Sequence[str], names: frozenset[str]) -> bool:
     """Whether every difference of two lists of words is one that leaves the meaning."""
+    least = min(len(a), len(b))
+    first = next((n for n in range(least) if a[n] != b[n]), least)
+    alike = next((n for n in range(least - first) if a[-1 - n] != b[-1 - n]), least - first)
+    whole, (a, b) = (a, b), (a[first : len(a) - alike], b[first : len(b) - alike])  # which is where they differ
+    if len(a) == len(b) == 1:
+        return _slip(a[0], b[0], name=a[0] in names or b[0] in names)
     if "".join(a) == "".join(b):
         return True
     changed = 0
@@ -359,7 +368,7 @@ def _same_words(a: Sequence[str], b: Sequence[str], names: frozenset[str]) -> bo
             fillers += len(extra)
             if fillers > 1 or not _FILLERS.issuperset(extra):
                 return False
-    return changed <= max(1, 0.4 * max(len(a), len(b)))
+    return changed <= max(1, 0.4 * max(map(len, whole)))
 
 
 def _slip(x: str, y: str, *, name: bool) -> bool:

@@ -106,6 +106,12 @@ def cut_all(
     return Cuts(made[0], edges[:, 0], edges[:, 1], made[1]), wrong
 
 
+def spans(texts: pl.Series, owners: npt.NDArray[Any], starts: npt.NDArray[Any], ends: npt.NDArray[Any]) -> pl.Series:
+    """The text of each span. owners: the text each is of, best one after the other; starts, ends: in code points."""
+    of = pl.DataFrame({"text": texts.gather(owners), "start": starts, "end": ends})
+    return of.select(pl.col("text").str.slice("start", pl.col("end") - pl.col("start")))["text"]
+
+
 def count_words(texts: pl.Series) -> pl.Series:
     """How many words each text has: runs of letters, marks and digits, but each character of Chinese and Japanese."""
     return texts.str.count_matches(rf"{WORD_ALONE}|{WORD}+").cast(pl.Int64).alias("n_words")

@@ -66,6 +66,18 @@ def cut_all(texts: pl.Series, bounds: Array, starts: Array, ends: Array) -> tupl
     return Cuts(kernels.text_array(kept, kept_offsets), first, last, kernels.text_array(pieces, piece_offsets)), wrong
 
 
+def spans(texts: pl.Series, owners: Array, starts: Array, ends: Array) -> pl.Series:
+    """The text of each span. owners: the text each is of, best one after the other; starts, ends: in code points."""
+    library = kernels.library()
+    assert library is not None
+    views = kernels.TextViews(texts)
+    places = [np.ascontiguousarray(values, np.uint32) for values in (owners, starts, ends)]
+    library.winnow_spans.restype = ctypes.c_void_p
+    made = library.winnow_spans(views.pointer, *map(kernels.pointer, places), ctypes.c_int64(len(owners)))
+    found = kernels.take_arrays("winnow_spans", made, (("bytes", np.uint8), ("offsets", np.int64)))
+    return kernels.text_series(found["bytes"], found["offsets"])
+
+
 def lines_around(texts: pl.Series, owners: Array, starts: Array, ends: Array) -> Around:
     """The lines around spans of `texts`. owners: which text each is of, in order; starts, ends: in code points."""
     library = kernels.library()

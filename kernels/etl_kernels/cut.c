@@ -230,3 +230,26 @@ EXPORT void winnow_count_words(const u8 *kind, const Texts *texts, i64 n, i64 *w
         words[i] = count;
     }
 }
+
+typedef struct {
+    i64 buffers;
+    Buffer bytes, offsets;
+} Spans;
+
+/* The spans [starts, ends) (code points) of texts, as bytes and where each begins in them, and one more. owners: the text that each is
+   of. Fastest where those of a text come together, in order. */
+EXPORT void *winnow_spans(const Texts *texts, const u32 *owners, const u32 *starts, const u32 *ends, i64 n) {
+    Spans *r = NEW_RESULT(Spans);
+    if (!r) return NULL;
+    Place p = {0, 0};
+    PUSH(r->offsets, i64, 0);
+    for (i64 i = 0; i < n; i++) {
+        if (!i || owners[i] != owners[i - 1] || starts[i] < p.at) p = (Place){0, 0};
+        const u8 *end, *text = text_of(texts, owners[i], &end);
+        p = forward(text, end - text, p, starts[i]);
+        Place past = forward(text, end - text, p, ends[i]);
+        if (!put(&r->bytes, text + p.byte, past.byte - p.byte)) break;
+        PUSH(r->offsets, i64, r->bytes.size);
+    }
+    return complete(r, 1);
+}

@@ -17,6 +17,13 @@ typedef struct {
     Buffer places, found; /* work: u32 for each bucket; Meeting */
 } Meetings;
 
+typedef struct {
+    i64 buffers;
+    Buffer pairs;
+} Pairs;
+
+static inline u32 part_of(u64 hash, u32 parts) { return (u32)((hash * PARTED >> 32) * parts >> 32); }
+
 static int by_key_and_rank(const void *one, const void *two) {
     const Meeting *a = one, *b = two;
     if (a->key != b->key) return a->key < b->key ? -1 : 1;
@@ -83,22 +90,48 @@ EXPORT void *winnow_meetings(const u64 *keys, const u32 *ranks, i64 n) {
     return complete(r, 1);
 }
 
-/* Which rows are of a part: those that are chosen (all, when `chosen` is NULL) with a hash that falls there by bits that neither
-   few nor deep hashes leave out. rows: room for n. How many they are. */
-EXPORT i64 winnow_part(const u64 *hashes, const u8 *chosen, i64 n, u32 part, u32 parts, u32 *rows) {
-    i64 found = 0;
-    for (i64 i = 0; i < n; i++) {
-        rows[found] = (u32)i;
-        found += (!chosen || chosen[i]) && ((hashes[i] * PARTED >> 32) * parts >> 32) == part;
+/* The rows of each part, one part behind the other, each in order: of those that are chosen (all, when `chosen` is NULL). Which part
+   a hash is in is told by bits that neither few nor deep hashes leave out. rows: room for n. bounds: where each of `parts` parts
+   begins, and one more. */
+EXPORT void winnow_split(const u64 *hashes, const u8 *chosen, i64 n, u32 parts, u32 *rows, i64 *bounds) {
+    memset(bounds, 0, ((size_t)parts + 1) * sizeof(i64));
+    for (i64 i = 0; i < n; i++)
+        if (!chosen || chosen[i]) bounds[part_of(hashes[i], parts)]++;
+    i64 at = 0;
+    for (u32 part = 0; part <= parts; part++) {
+        i64 size = bounds[part];
+        bounds[part] = at;
+        at += size;
     }
-    return found;
+    for (i64 i = 0; i < n; i++)
+        if (!chosen || chosen[i]) rows[bounds[part_of(hashes[i], parts)]++] = (u32)i;
+    for (u32 part = parts; part > 0; part--) bounds[part] = bounds[part - 1]; /* each has moved to the next one's beginning */
+    bounds[0] = 0;
+}
+
+/* Pairs of holders of a band, the later one's rank in the high half: each with the first `firsts` that have it, and with the two
+   just before. keys: of groups, one behind the other; ranks: in order within each. Of later ones whose rank is above `least`. */
+EXPORT void *winnow_band_pairs(const u64 *keys, const u32 *ranks, i64 n, u32 least, i64 firsts) {
+    Pairs *r = NEW_RESULT(Pairs);
+    if (!r) return NULL;
+    i64 first = 0;
+    for (i64 i = 0; i < n; i++) {
+        if (keys[i] != keys[first]) first = i;
+        if (ranks[i] <= least) continue;
+        i64 past = first + firsts < i ? first + firsts : i;
+        u64 later = (u64)ranks[i] << 32;
+        for (i64 other = first; other < past; other++)
+            if (ranks[other] < ranks[i]) PUSH(r->pairs, u64, later | ranks[other]);
+        for (i64 other = i - 1; other >= past && other >= i - 2; other--)
+            if (ranks[other] < ranks[i]) PUSH(r->pairs, u64, later | ranks[other]);
+    }
+    return complete(r, 1);
 }
 
 #define KINDS 3
 
 typedef struct {
     i64 buffers;
-    Buffer counts; /* of each pair: of each kind what they share, what the one has, what the other has */
     Buffer places, rows, table; /* work */
 } Overlaps;
 
@@ -115,15 +148,15 @@ static i64 deep(const u64 *hashes, i64 first, i64 past, u64 mask) {
 }
 
 /* For each pair of documents how many hashes of each kind both have, and each of the two, of those that a step (a power of
-   two) divides. Rows: docs[i] < n_docs has hashes[i] of kinds[i] < KINDS, in any order. mine, theirs: of pairs, best in order
-   of mine; steps: KINDS for each pair. */
-EXPORT void *winnow_overlaps(
+   two) divides: added to counts, KINDS times (shared, mine, theirs) a pair. Rows: docs[i] < n_docs has hashes[i] of
+   kinds[i] < KINDS, in any order. mine, theirs: of pairs, best in order of mine; steps: KINDS for each pair. 0 when memory ran out. */
+EXPORT int winnow_overlaps(
     const u32 *docs, const u8 *kinds, const u64 *hashes, i64 n, i64 n_docs, const u32 *mine, const u32 *theirs, const i64 *steps,
-    i64 n_pairs) {
+    i64 n_pairs, u32 *counts) {
     Overlaps *r = NEW_RESULT(Overlaps);
-    if (!r) return NULL;
+    if (!r) return 0;
     i64 groups = n_docs * KINDS;
-    if (!reserve(&r->places, (groups + 1) * 8) || !reserve(&r->rows, (n ? n : 1) * 8)) return complete(r, 0);
+    if (!reserve(&r->places, (groups + 1) * 8) || !reserve(&r->rows, (n ? n : 1) * 8)) goto failed;
     i64 *places = AT(r->places, i64);
     u64 *rows = AT(r->rows, u64);
     memset(places, 0, (size_t)(groups + 1) * 8);
@@ -141,7 +174,7 @@ EXPORT void *winnow_overlaps(
     int bits = 6;
     while (((i64)1 << bits) < 2 * most) bits++;
     i64 room = (i64)1 << bits;
-    if (!reserve(&r->table, KINDS * room * (i64)sizeof(Slot))) return complete(r, 0);
+    if (!reserve(&r->table, KINDS * room * (i64)sizeof(Slot))) goto failed;
     memset(r->table.data, 0, (size_t)(KINDS * room) * sizeof(Slot));
     u32 tag = 0;
     i64 held = -1;
@@ -173,10 +206,15 @@ EXPORT void *winnow_overlaps(
                 while (table[s].of == tag && table[s].hash != rows[i]) s = (s + 1) & (u64)(room - 1);
                 if (table[s].of == tag) shared += table[s].times;
             }
-            PUSH(r->counts, i64, shared);
-            PUSH(r->counts, i64, deep(rows, places[own], places[own + 1], mask));
-            PUSH(r->counts, i64, size);
+            u32 *counted = counts + (p * KINDS + kind) * 3;
+            counted[0] += (u32)shared;
+            counted[1] += (u32)deep(rows, places[own], places[own + 1], mask);
+            counted[2] += (u32)size;
         }
     }
-    return complete(r, 1);
+    release(r);
+    return 1;
+failed:
+    release(r);
+    return 0;
 }

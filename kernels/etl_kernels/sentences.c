@@ -715,3 +715,207 @@ EXPORT Folds *winnow_folds(const Tables *t, const u8 *text, const i64 *offsets, 
     if (r) release(r);
     return folds ? complete(folds, ok) : NULL;
 }
+
+/* Which pairs of texts surely don't say the same: what pairs.py would find out, of those that few words tell. */
+
+typedef struct {
+    u32 first, size; /* in folded code points */
+} Word;
+
+typedef struct {
+    i64 from;          /* its first word */
+    u32 words;
+    u8 odd, label, credit; /* blanks that only Python knows; it may have a label in front; a credit behind */
+} Read;
+
+typedef struct {
+    i64 buffers;
+    Buffer unlike;
+    Buffer words, read, one, two; /* work */
+} Unlike;
+
+enum { AT_START = 40, AT_END = 60 }; /* code points of pairs._AT_START and _AT_END */
+
+static int is_dash(u32 c) { return c == '|' || c == '-' || c == 0x2013 || c == 0x2014; }
+
+static int is_bullet(u32 c) { return c == 0x2022 || c == 0x25AA || c == 0x25CF || c == '*' || c == 0xB7 || c == 0x2013 || c == '-' || c == 0x2014; }
+
+/* Whether pairs._PREFIX might match n code points: more than it does. */
+static int may_have_label(const u32 *c, i64 n) {
+    for (i64 i = 0; i < n && i < 38; i++) {
+        if (c[i] == ':' || c[i] == 0x2014 || c[i] == 0x2013 || (c[i] == '-' && i && c[i - 1] < 0x21)) return 1;
+        if (i < 8 && (c[i] == '.' || c[i] == ')' || is_bullet(c[i]))) return 1;
+    }
+    return 0;
+}
+
+/* The same of pairs._SUFFIX: a bracket that closes at the end, or a dash with no full stop behind it. */
+static int may_have_credit(const u32 *c, i64 n) {
+    for (i64 i = n; i > 0 && i > n - 6; i--)
+        if (c[i - 1] == ']' || c[i - 1] == ')') return 1;
+    for (i64 i = n; i > 0 && c[i - 1] != '.'; i--)
+        if (is_dash(c[i - 1])) return 1;
+    return 0;
+}
+
+static int other_blank(u32 c) {
+    return (c >= 9 && c <= 13 && c != '\n') || (c >= 0x1C && c <= 0x1F) || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
+           c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
+static int same_word(const u32 *f, Word a, Word b) { return a.size == b.size && !memcmp(f + a.first, f + b.first, (size_t)a.size * 4); }
+
+/* A word with letters that scanners confuse made one, as pairs._misread makes it; its size. to: room for as many. */
+static i64 misread(const u32 *f, Word w, u32 *to) {
+    static const struct { u32 one, two, made; } JOINED[] = {{'r', 'n', 'm'}, {'c', 'l', 'd'}, {'v', 'v', 'w'}};
+    i64 n = w.size;
+    for (i64 i = 0; i < n; i++) {
+        u32 c = f[w.first + i];
+        to[i] = c == '0' ? 'o' : c == '1' || c == 'i' || c == '|' ? 'l' : c == '5' ? 's' : c == '8' ? 'b' : c;
+    }
+    for (int j = 0; j < 3; j++) {
+        i64 out = 0;
+        for (i64 i = 0; i < n; i++) {
+            if (i + 1 < n && to[i] == JOINED[j].one && to[i + 1] == JOINED[j].two) to[out++] = JOINED[j].made, i++;
+            else to[out++] = to[i];
+        }
+        n = out;
+    }
+    if (n >= 5)
+        for (i64 i = 0; i < n; i++) to[i] = to[i] == 'e' ? 'c' : to[i] == 'h' ? 'b' : to[i];
+    return n;
+}
+
+static int has_digit(const u32 *f, Word w) {
+    for (u32 i = 0; i < w.size; i++)
+        if (f[w.first + i] - '0' < 10) return 1;
+    return 0;
+}
+
+/* Whether pairs._slip might take one word for the other: mistyped by a letter, or misread. */
+static int may_be_slip(Unlike *r, const u32 *f, Word a, Word b) {
+    if (has_digit(f, a) && has_digit(f, b)) return 0;
+    const u32 *x = f + a.first, *y = f + b.first;
+    i64 n = a.size, m = b.size, at = 0;
+    while (at < n && at < m && x[at] == y[at]) at++;
+    while (n > at && m > at && x[n - 1] == y[m - 1]) n--, m--;
+    n -= at;
+    m -= at;
+    if (n <= 1 && m <= 1) return 1;
+    if (n == 2 && m == 2 && x[at] == y[at + 1] && x[at + 1] == y[at]) return 1;
+    r->one.size = r->two.size = 0;
+    if (!reserve(&r->one, (i64)a.size * 4) || !reserve(&r->two, (i64)b.size * 4)) return 1;
+    u32 *one = AT(r->one, u32), *two = AT(r->two, u32);
+    n = misread(f, a, one);
+    return n == misread(f, b, two) && !memcmp(one, two, (size_t)n * 4);
+}
+
+/* Whether pairs._same_words might pass over a word that only one of the two has: one without a letter or digit, or a filler. */
+static int may_be_extra(const Tables *t, const Set *fillers, const u32 *f, Word w, int *real) {
+    int known = 0;
+    for (u32 i = 0; i < w.size; i++) {
+        u32 c = f[w.first + i];
+        known |= c - '0' < 10 || c - 'a' < 26 || (((c >= 0xC0 && c < 0x250) || (c >= 0x400 && c < 0x530)) && t->chars[c] >> 24 == LOWER);
+    }
+    *real = known;
+    if (!known) return 1;
+    u64 hash = xxh64((const u8 *)(f + w.first), (i64)w.size * 4, 0);
+    i64 at = first_from(fillers->values, fillers->size, hash);
+    return at < fillers->size && fillers->values[at] == hash;
+}
+
+/* Whether one word begins, or ends, with the other. */
+static int may_join(const u32 *f, Word a, Word b, int at_end) {
+    u32 n = a.size < b.size ? a.size : b.size;
+    return !memcmp(f + a.first + (at_end ? a.size - n : 0), f + b.first + (at_end ? b.size - n : 0), (size_t)n * 4);
+}
+
+static int surely_unlike(const Tables *t, const Set *fillers, Unlike *r, const u32 *f, const Word *a, i64 n, const Word *b, i64 m) {
+    i64 least = n < m ? n : m, first = 0, last = 0;
+    int real = 0;
+    if (!least) return 1;
+    while (first < least && same_word(f, a[first], b[first])) first++;
+    if (first == n && first == m) return 0;
+    if (n != m && first >= least - 1) return 0; /* one may be cut off */
+    while (last < least - first && same_word(f, a[n - 1 - last], b[m - 1 - last])) last++;
+    a += first;
+    b += first;
+    n -= first + last;
+    m -= first + last;
+    if (n == 1 && m == 1) return !may_be_slip(r, f, a[0], b[0]);
+    if (!n || !m) {
+        const Word *more = n ? a : b;
+        int found = 0;
+        for (i64 i = 0; i < n + m; i++) {
+            if (!may_be_extra(t, fillers, f, more[i], &real)) return 1;
+            found += real;
+        }
+        return found > 1;
+    }
+    for (int at_end = 0; at_end < 2; at_end++) { /* what an alignment may begin and end with */
+        Word x = a[at_end ? n - 1 : 0], y = b[at_end ? m - 1 : 0];
+        if (!may_join(f, x, y, at_end) && !may_be_extra(t, fillers, f, x, &real) && !may_be_extra(t, fillers, f, y, &real) && !may_be_slip(r, f, x, y)) return 1;
+    }
+    return 0;
+}
+
+static int same_ends(const u32 *a, i64 n, const u32 *b, i64 m, i64 size, int at_end) {
+    i64 x = n < size ? n : size, y = m < size ? m : size;
+    return x == y && !memcmp(a + (at_end ? n - x : 0), b + (at_end ? m - y : 0), (size_t)x * 4);
+}
+
+/* Of each pair of texts 1 when they surely don't say the same, as pairs.likenesses would tell; of those with what may be a label or a
+   credit always 0. fillers: XXH64 of words, sorted. */
+EXPORT void *winnow_unlike(
+    const Tables *t, const Set *fillers, const u8 *text, const i64 *offsets, i64 n_texts, const u32 *ones, const u32 *others, i64 n_pairs) {
+    Unlike *u = NEW_RESULT(Unlike);
+    Sentences *r = NEW_RESULT(Sentences);
+    Buffer raw = {0}; /* code points as they are, text by text */
+    i64 *begins = malloc(((size_t)n_texts + 1) * sizeof(i64));
+    int ok = u && r && begins && reserve(&u->read, n_texts * (i64)sizeof(Read)) && reserve(&u->unlike, n_pairs);
+    for (i64 i = 0; ok && i < n_texts; i++) {
+        int special = 0;
+        i64 before = COUNT(r->folded, u32), n = read_line(t, r, text + offsets[i], text + offsets[i + 1], &special);
+        Read told = {COUNT(u->words, Word), 0, 0, 0, 0};
+        begins[i] = COUNT(raw, u32);
+        ok = n >= 0 && reserve(&raw, n * 4);
+        if (!ok) break;
+        memcpy(raw.data + raw.size, r->codes.data, (size_t)n * 4);
+        raw.size += n * 4;
+        told.label = (u8)may_have_label(AT(r->codes, u32), n);
+        told.credit = (u8)may_have_credit(AT(r->codes, u32), n);
+        ok = fold_line(t, r, n, special);
+        r->word_start.size = r->word_hash.size = r->word_flags.size = 0;
+        const u32 *f = AT(r->folded, u32);
+        for (i64 at = before, past = COUNT(r->folded, u32); ok && at < past;) {
+            i64 first = at;
+            while (at < past && f[at] != BLANK && f[at] != '\n') told.odd |= (u8)other_blank(f[at]), at++;
+            if (at > first) {
+                Word word = {(u32)first, (u32)(at - first)};
+                PUSH(u->words, Word, word);
+                told.words++;
+            }
+            at++;
+        }
+        AT(u->read, Read)[i] = told;
+    }
+    if (ok && !u->words.failed) {
+        begins[n_texts] = COUNT(raw, u32);
+        const Read *read = AT(u->read, Read);
+        const u32 *c = AT(raw, u32), *f = AT(r->folded, u32);
+        for (i64 p = 0; p < n_pairs; p++) {
+            i64 i = ones[p], j = others[p], n = begins[i + 1] - begins[i], m = begins[j + 1] - begins[j];
+            int left = read[i].odd || read[j].odd ||
+                       ((read[i].label || read[j].label) && !same_ends(c + begins[i], n, c + begins[j], m, AT_START, 0)) ||
+                       ((read[i].credit || read[j].credit) && !same_ends(c + begins[i], n, c + begins[j], m, AT_END, 1));
+            u->unlike.data[u->unlike.size++] = (char)(!left && surely_unlike(
+                t, fillers, u, f, AT(u->words, Word) + read[i].from, read[i].words, AT(u->words, Word) + read[j].from, read[j].words));
+        }
+    }
+    if (r) release(r);
+    free(raw.data);
+    free(begins);
+    if (!u) return NULL;
+    u->words.size = u->read.size = u->one.size = u->two.size = 0;
+    return complete(u, ok);
+}

@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -19,6 +20,7 @@ from etl.dedup import meet
 from etl.dedup.fingerprint import TABLES
 from etl.dedup.policy import DedupPolicy
 from etl.dedup.state import STATE, seen_from_later
+from etl.storage import Aside
 from tests.dedup.test_barrier import Tables, corpus, decide_and_remember, slipped, tables
 
 pytestmark = pytest.mark.skipif(
@@ -51,6 +53,37 @@ def test_many_different_keys_and_one_that_all_share() -> None:
     assert not len(meet.meetings(np.zeros(0, np.int64)))
 
 
+@settings(deadline=None)
+@given(st.lists(st.tuples(FEW, st.booleans()), max_size=60), st.integers(1, 9))
+def test_parts_hold_each_chosen_row_once_and_equal_hashes_together(rows: list[tuple[int, bool]], parts: int) -> None:
+    hashes, among = np.array([key for key, _ in rows], np.int64), np.array([good for _, good in rows], np.bool_)
+    split = meet._Parts((parts - 1) * meet.PART_ROWS, {}, lambda kinds, _: Aside(None, kinds))
+    for chosen in (among, None):
+        found = {part: mine.tolist() for part, mine in split.split(hashes, among=chosen)}
+        assert len(found) == parts
+        assert all(mine == sorted(mine) for mine in found.values())
+        wanted = np.flatnonzero(among).tolist() if chosen is not None else list(range(len(rows)))
+        assert sorted(itertools.chain(*found.values())) == wanted
+        part_of = {row: part for part, mine in found.items() for row in mine}
+        assert len({(hashes[row], part) for row, part in part_of.items()}) == len({hashes[row] for row in wanted})
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(1, 12), min_size=2, max_size=14), max_size=5), st.integers(0, 6))
+def test_holders_of_a_band_pair_with_the_first_ones_and_those_just_before(bands: list[list[int]], least: int) -> None:
+    held = [sorted(ranks) for ranks in bands]
+    keys = np.repeat(np.arange(len(held)), [len(ranks) for ranks in held])
+    ranks = np.array([rank for some in held for rank in some], np.uint32)
+    wanted = [
+        (later << 32) | some[other]
+        for some in held
+        for place, later in enumerate(some)
+        for other in range(place)
+        if later > max(least, some[other]) and (other < meet.FIRST_HOLDERS or other >= place - 2)
+    ]
+    assert sorted(meet._pairs_of_holders(keys, ranks, least).tolist()) == sorted(wanted)
+
+
 SAMPLES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 40)), max_size=80)
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.sampled_from((1, 2, 8))), max_size=8)
 
@@ -65,7 +98,9 @@ def test_what_two_documents_share_is_counted(
     )
     mine, theirs = (np.array([pair[n] for pair in pairs], np.uint32) for n in (0, 1))
     steps = np.array([[pair[2]] * 3 for pair in pairs], np.int64).reshape(-1, 3)
-    found = meet._overlaps(hashes, docs, kinds, 4, mine, theirs, steps)
+    found = np.zeros((len(pairs), meet.KINDS, 3), np.uint32)
+    for some in (hashes % 3 == 0, hashes % 3 != 0):  # parts add to what is there
+        meet._count_overlaps(found, hashes[some], docs[some], kinds[some], 4, mine, theirs, steps)
     for (one, two, step), counted in zip(pairs, found.tolist(), strict=True):
         for kind, (shared, has_one, has_two) in enumerate(counted):
             a, b = ([h for doc, k, h in rows if doc == at and k == kind and h % step == 0] for at in (one, two))
@@ -77,7 +112,7 @@ def test_what_two_documents_share_is_counted(
 )
 @given(st.integers(0, 10_000), st.integers(1, 3), st.integers(0, 2))
 def test_kernels_make_the_tables_that_sql_makes(
-    monkeypatch: pytest.MonkeyPatch, seed: int, shards: int, runs: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int, shards: int, runs: int
 ) -> None:
     earlier = corpus(seed + 1) | altered(corpus(seed), seed)
     states = []
@@ -92,8 +127,9 @@ def test_kernels_make_the_tables_that_sql_makes(
         wanted = _tables_of(connection)
     for part_rows in (meet.PART_ROWS, 60):
         monkeypatch.setattr(meet, "PART_ROWS", part_rows)
-        monkeypatch.setattr(meet, "_PAIRS_AT_ONCE", part_rows)
-        found = _by_kernels(now, known, made)
+        found = _by_kernels(now, known, made, tmp_path)
+        by_sql = meet.Candidates.of(made["near_candidates"])
+        assert _table(by_sql).rows() == wanted["near_candidates"].select(_table(by_sql).columns).rows()
         for name, rows in wanted.items():
             assert _rows(found[name], rows.columns) == _rows(rows, rows.columns), (name, part_rows)
 
@@ -145,7 +181,7 @@ def _by_sql(connection: duckdb.DuckDBPyConnection, now: Tables, known: Tables) -
 
 
 def _tables_of(connection: duckdb.DuckDBPyConnection) -> Tables:
-    """What the kernels are asked for, of what SQL made: they count for all candidates, SQL for those that are likely."""
+    """What the kernels are asked for, of what SQL made: they count for all candidates that could be likely, SQL for those that are."""
     likely = "(SELECT pair FROM likely_pairs)"
     return {
         "recurring_sentences": _read(connection, "SELECT * FROM recurring_sentences"),
@@ -153,7 +189,11 @@ def _tables_of(connection: duckdb.DuckDBPyConnection) -> Tables:
             connection, "SELECT * FROM repeated_keys WHERE key_hash IN (SELECT key_hash FROM known_sentences)"
         ),
         "band_pairs": _read(connection, "SELECT * FROM band_pairs"),
-        "met_shingles": _read(connection, "SELECT pair, SUM(shared)::BIGINT AS shared FROM met_shingles GROUP BY pair"),
+        "met_shingles": _read(
+            connection,
+            "SELECT pair, SUM(shared)::BIGINT AS shared FROM met_shingles "
+            f"GROUP BY pair HAVING SUM(shared) >= {meet.LIKELY_SHARED}",
+        ),
         "sample_sizes": _read(connection, "SELECT * FROM sample_sizes"),
         "shared_facts": _read(connection, f"SELECT * FROM shared_facts WHERE pair IN {likely}"),
         "near_candidates": _read(connection, "SELECT * FROM near_candidates"),
@@ -165,23 +205,36 @@ def _read(connection: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
     return pl.DataFrame(connection.sql(query).to_arrow_table())
 
 
-def _by_kernels(now: Tables, known: Tables, made: Tables) -> Tables:
-    def columns(table: str, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-        for some in now[table].iter_slices(37):
+class _Columns:
+    def __init__(self, now: Tables) -> None:
+        self.now = now
+
+    def __call__(self, table: str, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+        for some in self.now[table].iter_slices(37):
             yield {
                 name: some[name].fill_null(0 if some[name].dtype.is_unsigned_integer() else -1).to_numpy()
                 for name in names
             }
 
+    def rows(self, table: str) -> int:
+        return self.now[table].height
+
+
+def _by_kernels(now: Tables, known: Tables, made: Tables, folder: Path) -> Tables:
+    columns = _Columns(now)
+
+    def aside(kinds: Mapping[str, Any], fits: bool) -> Aside:
+        return Aside(None if fits else folder, kinds)
+
     keys = known["known_sentences"]["key_hash"].to_numpy()
-    repeated = meet.repeats(columns, keys)
+    repeated = meet.repeats(columns, keys, aside)
     documents = made["numbered_documents"]
     numbers = meet.Documents(
         documents["doc"].to_numpy(),
         number=documents["number"].to_numpy(),
         stays=(documents["fate"] == 0).cast(pl.Int8).to_numpy(),
     )
-    overlaps = meet.overlaps(columns, made["candidate_pairs"], known["known_sketches"])
+    overlaps = meet.overlaps(columns, made["candidate_pairs"], known["known_sketches"], aside)
     firsts = made["first_of_kind"]
     near = now["near_sentences"].join(documents, on="doc")
     compared = meet.meeting_sentences(
@@ -192,7 +245,7 @@ def _by_kernels(now: Tables, known: Tables, made: Tables) -> Tables:
         near_sentences=meet.places(near["number"].to_numpy(), near["start_char"].to_numpy()),
         min_words=DedupPolicy().sentence_dedup.min_words_in_document,
     )
-    meeting = now["sentences"].filter(pl.Series(np.concatenate(compared.chosen))).join(documents, on="doc")
+    meeting = now["sentences"].filter(pl.Series(np.concatenate(list(compared)))).join(documents, on="doc")
     likely = made["likely_pairs"]
     facts = pl.DataFrame(overlaps.shared_facts()).filter(pl.col("pair").is_in(likely["pair"].implode()))
     sides = made["pair_sides"].select("number", "shingle_step", "number_step", "name_step")
@@ -200,13 +253,19 @@ def _by_kernels(now: Tables, known: Tables, made: Tables) -> Tables:
     return {
         "recurring_sentences": pl.concat(meet.recurring_sentences(columns, repeated, numbers)),
         "repeated_keys": pl.DataFrame(meet.repeated_keys(keys, columns, repeated)),
-        "band_pairs": pl.DataFrame(meet.band_pairs(columns, made["near_eligible"], known["known_bands"])),
+        "band_pairs": pl.DataFrame(meet.band_pairs(columns, made["near_eligible"], known["known_bands"], aside)),
         "met_shingles": pl.DataFrame(overlaps.met_shingles()),
         "sample_sizes": sizes.join(sides, on=sides.columns, how="semi"),
         "shared_facts": facts.filter((pl.col("numbers") > 0) | (pl.col("names") > 0)),
-        "near_candidates": meet.near_candidates(columns, compared, known["known_meetings"]),
+        "near_candidates": _table(meet.near_candidates(columns, compared, known["known_meetings"], aside)),
         "meeting_sentences": meeting.select("number", "start_char"),
     }
+
+
+def _table(found: meet.Candidates) -> pl.DataFrame:
+    mine, theirs = (found.sentences[rows] for rows in (found.later, found.earlier))
+    kept = theirs.select(earlier="number", kept_doc="doc", kept_start="start_char", kept_end="end_char")
+    return pl.concat([mine, kept], how="horizontal")
 
 
 def _rows(table: pl.DataFrame, columns: Sequence[str]) -> list[tuple[Any, ...]]:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from etl.dedup import native, pairs
 from etl.dedup.fingerprint import shard_tables
 from etl.dedup.pairs import Likeness, likenesses, pointing_on
 
@@ -149,3 +150,140 @@ def test_what_points_to_a_sentence_that_went_points_to_the_one_that_stays_for_it
     )
     assert pointing_on(judged, gone).rows() == [("c", 7, "a", 0, "near-sentence", 0.9), *rows[1:]]
     assert pointing_on(judged, gone.clear()).rows() == rows
+
+
+TOLD = [
+    "the",
+    "a",
+    "rn",
+    "m",
+    "clear",
+    "dear",
+    "vv",
+    "w",
+    "board",
+    "broad",
+    "council",
+    "budget",
+    "approved",
+    "never",
+    "not",
+    "now",
+    "just",
+    "also",
+    "However",
+    "actually",
+    "5",
+    "15",
+    "1a",
+    "$",
+    "£20",
+    "%",
+    "-",
+    "–",
+    "|",
+    "(Reuters)",
+    "UPDATE:",
+    "[photo]",
+    "corn",
+    "com",
+    "über",
+    "Zürich",
+    "наши",
+    "также",
+    "中",
+    "国家",
+    "harbour",
+    "one-two",
+    "e.g.",
+    "3.5",
+    "percent",
+    "percent.",
+    "hallo",
+    "It’s",
+    "it's",
+    "ﬁne",
+    "Ⓐ",
+    "²",
+    "\xa0",
+    "\x1f",
+    "…",
+    "new",
+    "her",
+]
+
+
+@st.composite
+def sentences_alike(draw: st.DrawFn) -> list[str]:
+    """Texts that come from one, by slips, words more and less, joined and cut ones, labels and credits."""
+    base = draw(st.lists(st.sampled_from(TOLD), min_size=1, max_size=16))
+    texts = [" ".join(base)]
+    for _ in range(draw(st.integers(1, 6))):
+        words = list(base)
+        for _ in range(draw(st.integers(0, 2))):
+            at = draw(st.integers(0, len(words) - 1)) if words else 0
+            word = words[at] if words else ""
+            place = draw(st.integers(0, len(word)))
+            other = draw(st.sampled_from(TOLD))
+            words[at : at + 1] = draw(
+                st.sampled_from(
+                    (
+                        [other],
+                        [word, other],
+                        [],
+                        [word[:place] + "e" + word[place:]],
+                        [word[:place], word[place:]],
+                        [word[:place] + word[place + 1 : place + 2] + word[place : place + 1] + word[place + 2 :]],
+                        [word.replace("rn", "m").replace("i", "l").replace("o", "0")],
+                        [word + "".join(words[at + 1 : at + 2])],
+                    )
+                )
+            )
+        words = words[: draw(st.sampled_from((len(words), len(words), max(4, len(words) * 2 // 3))))]
+        before, after = (
+            draw(st.sampled_from(("", "", "UPDATE: ", "1. ", "• "))),
+            draw(st.sampled_from(("", "", ".", "…", " - AP"))),
+        )
+        texts.append(before + " ".join(words) + after)
+    return texts
+
+
+@pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
+@given(sentences_alike())
+def test_what_the_kernel_says_is_unlike_is_nothing_alike(texts: list[str]) -> None:
+    first, second = (side.ravel() for side in np.indices((len(texts), len(texts))))
+    unlike = native.unlike(pl.Series(texts), first, second, pairs._FILLERS)
+    judged = likenesses([texts[n] for n in first], [texts[n] for n in second], score_min=0.0)
+    assert not [
+        pair
+        for pair, surely, alike in zip(zip(first, second, strict=True), unlike, judged, strict=True)
+        if surely and alike
+    ]
+
+
+@pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
+@pytest.mark.parametrize(
+    "other",
+    [
+        BASE.replace("city", "town"),
+        BASE.replace("3.5", "3.6"),
+        BASE.replace("approved the", "the"),
+        BASE.replace("approved the new", "has never seen any"),
+        BASE.replace("The city", "In a note the city"),
+        BASE.replace("Kowalska said", "Nowak told us"),
+    ],
+)
+def test_the_kernel_tells_other_words_without_more_ado(other: str) -> None:
+    pair = np.array([0], np.uint32), np.array([1], np.uint32)
+    assert native.unlike(pl.Series([BASE, other]), *pair, pairs._FILLERS).tolist() == [True]
+    assert native.unlike(pl.Series([BASE, BASE + " (Reuters)"]), *pair, pairs._FILLERS).tolist() == [False]
+
+
+def test_pairs_are_judged_alike_with_and_without_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = pl.Series([BASE, BASE.replace("approved", "approevd"), BASE.replace("3.5", "3.6"), "UPDATE: " + BASE])
+    later, earlier = np.array([1, 2, 3, 0]), np.array([0, 0, 0, 3])
+    found = [pairs.alike_pairs(texts, later, earlier, similarity_min=0.85)]
+    monkeypatch.setattr(native, "unlike", lambda texts, ones, *_: np.zeros(len(ones), np.bool_))
+    found.append(pairs.alike_pairs(texts, later, earlier, similarity_min=0.85))
+    assert [rows.tolist() for rows, _ in found] == [[0, 2], [0, 2]]
+    assert found[0][1] == found[1][1]

@@ -74,6 +74,19 @@ def test_the_kernel_finds_the_lines_around_spans(cases: list[tuple[str, list[tup
     assert told.starts.tolist() == same.starts.tolist()
 
 
+@pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
+@given(st.lists(marked_texts(), max_size=4), st.permutations(range(24)))
+def test_the_kernel_cuts_the_spans_that_are_asked_for(
+    cases: list[tuple[str, list[tuple[int, int]]]], order: list[int]
+) -> None:
+    texts = pl.Series([text for text, _ in cases], dtype=pl.String)
+    marks = [(owner, *span) for owner, (text, found) in enumerate(cases) for span in [*found, (0, len(text) + 3)]]
+    for asked in (marks, [marks[n] for n in order if n < len(marks)]):
+        places = np.array(asked, np.int64).reshape(-1, 3).T
+        wanted = [cases[owner][0][start:end] for owner, start, end in asked]
+        assert [way.spans(texts, *places).to_list() for way in (native, plain)] == [wanted, wanted]
+
+
 def test_a_span_fills_its_lines_or_is_a_part_of_them() -> None:
     text = "One. Two.\n \u00a0Thr\u00e9e. \nFour."
     spans = [(0, 4), (0, 9), (5, 9), (12, 18), (12, 25), (12, 99), (20, 20), (20, 25)]
