@@ -1002,8 +1002,8 @@ def _alike(
     wanted = [np.concatenate([candidates.later[some], candidates.earlier[some]]) for some in parts]
     texts = _Texts(wanted, candidates.sentences.height, folder)
     cut_at = pl.col("start_char") - pl.col("cut")
-    asked = earlier.select("part", "row", "number", "n_chars", start_char=cut_at)
-    known = history.texts(list(plan.history), asked).to_frame("text").with_row_index().drop_nulls()
+    lies = earlier.select("part", "row", "number", "n_chars", start_char=cut_at)
+    known = history.texts(list(plan.history), lies).to_frame("text").with_row_index().drop_nulls()
     texts.put(known["index"].to_numpy(), known["text"])
     _cut_sentences(plan, candidates.sentences[earlier.height :], earlier.height, texts, threads=threads)
     found = [pl.DataFrame(schema={"pair": pl.Int64, "score": pl.Float64})]
