@@ -99,12 +99,11 @@ def analyse(
     Raises MemoryError when there is none left.
     """
     bound = _bound()
-    text, offsets = kernels.text_buffers(segments["text"])
+    views = kernels.TextViews(segments["text"])
     numbers = [np.ascontiguousarray(segments[name].to_numpy(), np.uint32) for name in ("doc", "line", "start")]
     result = bound.run(
         ctypes.byref(bound.tables),
-        kernels.pointer(text),
-        kernels.pointer(offsets),
+        views.pointer,
         *map(kernels.pointer, numbers),
         ctypes.c_int64(segments.height),
         (ctypes.c_int * 3)(*sizes),

@@ -636,17 +636,18 @@ static int document(const Tables *t, Sentences *r, i64 low, const int *sizes, in
     return 1;
 }
 
-/* Everything about the lines of whole documents. offsets: of each line in `text`, and one more. doc, line, shift: number
-   of its document, of the line, and where it begins in the document, in code points. sizes, bands: of the samples.
+/* Everything about the lines of whole documents. doc, line, shift: number of each line's document, of the line, and where it begins in
+   the document, in code points. sizes, bands: of the samples.
    min_words, max_chars: of near-duplicate sentences. 0 when memory ran out. */
-EXPORT Sentences *winnow_sentences(const Tables *t, const u8 *text, const i64 *offsets, const u32 *doc, const u32 *line, const u32 *shift, i64 n_lines, const int *sizes, int bands, u32 min_words, u32 max_chars) {
+EXPORT Sentences *winnow_sentences(const Tables *t, const Texts *lines, const u32 *doc, const u32 *line, const u32 *shift, i64 n_lines, const int *sizes, int bands, u32 min_words, u32 max_chars) {
     Sentences *r = NEW_RESULT(Sentences);
     if (!r) return NULL;
     i64 low = 0; /* the first sentence of the document */
     int ok = 1;
     for (i64 l = 0; ok && l < n_lines; l++) {
         int special = 0;
-        i64 n = read_line(t, r, text + offsets[l], text + offsets[l + 1], &special);
+        const u8 *end, *p = text_of(lines, l, &end);
+        i64 n = read_line(t, r, p, end, &special);
         if (n < 0) {
             ok = 0;
             break;
