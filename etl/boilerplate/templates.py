@@ -47,6 +47,8 @@ KEPT_UNKNOWN_SITE: Final = 20  # times as many pages are kept where no site is k
 TEXT_LINE_CHARS: Final = 60  # shorter lines are furniture more often than text: they don't say whose copy a page is
 TEXT_PAGE_CHARS: Final = 200  # a page with less than this in such lines is judged by all its lines
 
+PART_ROWS: Final = 6_000_000  # lines in memory at once while they are sorted
+
 NUMBER: Final = r"\d+(?:[.,:/]\d+)*"
 WORDS: Final = (
     r"\p{L}\P{L}*\p{L}\P{L}*\p{L}\P{L}*\p{L}|\p{Han}.*\p{Han}"  # four letters, or two where a letter is a word
@@ -138,9 +140,6 @@ def page_evidence(lines: pl.DataFrame, docs: pl.DataFrame, *, run_key: str) -> t
     )
 
 
-PART_ROWS: Final = 8_000_000  # lines in memory at once
-
-
 def repeated_lines(
     read: Callable[[], Iterator[Lines]], known: Lines, *, rows: int, part_rows: int = PART_ROWS
 ) -> pl.Series:
@@ -153,7 +152,8 @@ def repeated_lines(
     found = []
     for low, past in pairwise(-(2**63) + 2**64 * part // parts for part in range(parts + 1)):
         some = (lines if parts == 1 else lines[(lines >= low) & (lines <= past - 1)] for lines in (*read(), known))
-        lines = np.sort(np.concatenate([*some, np.zeros(0, np.int64)]))
+        lines = np.concatenate([*some, np.zeros(0, np.int64)])
+        lines.sort()
         again = lines[1:][lines[1:] == lines[:-1]]
         found.append(again[np.append(True, again[1:] != again[:-1])[: len(again)]])
     return pl.Series("line", np.concatenate(found))
