@@ -962,10 +962,10 @@ def _alike(
         rows, held = texts.take(part)
         for few in np.array_split(some, len(some) // JUDGED_AT_ONCE + 1):
             sides = candidates.later[few], candidates.earlier[few]
-            asked = meet.different(np.concatenate(sides))
-            place = np.minimum(np.searchsorted(rows, asked), len(rows) - 1)
-            has_text = rows[place] == asked
-            mine, theirs = (np.searchsorted(asked, side) for side in sides)
+            needed = meet.different(np.concatenate(sides))
+            place = np.minimum(np.searchsorted(rows, needed), len(rows) - 1)
+            has_text = rows[place] == needed
+            mine, theirs = (np.searchsorted(needed, side) for side in sides)
             there = np.flatnonzero(has_text[mine] & has_text[theirs])  # of others the text is gone
             alike, scores = alike_pairs(held.gather(place), mine[there], theirs[there], similarity_min=least)
             found.append(pl.DataFrame({"pair": few[there[alike]], "score": scores}, schema=found[0].schema))
