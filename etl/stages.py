@@ -43,7 +43,7 @@ from etl.config import check_run_key, check_steps
 from etl.dedup import fingerprint, meet, sentences, vocabulary
 from etl.dedup.pairs import alike_pairs, near_across, pointing_on
 from etl.dedup.state import CUTS, PUBLISHED, READ, STATE, state_tables
-from etl.engine.local import LocalEngine, Made, Query
+from etl.engine.local import LocalEngine, Made, Query, give_memory_back
 from etl.errors import ConfigError, HeldError, OutdatedError, StageError
 from etl.history import FILES, RECIPE, SORTED_BY, History, write_state
 from etl.ingest import formats
@@ -907,6 +907,7 @@ def _judge_across(
     near = judged.clear()
     if len(candidates.later):
         alike = _named(plan, candidates, earlier, _alike(plan, history, candidates, earlier, threads=threads))
+        give_memory_back()  # of texts
         near = near_across(alike, judged.drop("doc", "exact"), max_share=policy.max_share, mode=policy.mode)
         key = fingerprint.document_keys(near["doc_id"]).alias("doc")
         near = near.select(key, pl.all(), exact=pl.lit(value=False))
