@@ -44,7 +44,7 @@ from etl.config import check_run_key, check_steps
 from etl.dedup import fingerprint, meet, sentences, vocabulary
 from etl.dedup.pairs import alike_pairs, near_across, pointing_on
 from etl.dedup.state import CUTS, PUBLISHED, READ, STATE, state_tables
-from etl.engine.local import LocalEngine, Made, Query
+from etl.engine.local import LocalEngine, Made, Query, give_memory_back
 from etl.errors import ConfigError, HeldError, OutdatedError, StageError
 from etl.history import FILES, RECIPE, SORTED_BY, History, write_state
 from etl.ingest import formats
@@ -957,6 +957,7 @@ def _judge_across(
     near = judged.clear()
     if len(candidates.later):
         alike = _named(plan, candidates, earlier, _alike(plan, history, candidates, earlier, threads=threads))
+        give_memory_back()  # of texts
         near = near_across(alike, judged.drop("doc", "exact"), max_share=policy.max_share, mode=policy.mode)
         key = fingerprint.document_keys(near["doc_id"]).alias("doc")
         near = near.select(key, pl.all(), exact=pl.lit(value=False))
@@ -1012,10 +1013,10 @@ def _alike(
         rows, held = texts.take(part)
         for few in np.array_split(some, len(some) // JUDGED_AT_ONCE + 1):
             sides = candidates.later[few], candidates.earlier[few]
-            asked = meet.different(np.concatenate(sides))
-            place = np.minimum(np.searchsorted(rows, asked), len(rows) - 1)
-            has_text = rows[place] == asked
-            mine, theirs = (np.searchsorted(asked, side) for side in sides)
+            needed = meet.different(np.concatenate(sides))
+            place = np.minimum(np.searchsorted(rows, needed), len(rows) - 1)
+            has_text = rows[place] == needed
+            mine, theirs = (np.searchsorted(needed, side) for side in sides)
             there = np.flatnonzero(has_text[mine] & has_text[theirs])  # of others the text is gone
             alike, scores = alike_pairs(held.gather(place), mine[there], theirs[there], similarity_min=least)
             found.append(pl.DataFrame({"pair": few[there[alike]], "score": scores}, schema=found[0].schema))

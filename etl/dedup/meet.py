@@ -215,36 +215,44 @@ def band_pairs(columns: Columns, eligible: pl.DataFrame, known: pl.DataFrame, as
         (rank,) = ranks.of(some["doc"], "rank")
         for part, rows in holders.split(some["h"], among=rank > 0):
             holders.put(part, h=some["h"][rows], rank=rank[rows])
-    pairs = _Parts(2 * holders.rows, {"pair": np.int64}, aside)
+    short_rank = (1 - least) % 2  # turns are odd for short texts, of which one band in common is enough
+    pairs, short_pairs = (_Parts(times * holders.rows, {"pair": np.int64}, aside) for times in (4, 1))
     for told in holders:
         found = meetings(told["h"], told["rank"])
-        met = _pairs_of_holders(told["h"][found], told["rank"][found], max(0, -least))  # turns above 0 are this run's
-        for part, rows in pairs.split(met):
-            pairs.put(part, pair=met[rows])
-    counted = [np.zeros((3, 0), np.int32)]
-    for told in pairs:
-        met = told["pair"]
-        short = ((met >> 32) + least) % 2 != 0
-        short |= ((met & 0xFFFFFFFF) + least) % 2 != 0
-        several = met[~short]
-        few = np.concatenate([np.sort(met[short]), several[meetings(several)]])
-        first, bands = _groups(few)
-        turn, before = (few[first] >> 32) + least, (few[first] & 0xFFFFFFFF) + least
-        counted.append(np.stack([turn, before, bands]).astype(np.int32))
+        held = told["h"][found], told["rank"][found]
+        made = _pairs_of_holders(*held, least=max(0, -least), short_rank=short_rank)  # turns above 0 are this run's
+        for parts, met in zip((pairs, short_pairs), made, strict=True):
+            for part, rows in parts.split(met):
+                parts.put(part, pair=met[rows])
+    counted = [_counted(told["pair"][meetings(told["pair"])], least) for told in pairs]
+    counted += [_counted(np.sort(told["pair"]), least) for told in short_pairs]
     turn, before, bands = np.concatenate(counted, axis=1)
     return pl.DataFrame({"turn": turn, "earlier": before, "bands": bands.astype(np.int64)}).to_arrow()
 
 
-def _pairs_of_holders(keys: Array, ranks: Array, least: int) -> Array:
-    """Pairs of holders of a band (the later one's rank in the high half), of later ones above `least`. keys: of groups."""
+def _counted(pairs: Array, least: int) -> Array:
+    """Turns of the later and the earlier one of each different pair, and how often it stands in `pairs`, equal ones together."""
+    first, bands = _groups(pairs)
+    sides = pairs[first] >> 32, pairs[first] & 0xFFFFFFFF
+    return np.stack([*(side + least for side in sides), bands]).astype(np.int32)
+
+
+def _pairs_of_holders(keys: Array, ranks: Array, *, least: int, short_rank: int) -> tuple[Array, Array]:
+    """Pairs of holders of a band (the later one's rank in the high half), of later ones above `least`; those with a rank that is
+    odd or even as `short_rank` is apart. keys: of groups."""
     library = kernels.library()
     assert library is not None
     held = np.ascontiguousarray(keys), np.ascontiguousarray(ranks, np.uint32)
     library.winnow_band_pairs.restype = ctypes.c_void_p
     made = library.winnow_band_pairs(
-        *map(kernels.pointer, held), ctypes.c_int64(len(keys)), ctypes.c_uint32(least), ctypes.c_int64(FIRST_HOLDERS)
+        *map(kernels.pointer, held),
+        ctypes.c_int64(len(keys)),
+        ctypes.c_uint32(least),
+        ctypes.c_int64(FIRST_HOLDERS),
+        ctypes.c_uint32(short_rank),
     )
-    return kernels.take_arrays("winnow_band_pairs", made, (("pairs", np.int64),))["pairs"]
+    found = kernels.take_arrays("winnow_band_pairs", made, (("pairs", np.int64), ("short_pairs", np.int64)))
+    return found["pairs"], found["short_pairs"]
 
 
 def _places(keys: Array) -> Array:

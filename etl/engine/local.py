@@ -46,6 +46,7 @@ LARGE_MB: Final = 300
 documents leave 200 MB for barrier 2."""
 
 LARGE_LIMIT_MB: Final = 800  # the process holds some 200 MB besides, what it imported and what DuckDB doesn't count
+MADE_LIMIT_MB: Final = 300  # while something else makes a table, which takes memory too; the rest is written out
 LAST_SHARE: Final = 0.6  # of the machine's memory, for a barrier that fits into nothing less
 
 HEARING_CTRL_C: Final = threading.TIMEOUT_MAX
@@ -258,7 +259,9 @@ def _run_sql(
             for statement, done_with in _until_last_named(_needed(split_statements(script), outputs, made)):
                 table = _table_of(statement)
                 if table in made:
-                    _see(connection, table, made[table].make(lambda query: _ask(connection, query)))
+                    with _at_most(connection, MADE_LIMIT_MB, otherwise=limit_mb):
+                        _see(connection, table, made[table].make(lambda query: _ask(connection, query)))
+                    give_memory_back()
                 else:
                     _make(connection, statement, parts.get(statement))
                 for gone in done_with - outputs.keys():  # what nobody asks for again needs no memory
@@ -285,6 +288,19 @@ def _see(connection: duckdb.DuckDBPyConnection, name: str, source: Sequence[Path
     else:
         files = ", ".join(_quote(str(path)) for path in source)
         connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])")
+
+
+@contextmanager
+def _at_most(connection: duckdb.DuckDBPyConnection, limit_mb: int, *, otherwise: int) -> Iterator[None]:
+    """DuckDB holds no more than so much meanwhile, if it can."""
+    import duckdb
+
+    with suppress(duckdb.Error):
+        connection.execute(f"SET memory_limit = '{min(limit_mb, otherwise)}MB'")
+    try:
+        yield
+    finally:
+        connection.execute(f"SET memory_limit = '{otherwise}MB'")
 
 
 def _most_memory_mb() -> int:

@@ -19,7 +19,7 @@ typedef struct {
 
 typedef struct {
     i64 buffers;
-    Buffer pairs;
+    Buffer pairs, short_pairs;
 } Pairs;
 
 static inline u32 part_of(u64 hash, u32 parts) { return (u32)((hash * PARTED >> 32) * parts >> 32); }
@@ -110,8 +110,9 @@ EXPORT void winnow_split(const u64 *hashes, const u8 *chosen, i64 n, u32 parts, 
 }
 
 /* Pairs of holders of a band, the later one's rank in the high half: each with the first `firsts` that have it, and with the two
-   just before. keys: of groups, one behind the other; ranks: in order within each. Of later ones whose rank is above `least`. */
-EXPORT void *winnow_band_pairs(const u64 *keys, const u32 *ranks, i64 n, u32 least, i64 firsts) {
+   just before. keys: of groups, one behind the other; ranks: in order within each. Of later ones whose rank is above `least`. Apart:
+   pairs with a rank that is odd or even as `short_rank` is. */
+EXPORT void *winnow_band_pairs(const u64 *keys, const u32 *ranks, i64 n, u32 least, i64 firsts, u32 short_rank) {
     Pairs *r = NEW_RESULT(Pairs);
     if (!r) return NULL;
     i64 first = 0;
@@ -120,10 +121,13 @@ EXPORT void *winnow_band_pairs(const u64 *keys, const u32 *ranks, i64 n, u32 lea
         if (ranks[i] <= least) continue;
         i64 past = first + firsts < i ? first + firsts : i;
         u64 later = (u64)ranks[i] << 32;
-        for (i64 other = first; other < past; other++)
-            if (ranks[other] < ranks[i]) PUSH(r->pairs, u64, later | ranks[other]);
-        for (i64 other = i - 1; other >= past && other >= i - 2; other--)
-            if (ranks[other] < ranks[i]) PUSH(r->pairs, u64, later | ranks[other]);
+        int is_short = !((ranks[i] ^ short_rank) & 1);
+        for (i64 other = first; other < i; other++) {
+            if (other == past && other < i - 2) other = i - 2;
+            if (ranks[other] >= ranks[i]) continue;
+            if (is_short || !((ranks[other] ^ short_rank) & 1)) PUSH(r->short_pairs, u64, later | ranks[other]);
+            else PUSH(r->pairs, u64, later | ranks[other]);
+        }
     }
     return complete(r, 1);
 }

@@ -69,8 +69,12 @@ def test_parts_hold_each_chosen_row_once_and_equal_hashes_together(rows: list[tu
 
 
 @settings(deadline=None)
-@given(st.lists(st.lists(st.integers(1, 12), min_size=2, max_size=14), max_size=5), st.integers(0, 6))
-def test_holders_of_a_band_pair_with_the_first_ones_and_those_just_before(bands: list[list[int]], least: int) -> None:
+@given(
+    st.lists(st.lists(st.integers(1, 12), min_size=2, max_size=14), max_size=5), st.integers(0, 6), st.integers(0, 1)
+)
+def test_holders_of_a_band_pair_with_the_first_ones_and_those_just_before(
+    bands: list[list[int]], least: int, short: int
+) -> None:
     held = [sorted(ranks) for ranks in bands]
     keys = np.repeat(np.arange(len(held)), [len(ranks) for ranks in held])
     ranks = np.array([rank for some in held for rank in some], np.uint32)
@@ -81,7 +85,10 @@ def test_holders_of_a_band_pair_with_the_first_ones_and_those_just_before(bands:
         for other in range(place)
         if later > max(least, some[other]) and (other < meet.FIRST_HOLDERS or other >= place - 2)
     ]
-    assert sorted(meet._pairs_of_holders(keys, ranks, least).tolist()) == sorted(wanted)
+    found = meet._pairs_of_holders(keys, ranks, least=least, short_rank=short)
+    apart = [pair for pair in wanted if short in ((pair >> 32) % 2, pair % 2)]
+    assert sorted(found[1].tolist()) == sorted(apart)
+    assert sorted([*found[0].tolist(), *found[1].tolist()]) == sorted(wanted)
 
 
 SAMPLES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 40)), max_size=80)

@@ -152,65 +152,11 @@ def test_what_points_to_a_sentence_that_went_points_to_the_one_that_stays_for_it
     assert pointing_on(judged, gone.clear()).rows() == rows
 
 
-TOLD = [
-    "the",
-    "a",
-    "rn",
-    "m",
-    "clear",
-    "dear",
-    "vv",
-    "w",
-    "board",
-    "broad",
-    "council",
-    "budget",
-    "approved",
-    "never",
-    "not",
-    "now",
-    "just",
-    "also",
-    "However",
-    "actually",
-    "5",
-    "15",
-    "1a",
-    "$",
-    "£20",
-    "%",
-    "-",
-    "–",
-    "|",
-    "(Reuters)",
-    "UPDATE:",
-    "[photo]",
-    "corn",
-    "com",
-    "über",
-    "Zürich",
-    "наши",
-    "также",
-    "中",
-    "国家",
-    "harbour",
-    "one-two",
-    "e.g.",
-    "3.5",
-    "percent",
-    "percent.",
-    "hallo",
-    "It’s",
-    "it's",
-    "ﬁne",
-    "Ⓐ",
-    "²",
-    "\xa0",
-    "\x1f",
-    "…",
-    "new",
-    "her",
-]
+TEXT = (
+    "the a rn m clear dear vv w board broad council budget approved never not now just also However actually 5 15 1a $ £20 % - – | (Reuters) "
+    "UPDATE: [photo] corn com über Zürich наши также 中 国家 harbour one-two e.g. 3.5 percent percent. hallo It’s it's ﬁne Ⓐ ² \u00a0 \x1f … new her"
+)
+TOLD = TEXT.split(" ")
 
 
 @st.composite
