@@ -100,7 +100,11 @@ class LocalEngine:
         while True:
             while len(waiting) < 2 * self.workers and (following := next(ahead, None)):
                 number, task = following
-                waiting[self._processes(function.__module__).submit(_attempt, function, task)] = number
+                waiting[
+                    self._processes(function.__module__).submit(
+                        _attempt, function, task, last=number >= len(tasks) - self.workers
+                    )
+                ] = number
             if not waiting:
                 return
             done, _ = wait(waiting, HEARING_CTRL_C, FIRST_COMPLETED)
@@ -427,7 +431,8 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _attempt(function: Callable[..., R], task: tuple[Any, ...]) -> R | Exception:
+def _attempt(function: Callable[..., R], task: tuple[Any, ...], *, last: bool = False) -> R | Exception:
+    """last: of the last shards of a stage: what the process keeps of freed memory is the barrier's next."""
     # A boundary: whatever befell the shard travels to the caller as a value. A panic of a Rust library is no Exception.
     try:
         return function(*task)
@@ -438,6 +443,9 @@ def _attempt(function: Callable[..., R], task: tuple[Any, ...]) -> R | Exception
         return error
     except BaseException as error:  # noqa: BLE001
         return StageError(f"{type(error).__name__}: {error}")
+    finally:
+        if last:
+            give_memory_back()
 
 
 @contextmanager
@@ -482,6 +490,7 @@ def _keep_memory() -> None:
 def _warm() -> None:
     """Started once in each worker: one core for Arrow too, Ctrl-C is the parent's to answer, and none outlives it."""
     _keep_memory()
+    nursery.choose_pool()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pa.set_cpu_count(1)
     pa.set_io_thread_count(2)

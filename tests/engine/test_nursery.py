@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from etl.engine import local, nursery
@@ -120,6 +121,16 @@ def test_the_server_runs_without_standard_streams_and_holds_no_file_in_their_pla
     server, *files = seen.read_text().splitlines()
     assert str(script) in server  # it was forked
     assert str(lock) not in files
+
+
+def backend(_: int) -> str:
+    return str(pa.default_memory_pool().backend_name)
+
+
+@pytest.mark.skipif("jemalloc" not in pa.supported_memory_backends(), reason="Arrow has no jemalloc here")
+def test_arrow_takes_memory_from_where_it_can_be_given_back() -> None:
+    with LocalEngine(2) as engine:
+        assert dict(engine.map_shards(backend, [(n,) for n in range(2)])) == {0: "jemalloc", 1: "jemalloc"}
 
 
 def test_where_the_server_has_threads_workers_are_spawned(
