@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import glob
 import json
 import os
 import resource
@@ -229,7 +230,7 @@ class _DiskPeak:
 
     def _watch(self) -> None:
         while not self.done.wait(DISK_SAMPLE_S):
-            self.peak = max(self.peak, _bytes_below(self.folder))
+            self.peak = max(self.peak, _bytes_below(self.folder) + _bytes_without_name(self.folder))
 
 
 def _bytes_below(folder: Path) -> int:
@@ -242,6 +243,20 @@ def _bytes_below(folder: Path) -> int:
             except FileNotFoundError:
                 continue
     return total
+
+
+def _bytes_without_name(folder: Path) -> int:
+    """What files take that processes hold open below a folder, and that have no name there (Linux)."""
+    begins = f"{folder.resolve()}{os.sep}"
+    files: dict[tuple[int, int], int] = {}
+    for held in glob.iglob("/proc/[0-9]*/fd/*"):  # noqa: PTH207 - pathlib would ask each what it is
+        try:
+            if (told := os.readlink(held)).startswith(begins) and told.endswith(" (deleted)"):  # noqa: PTH115
+                about = os.stat(held)  # noqa: PTH116
+                files[about.st_dev, about.st_ino] = about.st_blocks * 512
+        except OSError:
+            continue
+    return sum(files.values())
 
 
 def _wait_for_orphans() -> None:
