@@ -107,6 +107,7 @@ CLEANED_AT_ONCE: Final = 4
 of Polars a batch cost a tenth of a second whatever it holds, a fifth of the stage when batches are taken one by one."""
 
 JUDGED_AT_ONCE: Final = 50_000  # pairs of sentences, as Python's own texts
+SENTENCES_AT_ONCE: Final = 100_000  # of those that go, when they are put together with near-duplicates
 TEXTS_AT_ONCE: Final = 400_000  # pairs whose texts are in memory
 
 NAMED_SITES: Final = 20  # of those whose template has changed, in the log
@@ -953,11 +954,13 @@ def _judge_across(
     """
     policy = plan.settings.dedup.sentence_dedup
     path = plan.work / "dropped_sentences.parquet"
-    judged = pl.read_parquet(path).with_columns(exact=pl.col("rule") == "exact-sentence")
-    near = judged.clear()
+    alike = None
     if len(candidates.later):
         alike = _named(plan, candidates, earlier, _alike(plan, history, candidates, earlier, threads=threads))
         give_memory_back()  # of texts
+    judged = pl.read_parquet(path).with_columns(exact=pl.col("rule") == "exact-sentence")
+    near = judged.clear()
+    if alike is not None:
         near = near_across(alike, judged.drop("doc", "exact"), max_share=policy.max_share, mode=policy.mode)
         key = fingerprint.document_keys(near["doc_id"]).alias("doc")
         near = near.select(key, pl.all(), exact=pl.lit(value=False))
@@ -969,9 +972,24 @@ def _judge_across(
             for one in (gone_before, near.filter(action="remove"))
         ]
     )
-    every = pl.concat([pointing_on(judged, gone), near]).sort("doc_id", "start_char")
-    write_parquet(path, [every.to_arrow()], every.to_arrow().schema)
+    some = (
+        pl.concat([pointing_on(one, gone), other]).sort("doc_id", "start_char").to_arrow()
+        for one, other in _some_documents(judged, near)
+    )
+    write_parquet(path, some, judged.clear().to_arrow().schema)
     return near.height
+
+
+def _some_documents(judged: pl.DataFrame, near: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The rows of both tables for some documents at a time, in order of doc_id, by which `judged` is sorted."""
+    near = near.sort("doc_id")
+    first = judged["doc_id"][::SENTENCES_AT_ONCE].unique().sort()[1:]  # of each lot but the first
+    edges = (
+        pairwise([0, *table["doc_id"].search_sorted(first, side="left").to_list(), table.height])
+        for table in (judged, near)
+    )
+    for (begin, past), (near_begin, near_past) in zip(*edges, strict=True):
+        yield judged[begin:past], near[near_begin:near_past]
 
 
 def _named(plan: Plan, candidates: meet.Candidates, earlier: pl.DataFrame, alike: pl.DataFrame) -> pl.DataFrame:

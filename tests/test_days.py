@@ -118,6 +118,7 @@ def test_parts_of_any_size_decide_alike(run: Runner, tmp_path: Path, monkeypatch
             monkeypatch.setattr(meet, "PART_ROWS", 40 * rows)
             monkeypatch.setattr(stages, "TEXTS_AT_ONCE", rows)
             monkeypatch.setattr(stages, "JUDGED_AT_ONCE", 2)
+            monkeypatch.setattr(stages, "SENTENCES_AT_ONCE", 3)
         for number, day in enumerate(days):
             run(day, tmp_path / name, key=day_of(number))
         assert sum(rule == "near-sentence" for _, _, _, rule, *_ in cut_sentences(tmp_path / name)) > 9

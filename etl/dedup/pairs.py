@@ -163,9 +163,10 @@ def near_across(
     score, and n_chars of the document. judged: what sentences.sql decided. What another sentence of its document points to stays, and so does a sentence that
     says more than the earlier one. What would take a document beyond max_share of its characters is to be annotated.
     """
-    removed = judged.filter(pl.col("action") == "remove", pl.col("doc_id") != pl.col("kept_doc_id"))
+    asked = judged.join(alike.select("doc_id").unique(), on="doc_id", how="semi")
+    removed = asked.filter(pl.col("action") == "remove", pl.col("doc_id") != pl.col("kept_doc_id"))
     taken = dict(removed.group_by("doc_id").agg((pl.col("end_char") - pl.col("start_char")).sum()).iter_rows())
-    own = judged.filter(pl.col("doc_id") == pl.col("kept_doc_id"))
+    own = asked.filter(pl.col("doc_id") == pl.col("kept_doc_id"))
     done = set(own.select("kept_doc_id", "kept_start").iter_rows())
     gone: set[tuple[str, int]] = set()
     rows = []
