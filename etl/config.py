@@ -40,7 +40,7 @@ class Ingest:
     max_record_bytes: one record, decompressed. max_expansion: decompressed over compressed size that a file may reach
     once more than 256 MiB came out of it. shard_bytes: raw files are packed into shards of about this much text,
     compressed files weighed four times.
-    batch_chars: text that is in memory at once in one worker.
+    batch_chars: text that is read, and repaired, at once in one worker; to clean it, up to four bytes for each are taken together.
     """
 
     max_record_bytes: int = bounded(32 * 2**20, 1024, 2**30)

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from etl import kernels
 from etl.boilerplate import rules
 from etl.config import PipelineConfig, apply_overrides, read_section, read_yaml
 from etl.dedup.policy import DedupPolicy, read_policy
@@ -29,6 +30,7 @@ FAMILIES: Final = "boilerplate"
 OVERRIDES_FILE: Final = "overrides.json"
 PASSES_FILE: Final = "passes.json"
 TABLES_FILE: Final = "rules.npz"
+VERSION_NAME: Final = "kernels"  # in TABLES_FILE: the kernels that its tables are for
 DEDUP_KEYS: Final = ("sentence_dedup", "document_dedup")
 """First words of `--set` keys that belong to dedup.yaml; all others belong to pipeline.yaml."""
 
@@ -143,7 +145,7 @@ def freeze(target: Path, files: Mapping[str, str], overrides: Mapping[str, str],
     tables = rules.packed_tables(told.rules)
     if rules.kept_tables(told.rules) is None:
         with replacing(target / TABLES_FILE) as new, new.open("wb") as file:
-            np.savez(file, **tables)
+            np.savez(file, **{VERSION_NAME: np.array(kernels.VERSION), **tables})
     write_text(target / PASSES_FILE, json.dumps(passes))  # long, and read by machines alone: without indents, fast
     _THAWED.clear()  # a process has one run at a time
     _THAWED[target] = _stamp(target), replace(told, rules=rules.with_passes(told.rules, passes, tables))
@@ -158,7 +160,11 @@ def thaw(target: Path) -> Settings:
     files, overrides = frozen(target)
     told = parse(files, overrides, proven=set(files), passes=())
     own = target / TABLES_FILE
-    tables = _read_tables(own) if own.exists() else rules.packed_tables(told.rules)
+    tables = _read_tables(own) if own.exists() else {}
+    if (
+        tables.pop(VERSION_NAME, None) != kernels.VERSION
+    ):  # the product's own rules; or frozen for other kernels, before an upgrade
+        tables = rules.packed_tables(told.rules)
     told = replace(told, rules=rules.with_passes(told.rules, read_json(target / PASSES_FILE), tables))
     _THAWED.clear()
     _THAWED[target] = stamp, told

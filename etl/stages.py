@@ -1,7 +1,7 @@
 """One function a stage: paths and configuration in, files and a StageReport out. The only callers of the pure packages.
 
 Everything a stage needs lies in the run's work folder, so any process that sees the folder can run any stage: the local
-engine, an Airflow task, a retry. Stages write by renames and may be repeated at will.
+engine, an Airflow task, a retry. Stages write by renames and may be repeated at will; after `write`, where the raw files are as they were.
 
     _work/KEY/plan.json  config/          what the run reads, how it is split, the configuration as it was at the start
               docs/N.arrow                repaired documents, one record batch a batch of text, until `write` has cut them
@@ -44,7 +44,7 @@ from etl.config import check_run_key, check_steps
 from etl.dedup import fingerprint, meet, sentences, vocabulary
 from etl.dedup.pairs import alike_pairs, near_across, pointing_on
 from etl.dedup.state import CUTS, PUBLISHED, READ, STATE, state_tables
-from etl.engine.local import LocalEngine, Made, Query, give_memory_back
+from etl.engine.local import HEARING_CTRL_C, LocalEngine, Made, Query, give_memory_back
 from etl.errors import ConfigError, HeldError, OutdatedError, StageError
 from etl.history import FILES, RECIPE, SORTED_BY, History, write_state
 from etl.ingest import formats
@@ -106,6 +106,7 @@ CLEANED_AT_ONCE: Final = 4
 """Bytes of text, for each character of `batch_chars`, that `clean` takes together: three batches in most scripts. Some 300 calls
 of Polars a batch cost a tenth of a second whatever it holds, a fifth of the stage when batches are taken one by one."""
 
+EARLIER_AT_ONCE: Final = 20_000  # sentences of earlier runs whose texts are read, with the documents around them
 JUDGED_AT_ONCE: Final = 50_000  # pairs of sentences, as Python's own texts
 SENTENCES_AT_ONCE: Final = 100_000  # of those that go, when they are put together with near-duplicates
 TEXTS_AT_ONCE: Final = 400_000  # pairs whose texts are in memory
@@ -391,6 +392,10 @@ TREND_RUNS: Final = 29  # earlier runs that a report compares its run with
 def prepare(work: str, shard: int) -> StageReport:
     """Ingest and repair one shard: docs, the site evidence of its lines, its rejects."""
     plan, started = load_plan(work), _clock()
+    return _report(plan, _done("prepare", _prepare(plan, shard), started, shard))
+
+
+def _prepare(plan: Plan, shard: int) -> Counter[str]:
     options = plan.settings.pipeline
     rejects: list[formats.Reject] = []
     counts: Counter[str] = Counter(files=len(plan.shards[shard]), documents=0, rejects=0, chars=0, repaired=0)
@@ -421,7 +426,7 @@ def prepare(work: str, shard: int) -> StageReport:
         {name: [getattr(one, name) for one in rejects] for name in schema.REJECTS.names}, schema.REJECTS
     )
     write_parquet(plan.shard_file("rejects", shard), [refused], schema.REJECTS)
-    return _report(plan, _done("prepare", counts, started, shard))
+    return counts
 
 
 def count_templates(work: str, engine: LocalEngine) -> StageReport:
@@ -516,6 +521,10 @@ def _several(batches: Iterable[pa.Table], *, max_bytes: int) -> Iterator[list[pa
 def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
     """Barrier 2: which documents and sentences repeat others, earlier runs included, and which copy stays."""
     plan, started = load_plan(work), _clock()
+    gone = [(work, n) for n in range(len(plan.shards)) if not plan.shard_file("docs", n, "arrow").exists()]
+    for _, outcome in engine.map_shards(_repair_again, gone):  # where this stage is repeated after `write`
+        if outcome is not None:
+            raise outcome
     history = history_of(Path(plan.out))
     views: dict[str, Sequence[Path] | pa.Table] = {"params": plan.settings.dedup.params(plan.skip)}
     views |= {name: plan.shard_files(name) for name in DEDUP_TABLES}
@@ -552,7 +561,7 @@ def write(work: str, shard: int) -> StageReport:
     judged = _of_shard(plan, shard, "dropped_sentences")
     numbered = _numbered_documents(plan, shard)
     made = [assemble(*decided) for decided in _decided(plan, shard, numbered, judged)]
-    plan.shard_file("docs", shard, "arrow").unlink()  # as large as all that is written from here on
+    plan.shard_file("docs", shard, "arrow").unlink(missing_ok=True)  # as large as all that is written from here on
     staging = plan.work / "release"
     dataset.write_part(staging, shard, "documents", [one.documents for one in made], options)
     for name in ("removals", "annotations"):
@@ -573,7 +582,7 @@ def report(work: str, engine: LocalEngine) -> StageReport:
     with ThreadPoolExecutor(1) as aside:  # to hash them takes long, and neither needs the interpreter
         listing = aside.submit(dataset.list_parts, plan.work / "release")
         told = metrics.collect(_facts(plan, engine))
-        listed = listing.result()
+        listed = listing.result(HEARING_CTRL_C)
     write_json(plan.work / "report" / METRICS, told)
     entry = {
         "datasets": listed,
@@ -772,8 +781,12 @@ def _repaired(plan: Plan, shard: int) -> Path:
                 raise StageError(
                     f"{source} must be read again for what is to be repeated, and has changed or gone: start the run again"
                 )
-        prepare(str(plan.work), shard)
+        _prepare(plan, shard)
     return path
+
+
+def _repair_again(work: str, shard: int) -> None:
+    _repaired(load_plan(work), shard)
 
 
 def _as_frame(table: pa.Table) -> pl.DataFrame:
@@ -1022,13 +1035,17 @@ def _alike(
     texts = _Texts(wanted, candidates.sentences.height, folder)
     cut_at = pl.col("start_char") - pl.col("cut")
     lies = earlier.select("part", "row", "number", "n_chars", start_char=cut_at)
-    known = history.texts(list(plan.history), lies).to_frame("text").with_row_index().drop_nulls()
-    texts.put(known["index"].to_numpy(), known["text"])
+    for first in range(0, lies.height, EARLIER_AT_ONCE):
+        known = history.texts(list(plan.history), lies[first : first + EARLIER_AT_ONCE])
+        there = np.flatnonzero(known.is_not_null().to_numpy())
+        texts.put(there + first, known.gather(there))
     _cut_sentences(plan, candidates.sentences[earlier.height :], earlier.height, texts, threads=threads)
     found = [pl.DataFrame(schema={"pair": pl.Int64, "score": pl.Float64})]
     least = plan.settings.dedup.sentence_dedup.near_similarity_min
     for part, some in enumerate(parts):
         rows, held = texts.take(part)
+        if not len(rows):
+            continue
         for few in np.array_split(some, len(some) // JUDGED_AT_ONCE + 1):
             sides = candidates.later[few], candidates.earlier[few]
             needed = meet.different(np.concatenate(sides))
@@ -1096,9 +1113,14 @@ def _cut_sentences(plan: Plan, sentences: pl.DataFrame, first: int, texts: _Text
             owners = np.repeat(np.arange(len(keys)), sizes)
             texts.put(rows + first, spans(docs["text"], owners, starts[rows], ends[rows]))
 
+    files = [_repaired(plan, shard) for shard in range(len(plan.shards))]
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(cut_file, [_repaired(plan, shard) for shard in range(len(plan.shards))]):
-            pass
+        waiting = [pool.submit(cut_file, path) for path in files]
+        try:
+            for one in waiting:
+                one.result(HEARING_CTRL_C)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _hashes(plan: Plan, table: str, column: str) -> npt.NDArray[np.int64]:

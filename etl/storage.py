@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import weakref
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -107,7 +108,8 @@ def write_parquet(
     narrow: Sequence[str] = (),
 ) -> int:
     """A work or state table at `path`; the number of rows. Tables stream, an empty one gives a file without rows. Where they are
-    all there, columns without nulls say so: where each null is would take a quarter of the time to write, and some to read.
+    all there, columns without nulls say so: where each null is would take a quarter of the time to write, and some to read. (Two such
+    files may so differ in what they say of a column: Arrow doesn't put them together, Polars and DuckDB do.)
 
     Only strings get a dictionary: for hashes it would be built in vain, a third of the time.
     narrow: columns of numbers that differ from row to row, of fewer bits than their type has: they are stored byte by byte, all
@@ -186,6 +188,8 @@ class Aside:
         self._held: dict[int, list[Mapping[str, npt.NDArray[Any]]]] = {}
         self._places: dict[int, list[tuple[int, int]]] = {}  # where rows begin in the file, and how many they are
         self._file = None if folder is None else _nameless(folder)
+        if self._file is not None:
+            weakref.finalize(self, self._file.close)
         self._end = 0
 
     def put(self, number: int, columns: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from etl import settings
+from etl import kernels, settings
 from etl.errors import ConfigError, StageError
 
 FAMILY = """
@@ -18,6 +19,12 @@ rules:
     why: only here
     removes: ["Winnow test phrase"]
 """
+
+
+MINE = settings.read_files(None) | {
+    "boilerplate/mine.yaml": "about: Mine.\nlanguages: [en]\nrules:\n"
+    "  - {id: mine, match: 'my own line', why: a test, removes: [My own line], keeps: [My own lines]}\n"
+}
 
 
 def test_a_users_file_replaces_the_products_and_the_rest_stays(tmp_path: Path) -> None:
@@ -84,11 +91,7 @@ def test_a_folder_frozen_anew_thaws_to_what_is_in_it_now(tmp_path: Path) -> None
 
 
 def test_damaged_tables_of_a_run_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = settings.read_files(None) | {
-        "boilerplate/mine.yaml": "about: Mine.\nlanguages: [en]\nrules:\n"
-        "  - {id: mine, match: 'my own line', why: a test, removes: [My own line], keeps: [My own lines]}\n"
-    }
-    settings.freeze(tmp_path, files, {}, settings.parse(files, {}))
+    settings.freeze(tmp_path, MINE, {}, settings.parse(MINE, {}))
     tables = tmp_path / settings.TABLES_FILE
     whole = tables.read_bytes()
     for damaged in (b"", whole[: len(whole) // 2], whole[:-40], bytes(len(whole))):
@@ -96,3 +99,22 @@ def test_damaged_tables_of_a_run_are_named(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(settings, "_THAWED", {})
         with pytest.raises(StageError, match=r"rules\.npz is damaged"):
             settings.thaw(tmp_path)
+
+
+def test_tables_that_were_frozen_for_other_kernels_are_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.freeze(tmp_path, MINE, {}, settings.parse(MINE, {}))
+    tables = tmp_path / settings.TABLES_FILE
+    told: list[dict[str, np.ndarray]] = []
+    with np.load(tables) as held:
+        frozen = dict(held)
+    for other in ({settings.VERSION_NAME: np.array(kernels.VERSION - 1)}, {}):
+        kept = {name: array for name, array in frozen.items() if name != settings.VERSION_NAME}
+        np.savez(tables, **{name: np.zeros_like(array) for name, array in kept.items()}, **other)
+        monkeypatch.setattr(settings, "_THAWED", {})
+        with monkeypatch.context() as patch:
+            patch.setattr(settings.rules, "with_passes", lambda ruleset, passes, tables: told.append(tables) or ruleset)
+            settings.thaw(tmp_path)
+        assert kept.keys() == told[-1].keys()
+        assert all(np.array_equal(told[-1][name], array) for name, array in kept.items())

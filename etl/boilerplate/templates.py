@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -151,7 +151,9 @@ def repeated_lines(
     parts = (rows + len(known)) // part_rows + 1
     found = []
     for low, past in pairwise(-(2**63) + 2**64 * part // parts for part in range(parts + 1)):
-        some = (lines if parts == 1 else lines[(lines >= low) & (lines <= past - 1)] for lines in (*read(), known))
+        some = (
+            lines if parts == 1 else lines[(lines >= low) & (lines <= past - 1)] for lines in chain(read(), [known])
+        )
         lines = np.concatenate([*some, np.zeros(0, np.int64)])
         lines.sort()
         again = lines[1:][lines[1:] == lines[:-1]]

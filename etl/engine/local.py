@@ -263,7 +263,8 @@ def _run_sql(
             for statement, done_with in _until_last_named(_needed(split_statements(script), outputs, made)):
                 table = _table_of(statement)
                 if table in made:
-                    with _at_most(connection, MADE_LIMIT_MB, otherwise=limit_mb):
+                    least = limit_mb if limit_mb > LARGE_LIMIT_MB else MADE_LIMIT_MB
+                    with _at_most(connection, least, otherwise=limit_mb):
                         _see(connection, table, made[table].make(lambda query: _ask(connection, query)))
                     give_memory_back()
                 else:
@@ -389,11 +390,12 @@ def _until_interrupted(connection: duckdb.DuckDBPyConnection, call: Callable[[],
             done.set_exception(error)
 
     thread = threading.Thread(target=run)
-    thread.start()
     try:
+        thread.start()
         return done.result(HEARING_CTRL_C)
-    except KeyboardInterrupt:
-        connection.interrupt()
+    except BaseException:  # its own error; or Ctrl-C, and what else a signal raises here, as when Airflow ends a task
+        if not done.done():
+            connection.interrupt()
         raise
     finally:
         thread.join()

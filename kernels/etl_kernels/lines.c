@@ -218,7 +218,7 @@ static int by_key(const void *one, const void *other) {
 
 /* The first of each key. How many are left. */
 static i64 distinct(Counted *counted, i64 n) {
-    qsort(counted, (size_t)n, sizeof *counted, by_key);
+    if (n) qsort(counted, (size_t)n, sizeof *counted, by_key);
     i64 kept = 0;
     for (i64 i = 0; i < n; i++)
         if (!kept || counted[i].key != counted[kept - 1].key) counted[kept++] = counted[i];

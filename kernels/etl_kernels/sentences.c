@@ -881,7 +881,7 @@ EXPORT void *winnow_unlike(
         begins[i] = COUNT(raw, u32);
         ok = n >= 0 && reserve(&raw, n * 4);
         if (!ok) break;
-        memcpy(raw.data + raw.size, r->codes.data, (size_t)n * 4);
+        if (n) memcpy(raw.data + raw.size, r->codes.data, (size_t)n * 4);
         raw.size += n * 4;
         told.label = (u8)may_have_label(AT(r->codes, u32), n);
         told.credit = (u8)may_have_credit(AT(r->codes, u32), n);

@@ -122,8 +122,17 @@ def test_ctrl_c_is_heard_while_shards_are_under_way() -> None:
         impatient.join()
 
 
-def test_ctrl_c_in_the_middle_of_a_statement_ends_it(tmp_path: Path) -> None:
-    impatient = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+def too_late(*_: object) -> None:
+    raise TimeoutError
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGALRM, TimeoutError)])
+def test_what_a_signal_raises_in_the_middle_of_a_statement_ends_it(
+    tmp_path: Path, number: int, raised: type[BaseException]
+) -> None:
+    if number == signal.SIGALRM:
+        signal.signal(number, too_late)
+    impatient = threading.Timer(0.5, os.kill, (os.getpid(), number))
 
     def few(_: local.Query) -> pa.Table:
         impatient.start()
@@ -133,7 +142,7 @@ def test_ctrl_c_in_the_middle_of_a_statement_ends_it(tmp_path: Path) -> None:
         "CREATE TABLE few AS SELECT 1 AS a;\n"
         "CREATE TABLE t AS SELECT count(*) AS n FROM range(20000000000) AS r(i) JOIN few ON hash(i) = a;\n"
     )
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(raised):
         LocalEngine(2).sql(
             script,
             views={},
