@@ -436,13 +436,14 @@ def count_templates(work: str, engine: LocalEngine) -> StageReport:
     limits = plan.settings.pipeline.boilerplate.templates
     known = history.known_pages(list(plan.history), _hashes(plan, "page_lines", "line"))
 
+    columns = _Columns(plan)
+
     def lines() -> Iterator[npt.NDArray[Any]]:
-        for path in plan.shard_files("page_lines"):
-            yield from (some["line"] for some in read_columns(path, ["line"]))
+        return (some["line"] for some in columns("page_lines", ["line"]))
 
     def repeated(_: Query) -> pa.Table:
-        held = pl.scan_parquet(plan.shard_files("page_lines")).select(pl.len()).collect().item()
-        found = templates.repeated_lines(lines, known["known_lines"]["line"].to_numpy(), rows=held)
+        there = known["known_lines"]["line"].to_numpy()
+        found = templates.repeated_lines(lines, there, rows=columns.rows("page_lines"))
         return found.to_frame().to_arrow()
 
     rows = engine.sql(
@@ -824,7 +825,7 @@ def _known_duplicates(plan: Plan, history: History) -> dict[str, pl.DataFrame]:
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Reads columns of barrier 2's inputs, a row group at a time."""
+    """Reads columns of a barrier's inputs, a row group at a time."""
 
     plan: Plan
 
