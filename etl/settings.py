@@ -161,9 +161,8 @@ def thaw(target: Path) -> Settings:
     told = parse(files, overrides, proven=set(files), passes=())
     own = target / TABLES_FILE
     tables = _read_tables(own) if own.exists() else {}
-    if (
-        tables.pop(VERSION_NAME, None) != kernels.VERSION
-    ):  # the product's own rules; or frozen for other kernels, before an upgrade
+    version = tables.pop(VERSION_NAME, None)
+    if version != kernels.VERSION:  # the product's own rules; or frozen for other kernels, before an upgrade
         tables = rules.packed_tables(told.rules)
     told = replace(told, rules=rules.with_passes(told.rules, read_json(target / PASSES_FILE), tables))
     _THAWED.clear()

@@ -1114,9 +1114,8 @@ def _cut_sentences(plan: Plan, sentences: pl.DataFrame, first: int, texts: _Text
             owners = np.repeat(np.arange(len(keys)), sizes)
             texts.put(rows + first, spans(docs["text"], owners, starts[rows], ends[rows]))
 
-    files = [_repaired(plan, shard) for shard in range(len(plan.shards))]
     with ThreadPoolExecutor(threads) as pool:
-        waiting = [pool.submit(cut_file, path) for path in files]
+        waiting = [pool.submit(cut_file, path) for path in plan.shard_files("docs", "arrow")]
         try:
             for one in waiting:
                 one.result(HEARING_CTRL_C)
