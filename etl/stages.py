@@ -65,6 +65,7 @@ from etl.storage import (
     read_columns,
     read_json,
     read_parquet,
+    read_texts,
     remove_tree,
     sha256,
     write_batch,
@@ -1352,7 +1353,8 @@ def _facts(plan: Plan, engine: LocalEngine) -> metrics.Facts:
     folder.mkdir(exist_ok=True)
     outputs = {name: folder / f"{name}.parquet" for name in metrics.AGGREGATES}
     views = {name: sorted((plan.work / "release" / name).glob("*.parquet")) for name in metrics.INPUTS}
-    engine.sql(_sql("etl.report", "metrics.sql"), views=views, outputs=outputs, temp=plan.work)
+    made = {"sampled_documents": Made(lambda query: _sampled_documents(views["documents"], query), ("chosen",))}
+    engine.sql(_sql("etl.report", "metrics.sql"), views=views, outputs=outputs, temp=plan.work, made=made)
     return metrics.Facts(
         run_key=plan.run_key,
         reports=[read_json(path) for path in sorted((plan.work / "reports").glob("*.json"))],
@@ -1360,6 +1362,18 @@ def _facts(plan: Plan, engine: LocalEngine) -> metrics.Facts:
         earlier=list(plan.history),
         **{name: read_parquet(path) for name, path in outputs.items()},
     )
+
+
+def _sampled_documents(parts: Sequence[Path], query: Query) -> pa.Table:
+    """sampled_documents of metrics.sql: of the texts, only the pages that hold one of them are unpacked."""
+    asked = pl.DataFrame(query("SELECT DISTINCT doc_id FROM chosen WHERE unit <> 'document'"))["doc_id"]
+    found = [pl.DataFrame(schema={"doc_id": pl.String, "text": pl.String})]
+    for path in parts:
+        ids = pl.read_parquet(path, columns=["doc_id"])["doc_id"]
+        rows = ids.is_in(asked.implode()).arg_true()
+        texts = pl.Series(read_texts(path, "text", rows.to_list()), dtype=pl.String)
+        found.append(pl.DataFrame({"doc_id": ids.gather(rows), "text": texts}))
+    return pl.concat(found).to_arrow()
 
 
 def _evidence(plan: Plan) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -249,7 +249,7 @@ def read_texts(path: Path, column: str, rows: Sequence[int]) -> list[str]:
                 chunk = file.metadata.row_group(group).column(place)
                 past = first + chunk.num_values
                 wanted = [row - first for row in rows[bisect_left(rows, first) : bisect_left(rows, past)]]
-                pages: list[str] | None = None
+                pages: list[str] | None = None if wanted else []
                 if wanted and chunk.compression == "ZSTD" and set(chunk.encodings) <= {"PLAIN", "RLE"}:
                     data.seek(chunk.data_page_offset)
                     levels = file.schema.column(place).max_definition_level > 0

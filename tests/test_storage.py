@@ -136,6 +136,17 @@ def test_texts_of_a_damaged_file_are_an_error_that_names_it(tmp_path: Path) -> N
         storage.read_texts(path, "text", [1, 90])
     with pytest.raises(StageError, match=r"a\.parquet: column title can't be read"):
         storage.read_texts(path, "title", [1])
+    groups = tmp_path / "groups.parquet"
+    pq.write_table(pa.table({"text": texts}), groups, compression="zstd", use_dictionary=False, row_group_size=40)
+    broken = bytearray(groups.read_bytes())
+    chunk = pq.read_metadata(groups).row_group(1).column(0)
+    broken[chunk.data_page_offset : chunk.data_page_offset + chunk.total_compressed_size] = (
+        b"\xff" * chunk.total_compressed_size
+    )
+    groups.write_bytes(broken)
+    assert storage.read_texts(groups, "text", [2, 85]) == [texts[2], texts[85]], (
+        "row groups without a wanted row aren't read"
+    )
     rng = random.Random(5)
     footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")  # which Arrow reads, and may not survive
     for place in [*range(4, 40), *(rng.randrange(4, footer) for _ in range(60))]:

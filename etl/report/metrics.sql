@@ -121,11 +121,16 @@ LEFT JOIN removals r ON r.doc_id = c.doc_id AND r.start < c.start_at
 WHERE c.unit <> 'document'
 GROUP BY c.stage, c.rule, c.sample, c.start_at;
 
+CREATE TABLE sampled_documents AS
+SELECT d.doc_id, d.text
+FROM documents d
+JOIN (SELECT DISTINCT c.doc_id FROM chosen c WHERE c.unit <> 'document') c ON c.doc_id = d.doc_id;
+
 CREATE TABLE samples AS
 SELECT c.stage, c.rule, c.sample AS place, c.doc_id, c.source, c.unit, c.start_at, c.text, c.chars, c.reason, c.score, c.kept_doc_id,
        SUBSTRING(d.text, CAST(GREATEST(a.kept_at - 79, 1) AS INT), CAST(LEAST(a.kept_at, 80) AS INT)) AS before,
        SUBSTRING(d.text, CAST(a.kept_at + 1 AS INT), 80) AS after
 FROM chosen c
 LEFT JOIN chosen_at a ON a.stage = c.stage AND a.rule = c.rule AND a.sample = c.sample
-LEFT JOIN documents d ON d.doc_id = c.doc_id AND a.kept_at IS NOT NULL
+LEFT JOIN sampled_documents d ON d.doc_id = c.doc_id AND a.kept_at IS NOT NULL
 ORDER BY c.stage, c.rule, c.sample;
