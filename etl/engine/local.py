@@ -492,7 +492,6 @@ def _keep_memory() -> None:
 def _warm() -> None:
     """Started once in each worker: one core for Arrow too, Ctrl-C is the parent's to answer, and none outlives it."""
     _keep_memory()
-    nursery.choose_pool()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pa.set_cpu_count(1)
     pa.set_io_thread_count(2)

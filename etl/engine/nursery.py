@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 PRELOAD: Final = "WINNOW_PRELOAD"
 """Variable of the server's environment: the module whose imports, and whose function `preload`, workers share."""
 
+_POOL: Final = "ARROW_DEFAULT_MEMORY_POOL"
+
 ENVIRONMENT: Final = {
     "POLARS_MAX_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -36,8 +38,11 @@ ENVIRONMENT: Final = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     # Polars sets the first two itself, but too late here.
     "_RJEM_MALLOC_CONF": "dirty_decay_ms:500,muzzy_decay_ms:0,background_thread:false",
+    **({_POOL: "jemalloc"} if sys.platform == "linux" and _POOL not in os.environ else {}),
 }
-"""Of worker processes, forked or spawned: each uses one core, or N workers would use N times N."""
+"""Of worker processes, forked or spawned: each uses one core, or N workers would use N times N. Arrow's memory is to come from
+jemalloc, which its Linux packages have built in: it gives freed memory back when asked to (`give_memory_back`). mimalloc, Arrow's first
+choice, does so for the calling thread alone. What Arrow's own code allocates heeds nothing but this variable, asked for once."""
 
 RUNTIMES: Final = ("_polars_runtime_compat", "_polars_runtime_64", "_polars_runtime_32")
 REGISTER: Final = "__register_startup_deps"
@@ -63,19 +68,10 @@ def importing() -> Iterator[None]:
     try:
         _put_off_registration()
         yield
+        importlib.import_module("pyarrow").default_memory_pool()  # it asks for the variable now
     finally:
         for name in told:
             del os.environ[name]
-    choose_pool()
-
-
-def choose_pool() -> None:
-    """Have Arrow take memory from jemalloc where it can: it gives freed memory back when asked to (`give_memory_back`), which
-    mimalloc, Arrow's first choice, does for the calling thread alone; and is no slower."""
-    import pyarrow as pa
-
-    if "jemalloc" in pa.supported_memory_backends():
-        pa.set_memory_pool(pa.jemalloc_memory_pool())
 
 
 def make_up() -> None:

@@ -133,6 +133,24 @@ def test_arrow_takes_memory_from_where_it_can_be_given_back() -> None:
         assert dict(engine.map_shards(backend, [(n,) for n in range(2)])) == {0: "jemalloc", 1: "jemalloc"}
 
 
+POOL = """
+from etl.engine import nursery
+with nursery.importing():
+    import pyarrow
+import os
+print(pyarrow.default_memory_pool().backend_name, os.environ.get("ARROW_DEFAULT_MEMORY_POOL"), nursery.threads())
+"""
+
+
+@pytest.mark.skipif("jemalloc" not in pa.supported_memory_backends(), reason="Arrow has no jemalloc here")
+def test_the_commands_process_does_so_too_unless_it_is_told_otherwise() -> None:
+    told = [
+        subprocess.run([sys.executable, "-c", POOL], capture_output=True, text=True, check=True, env=env).stdout.split()
+        for env in (_plain(), {**_plain(), "ARROW_DEFAULT_MEMORY_POOL": "system"})
+    ]
+    assert told == [["jemalloc", "None", "1"], ["system", "system", "1"]]
+
+
 def test_where_the_server_has_threads_workers_are_spawned(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
