@@ -42,9 +42,9 @@ from etl.boilerplate import heads, language, markup, model, rules, strip, templa
 from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
 from etl.dedup import fingerprint, meet, sentences, vocabulary
-from etl.dedup.pairs import alike_pairs, near_across, pointing_on
+from etl.dedup.pairs import alike_pairs, likely_pairs, near_across, pointing_on
 from etl.dedup.state import CUTS, PUBLISHED, READ, STATE, state_tables
-from etl.engine.local import HEARING_CTRL_C, LocalEngine, Made, Query, give_memory_back
+from etl.engine.local import LocalEngine, Made, Query, give_memory_back
 from etl.errors import ConfigError, HeldError, OutdatedError, StageError
 from etl.history import FILES, RECIPE, SORTED_BY, History, write_state
 from etl.ingest import formats
@@ -73,6 +73,7 @@ from etl.storage import (
     write_parquet,
     write_text,
 )
+from etl.threads import HEARING_CTRL_C, in_threads
 
 log = logging.getLogger(__name__)
 
@@ -543,7 +544,7 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
             "first_of_kind" if meet.available() else "meeting_sentences",
         )
     }
-    kernels = _Kernels(plan, known) if meet.available() else None
+    kernels = _Kernels(plan, known, engine.workers) if meet.available() else None
     made = kernels.tables() if kernels else {}
     rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work, made=made)
     candidates, earlier = _near_candidates(plan, history, engine, kernels)
@@ -842,8 +843,8 @@ class _Columns:
 class _Kernels:
     """The tables of barrier 2 that kernels make."""
 
-    def __init__(self, plan: Plan, known: Mapping[str, pl.DataFrame]) -> None:
-        self.plan, self.known = plan, known
+    def __init__(self, plan: Plan, known: Mapping[str, pl.DataFrame], threads: int) -> None:
+        self.plan, self.known, self.threads = plan, known, threads
         self.columns = _Columns(plan)
         self.recurring = plan.work / "recurring_sentences.parquet"
 
@@ -883,7 +884,7 @@ class _Kernels:
 
     def _band_pairs(self, query: Query) -> pa.Table:
         eligible = pl.DataFrame(query("SELECT turn, number, doc FROM near_eligible"))
-        return meet.band_pairs(self.columns, eligible, self.known["known_bands"], self.aside)
+        return meet.band_pairs(self.columns, eligible, self.known["known_bands"], self.aside, threads=self.threads)
 
     def _met_shingles(self, query: Query) -> pa.Table:
         pairs = pl.DataFrame(query(f"SELECT {', '.join(meet.CANDIDATE_COLUMNS)} FROM candidate_pairs"))
@@ -942,7 +943,9 @@ def _near_candidates(
     else:
         met = kernels.compared()
         meetings = history.meetings(keys, meet.points(kernels.columns, met) if keys else np.zeros(0, dtype=np.int64))
-        candidates = meet.near_candidates(kernels.columns, met, meetings.drop(told), kernels.aside)
+        candidates = meet.near_candidates(
+            kernels.columns, met, meetings.drop(told), kernels.aside, threads=engine.workers
+        )
     earlier = candidates.sentences.select("number", "start_char").filter(pl.col("number") < 0)
     numbers = earlier["number"].unique().sort().to_numpy()
     known = history.look_up(keys, "fingerprints", "number", numbers, columns=("number", "part", "row", "doc_id"))
@@ -1048,15 +1051,23 @@ def _alike(
         rows, held = texts.take(part)
         if not len(rows):
             continue
-        for few in np.array_split(some, len(some) // JUDGED_AT_ONCE + 1):
+
+        def likely(
+            few: npt.NDArray[np.intp], rows: npt.NDArray[np.uint32] = rows, held: pl.Series = held
+        ) -> tuple[npt.NDArray[np.intp], pl.Series, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
             sides = candidates.later[few], candidates.earlier[few]
             needed = meet.different(np.concatenate(sides))
             place = np.minimum(np.searchsorted(rows, needed), len(rows) - 1)
             has_text = rows[place] == needed
             mine, theirs = (np.searchsorted(needed, side) for side in sides)
-            there = np.flatnonzero(has_text[mine] & has_text[theirs])  # of others the text is gone
-            alike, scores = alike_pairs(held.gather(place), mine[there], theirs[there], similarity_min=least)
-            found.append(pl.DataFrame({"pair": few[there[alike]], "score": scores}, schema=found[0].schema))
+            asked = np.flatnonzero(has_text[mine] & has_text[theirs])  # of others the text is gone
+            texts = held.gather(place)
+            asked = asked[likely_pairs(texts, mine[asked], theirs[asked])]
+            return few[asked], texts, mine[asked], theirs[asked]
+
+        for few, of_few, *pair in in_threads(likely, np.array_split(some, len(some) // JUDGED_AT_ONCE + 1), threads):
+            alike, scores = alike_pairs(of_few, *pair, similarity_min=least)
+            found.append(pl.DataFrame({"pair": few[alike], "score": scores}, schema=found[0].schema))
     return pl.concat(found)
 
 
@@ -1115,13 +1126,8 @@ def _cut_sentences(plan: Plan, sentences: pl.DataFrame, first: int, texts: _Text
             owners = np.repeat(np.arange(len(keys)), sizes)
             texts.put(rows + first, spans(docs["text"], owners, starts[rows], ends[rows]))
 
-    with ThreadPoolExecutor(threads) as pool:
-        waiting = [pool.submit(cut_file, path) for path in plan.shard_files("docs", "arrow")]
-        try:
-            for one in waiting:
-                one.result(HEARING_CTRL_C)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    for _ in in_threads(cut_file, plan.shard_files("docs", "arrow"), threads):
+        pass
 
 
 def _hashes(plan: Plan, table: str, column: str) -> npt.NDArray[np.int64]:

@@ -8,7 +8,7 @@ their hashes; then one part is in memory at a time. Without the kernels SQL make
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -18,6 +18,7 @@ import polars as pl
 import pyarrow as pa
 
 from etl import kernels
+from etl.threads import in_threads
 
 Array = npt.NDArray[Any]
 
@@ -201,31 +202,54 @@ def repeated_keys(known: Array, columns: Columns, repeated: Repeats) -> pa.Table
     return pl.DataFrame({"key_hash": values[several], "times": times_met[several].astype(np.int64)}).to_arrow()
 
 
-def band_pairs(columns: Columns, eligible: pl.DataFrame, known: pl.DataFrame, aside: SetAside) -> pa.Table:
+def band_pairs(
+    columns: Columns, eligible: pl.DataFrame, known: pl.DataFrame, aside: SetAside, *, threads: int = 1
+) -> pa.Table:
     """The table band_pairs. eligible: turn, number and doc of near_eligible. known: number and h of known_bands."""
     least = int(eligible["turn"].min() or 0) - 1  # type: ignore[arg-type]
     own, theirs = eligible.drop_nulls("doc"), eligible.filter(pl.col("doc").is_null())
     ranks = Documents(own["doc"].to_numpy(), rank=own["turn"].to_numpy().astype(np.int64) - least)
     earlier = known.join(theirs.select("number", "turn"), on="number")
     known_h, known_rank = earlier["h"].to_numpy(), earlier["turn"].to_numpy().astype(np.int64) - least
-    holders = _Parts(columns.rows("bands") + len(known_h), {"h": np.int64, "rank": np.uint32}, aside)
+    holders = _Parts(columns.rows("bands") + len(known_h), {"h": np.int64, "rank": np.uint32}, aside, at_once=threads)
     for part, rows in holders.split(known_h):
         holders.put(part, h=known_h[rows], rank=known_rank[rows])
-    for some in columns("bands", ["h", "doc"]):
+
+    def ranked(some: Mapping[str, Array]) -> list[_Some]:
         (rank,) = ranks.of(some["doc"], "rank")
-        for part, rows in holders.split(some["h"], among=rank > 0):
-            holders.put(part, h=some["h"][rows], rank=rank[rows])
+        return [
+            (part, {"h": some["h"][rows], "rank": rank[rows]})
+            for part, rows in holders.split(some["h"], among=rank > 0)
+        ]
+
+    holders.put_all(in_threads(ranked, columns("bands", ["h", "doc"]), threads))
     short_rank = (1 - least) % 2  # turns are odd for short texts, of which one band in common is enough
-    pairs, short_pairs = (_Parts(times * holders.rows, {"pair": np.int64}, aside) for times in (4, 1))
-    for told in holders:
+    pairs, short_pairs = (_Parts(times * holders.rows, {"pair": np.int64}, aside, at_once=threads) for times in (4, 1))
+
+    def paired(part: int) -> list[list[_Some]]:
+        told = holders.take(part)
         found = meetings(told["h"], told["rank"])
         held = told["h"][found], told["rank"][found]
         made = _pairs_of_holders(*held, least=max(0, -least), short_rank=short_rank)  # turns above 0 are this run's
-        for parts, met in zip((pairs, short_pairs), made, strict=True):
-            for part, rows in parts.split(met):
-                parts.put(part, pair=met[rows])
-    counted = [_counted(told["pair"][meetings(told["pair"])], least) for told in pairs]
-    counted += [_counted(np.sort(told["pair"]), least) for told in short_pairs]
+        return [
+            [(part, {"pair": met[rows]}) for part, rows in parts.split(met)]
+            for parts, met in zip((pairs, short_pairs), made, strict=True)
+        ]
+
+    for of_part in in_threads(paired, range(holders.count), threads):
+        for parts, some in zip((pairs, short_pairs), of_part, strict=True):
+            parts.put_all([some])
+
+    def counted_twice(part: int) -> Array:
+        pair = pairs.take(part)["pair"]
+        return _counted(pair[meetings(pair)], least)
+
+    counted = [
+        *in_threads(counted_twice, range(pairs.count), threads),
+        *in_threads(
+            lambda part: _counted(np.sort(short_pairs.take(part)["pair"]), least), range(short_pairs.count), threads
+        ),
+    ]
     turn, before, bands = np.concatenate(counted, axis=1)
     return pl.DataFrame({"turn": turn, "earlier": before, "bands": bands.astype(np.int64)}).to_arrow()
 
@@ -424,13 +448,15 @@ def points(columns: Columns, compared: Compared) -> Array:
     return different(np.concatenate([np.zeros(0, np.int64), *sides]))
 
 
-def near_candidates(columns: Columns, compared: Compared, known: pl.DataFrame, aside: SetAside) -> Candidates:
+def near_candidates(
+    columns: Columns, compared: Compared, known: pl.DataFrame, aside: SetAside, *, threads: int = 1
+) -> Candidates:
     """The table near_candidates. known: known_meetings."""
     known = known.sort("number", "start_char")
     starts = np.cumsum([0, *compared.sizes])
     n_known, n_rows = known.height, int(starts[-1])
     kinds = {"key": np.int64, "rank": np.uint32, "row": np.uint32, "rest": np.uint16, "n_words": np.uint16}
-    parts = _Parts(2 * compared.count + n_known, kinds, aside)
+    parts = _Parts(2 * compared.count + n_known, kinds, aside, at_once=threads)
     theirs = {
         "key": known["h"].to_numpy(),
         "rank": np.arange(n_known, dtype=np.uint32),
@@ -441,20 +467,30 @@ def near_candidates(columns: Columns, compared: Compared, known: pl.DataFrame, a
     for part, rows in parts.split(theirs["key"]):
         parts.put(part, **{name: values[rows] for name, values in theirs.items()})
     told = ["doc", "near_a", "near_b", "rest_a", "rest_b", "n_words"]
-    for start, good, some in zip(starts.tolist(), compared, columns("sentences", told), strict=False):
+
+    def standing(reading: tuple[int, Array, Mapping[str, Array]]) -> list[_Some]:
+        start, good, some = reading
         (number,) = compared.numbers.of(some["doc"], "number")
-        for side in ("a", "b"):
-            for part, rows in parts.split(some[f"near_{side}"], among=good):
-                parts.put(
-                    part,
-                    key=some[f"near_{side}"][rows],
-                    rank=number[rows] + n_known,
-                    row=rows.astype(np.int64) + start,
-                    rest=some[f"rest_{side}"][rows],
-                    n_words=some["n_words"][rows],
-                )
+        return [
+            (
+                part,
+                {
+                    "key": some[f"near_{side}"][rows],
+                    "rank": number[rows] + n_known,
+                    "row": rows.astype(np.int64) + start,
+                    "rest": some[f"rest_{side}"][rows],
+                    "n_words": some["n_words"][rows],
+                },
+            )
+            for side in ("a", "b")
+            for part, rows in parts.split(some[f"near_{side}"], among=good)
+        ]
+
+    readings = zip(starts.tolist(), compared, columns("sentences", told), strict=False)
+    parts.put_all(in_threads(standing, readings, threads))
     stands = known["stands"].to_numpy()
-    met = different(np.concatenate([np.zeros(0, np.int64), *(_met(told, stands, n_rows) for told in parts)]))
+    meeting = in_threads(lambda part: _met(parts.take(part), stands, n_rows), range(parts.count), threads)
+    met = different(np.concatenate([np.zeros(0, np.int64), *meeting]))
     return _named(columns, compared, met, starts, known)
 
 
@@ -516,17 +552,21 @@ def _candidates(sentences: pl.DataFrame, later: Array, earlier: Array) -> Candid
 
 # Parts
 
+_Some = tuple[int, Mapping[str, Array]]
+"""A part, and rows of it."""
+
 
 class _Parts:
-    """Rows by parts of about PART_ROWS, set aside: a few bits of a hash tell which one a row is in.
+    """Rows by parts, set aside: a few bits of a hash tell which one a row is in. About PART_ROWS are in as many parts as are
+    in memory at once.
 
     rows: how many they are, about. kinds: type of each column. Iterated: the parts' rows, one after the other.
     """
 
-    def __init__(self, rows: int, kinds: Mapping[str, npt.DTypeLike], aside: SetAside) -> None:
+    def __init__(self, rows: int, kinds: Mapping[str, npt.DTypeLike], aside: SetAside, *, at_once: int = 1) -> None:
         self.rows, self.kinds = rows, kinds
-        self.count = rows // PART_ROWS + 1
-        self._aside = aside(kinds, self.count == 1)
+        self.count = rows * at_once // PART_ROWS + 1
+        self._aside = aside(kinds, rows < PART_ROWS)
 
     def split(self, hashes: Array, *, among: Array | None = None) -> Iterator[tuple[int, Array]]:
         """The rows of each part, in order. among: whether each row is asked for."""
@@ -551,8 +591,18 @@ class _Parts:
         """Set rows of a part aside."""
         self._aside.put(part, columns)
 
+    def put_all(self, several: Iterable[Sequence[_Some]]) -> None:
+        """Set rows aside, in order."""
+        for some in several:
+            for part, columns in some:
+                self._aside.put(part, columns)
+
+    def take(self, part: int) -> Mapping[str, Array]:
+        """The rows of a part."""
+        return self._aside.take(part)
+
     def __iter__(self) -> Iterator[Mapping[str, Array]]:
-        return map(self._aside.take, range(self.count))
+        return map(self.take, range(self.count))
 
 
 def _is_in(wanted: Array, values: Array) -> Array:

@@ -209,18 +209,22 @@ def pointing_on(judged: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def likely_pairs(texts: pl.Series, later: Indices, earlier: Indices) -> Indices:
+    """The pairs of rows of `texts` that `alike_pairs` may find alike: most are plainly not, which a kernel sees at once."""
+    if native.available():
+        return np.flatnonzero(~native.unlike(texts, later, earlier, _FILLERS))
+    return np.arange(len(later))
+
+
 def alike_pairs(
     texts: pl.Series, later: Indices, earlier: Indices, *, similarity_min: float
 ) -> tuple[Indices, list[float]]:
-    """Which pairs of rows of `texts` are so alike that the later one can go, a few in a hundred; and how alike they are."""
-    likely = np.arange(len(later))
-    if native.available():
-        likely = np.flatnonzero(~native.unlike(texts, later, earlier, _FILLERS))
-    mine, theirs = (texts.gather(rows[likely]).to_list() for rows in (later, earlier))
+    """Which pairs of rows of `texts` are so alike that the later one can go, and how alike they are."""
+    mine, theirs = (texts.gather(rows).to_list() for rows in (later, earlier))
     near = np.flatnonzero(cpdist(theirs, mine, scorer=fuzz.ratio, score_cutoff=_ALIKE_ACROSS_MIN) > 0)
     judged = likenesses([theirs[n] for n in near.tolist()], [mine[n] for n in near.tolist()], score_min=similarity_min)
     found = [(n, alike.score) for n, alike in zip(near.tolist(), judged, strict=True) if alike and alike.poorer == 1]
-    return likely[np.array([n for n, _ in found], dtype=np.intp)], [score for _, score in found]
+    return np.array([n for n, _ in found], dtype=np.intp), [score for _, score in found]
 
 
 def likenesses(first: Sequence[str], second: Sequence[str], *, score_min: float) -> list[Likeness | None]:

@@ -30,6 +30,7 @@ import pyarrow as pa
 
 from etl.engine import nursery
 from etl.errors import StageError
+from etl.threads import HEARING_CTRL_C
 
 if TYPE_CHECKING:
     import duckdb
@@ -48,10 +49,6 @@ documents leave 200 MB for barrier 2."""
 LARGE_LIMIT_MB: Final = 800  # the process holds some 200 MB besides, what it imported and what DuckDB doesn't count
 MADE_LIMIT_MB: Final = 300  # while something else makes a table, which takes memory too; the rest is written out
 LAST_SHARE: Final = 0.6  # of the machine's memory, for a barrier that fits into nothing less
-
-HEARING_CTRL_C: Final = threading.TIMEOUT_MAX
-"""How long this process waits for others. A wait without an end goes on when Ctrl-C is pressed: Polars answers the signal first,
-and has the system begin interrupted calls again that have none."""
 
 _CAN_FORK = sys.platform == "linux"
 """Whether workers are forked from a server, which nursery.py explains; elsewhere, and where it failed once, they are spawned:

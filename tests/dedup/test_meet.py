@@ -132,9 +132,9 @@ def test_kernels_make_the_tables_that_sql_makes(
     with duckdb.connect(config={"threads": 1}) as connection:
         made = _by_sql(connection, now, known)
         wanted = _tables_of(connection)
-    for part_rows in (meet.PART_ROWS, 60):
+    for part_rows, threads in ((meet.PART_ROWS, 1), (60, 1), (60, 3)):
         monkeypatch.setattr(meet, "PART_ROWS", part_rows)
-        found = _by_kernels(now, known, made, tmp_path)
+        found = _by_kernels(now, known, made, tmp_path, threads)
         by_sql = meet.Candidates.of(made["near_candidates"])
         assert _table(by_sql).rows() == wanted["near_candidates"].select(_table(by_sql).columns).rows()
         for name, rows in wanted.items():
@@ -227,7 +227,7 @@ class _Columns:
         return self.now[table].height
 
 
-def _by_kernels(now: Tables, known: Tables, made: Tables, folder: Path) -> Tables:
+def _by_kernels(now: Tables, known: Tables, made: Tables, folder: Path, threads: int) -> Tables:
     columns = _Columns(now)
 
     def aside(kinds: Mapping[str, Any], fits: bool) -> Aside:
@@ -260,11 +260,15 @@ def _by_kernels(now: Tables, known: Tables, made: Tables, folder: Path) -> Table
     return {
         "recurring_sentences": pl.concat(meet.recurring_sentences(columns, repeated, numbers)),
         "repeated_keys": pl.DataFrame(meet.repeated_keys(keys, columns, repeated)),
-        "band_pairs": pl.DataFrame(meet.band_pairs(columns, made["near_eligible"], known["known_bands"], aside)),
+        "band_pairs": pl.DataFrame(
+            meet.band_pairs(columns, made["near_eligible"], known["known_bands"], aside, threads=threads)
+        ),
         "met_shingles": pl.DataFrame(overlaps.met_shingles()),
         "sample_sizes": sizes.join(sides, on=sides.columns, how="semi"),
         "shared_facts": facts.filter((pl.col("numbers") > 0) | (pl.col("names") > 0)),
-        "near_candidates": _table(meet.near_candidates(columns, compared, known["known_meetings"], aside)),
+        "near_candidates": _table(
+            meet.near_candidates(columns, compared, known["known_meetings"], aside, threads=threads)
+        ),
         "meeting_sentences": meeting.select("number", "start_char"),
     }
 

@@ -228,8 +228,13 @@ def test_the_kernel_tells_other_words_without_more_ado(other: str) -> None:
 def test_pairs_are_judged_alike_with_and_without_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = pl.Series([BASE, BASE.replace("approved", "approevd"), BASE.replace("3.5", "3.6"), "UPDATE: " + BASE])
     later, earlier = np.array([1, 2, 3, 0]), np.array([0, 0, 0, 3])
-    found = [pairs.alike_pairs(texts, later, earlier, similarity_min=0.85)]
-    monkeypatch.setattr(native, "unlike", lambda texts, ones, *_: np.zeros(len(ones), np.bool_))
-    found.append(pairs.alike_pairs(texts, later, earlier, similarity_min=0.85))
-    assert [rows.tolist() for rows, _ in found] == [[0, 2], [0, 2]]
-    assert found[0][1] == found[1][1]
+
+    def found() -> list[tuple[int, float]]:
+        likely = pairs.likely_pairs(texts, later, earlier)
+        rows, scores = pairs.alike_pairs(texts, later[likely], earlier[likely], similarity_min=0.85)
+        return list(zip(likely[rows].tolist(), scores, strict=True))
+
+    by_kernel = found()
+    monkeypatch.setattr(native, "available", lambda: False)
+    assert by_kernel == found()
+    assert [row for row, _ in by_kernel] == [0, 2]
