@@ -50,7 +50,7 @@ from etl.history import FILES, RECIPE, SORTED_BY, History, write_state
 from etl.ingest import formats
 from etl.ingest.discover import is_input, plan_sources
 from etl.ingest.site import registered_domain, sites
-from etl.kernels import text_buffers, text_series
+from etl.kernels import text_array, text_buffers, text_series
 from etl.publish import cut, dataset, native
 from etl.publish.assemble import REASONED, Assembled, Dropped, Marks, assemble, coded, column, same, stacked, strings
 from etl.repair import mojibake
@@ -415,7 +415,8 @@ def _prepare(plan: Plan, shard: int) -> Counter[str]:
                 seen, held = templates.evidence(docs["text"], _pages_of(docs), run_key=plan.run_key)
                 pages.append(seen.to_arrow())
                 page_lines.append(held.to_arrow())
-            write_batch(writer, docs.to_arrow().select(DOCS.names).cast(DOCS))
+            table = docs.drop("text").to_arrow().append_column("text", text_array(*text_buffers(docs["text"])))
+            write_batch(writer, table.select(DOCS.names).cast(DOCS))
             counts["documents"] += docs.height
             counts["repaired"] += docs.select((pl.col("repairs").list.len() > 0).sum()).item()
             counts["chars"] += docs.select(pl.col("text").str.len_chars().sum()).item()

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from etl import schema
+from etl import kernels, schema
 from etl.errors import StageError
 from etl.publish import cut, native
 
@@ -231,7 +231,7 @@ def _removals(
         pl.Series(docs["text"]).gather(gone.doc),
     )  # not copied before they are in order
     texts = pieces.append(whole).gather(np.concatenate([left, len(cuts.pieces) + wholes])[sort])
-    text = texts.to_arrow(compat_level=pl.CompatLevel.oldest())
+    text = kernels.text_array(*kernels.text_buffers(texts))
     return _rows(docs, doc[sort], starts[sort], ends[sort], text, why, REMOVALS)
 
 
