@@ -319,8 +319,8 @@ class History:
 
 def write_state(
     folder: Path, table: str, tables: Iterable[pa.Table], schema: pa.Schema, *, sorted_by: str = ""
-) -> Path:
-    """Write a state table of a run below `folder`; the name carries a hash of the file's bytes.
+) -> tuple[Path, str]:
+    """Write a state table of a run below `folder`: its file, whose name carries a hash of its bytes, and their sha256.
 
     sorted_by: the column by which the rows are sorted, if it is one of whole numbers.
     """
@@ -329,12 +329,13 @@ def write_state(
     return _named(folder, table, scratch)
 
 
-def _named(folder: Path, table: str, scratch: Path) -> Path:
+def _named(folder: Path, table: str, scratch: Path) -> tuple[Path, str]:
     for old in folder.glob(f"{table}-*.parquet"):
         old.unlink()
-    path = folder / f"{table}-{sha256(scratch)[:16]}.parquet"
+    digest = sha256(scratch)
+    path = folder / f"{table}-{digest[:16]}.parquet"
     scratch.replace(path)
-    return path
+    return path, digest
 
 
 def _as_own(wanted: Wanted, seen_as: Wanted) -> Wanted:

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
-VERSION: Final = 8
+VERSION: Final = 9
 SWITCH: Final = "WINNOW_KERNELS"
 CHARACTERS: Final = "characters.json.xz"
 CODE_POINTS: Final = 0x110000
@@ -60,12 +60,23 @@ def pointer(array: Array) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
 
 
+_JOINED: Final = (("text", np.uint8), ("offsets", np.int64))
+
+
 def text_buffers(texts: pl.Series) -> tuple[Array, Array]:
-    """(bytes, offsets) of a string column without nulls: UTF-8, and where each text begins, and one more."""
-    arrow = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    n = len(texts)
+    """(bytes, offsets) of a string column without nulls: UTF-8, and where each text begins, and one more.
+
+    Polars' own way lets the bytes grow text by text, in memory that it has given back since it last did so.
+    """
+    n, loaded = len(texts), library()
     if not n:
         return np.zeros(1, np.uint8), np.zeros(1, np.int64)
+    if loaded is not None:
+        views = TextViews(texts)
+        loaded.winnow_joined.restype = ctypes.c_void_p
+        found = take_arrays("winnow_joined", loaded.winnow_joined(views.pointer, ctypes.c_int64(n)), _JOINED)
+        return (found["text"] if len(found["text"]) else np.zeros(1, np.uint8)), found["offsets"]
+    arrow = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     offsets = np.frombuffer(arrow.buffers()[1], np.int64)[arrow.offset : arrow.offset + n + 1]
     held = arrow.buffers()[2]
     return (np.frombuffer(held, np.uint8) if held is not None and len(held) else np.zeros(1, np.uint8)), offsets

@@ -9,6 +9,7 @@ engine, an Airflow task, a retry. Stages write by renames and may be repeated at
               found/ marks/ N.arrow       what boilerplate found and would remove, batch by batch as in docs
               …/N.parquet                 for barrier 2 (sentences, fingerprints, …), whose dropped_*.parquet lie beside
               release/                    the parts that `release` puts in place
+              digests/N.json              sha256 of those that a shard wrote, by name
               reports/STAGE-N.json        StageReports
 """
 
@@ -21,7 +22,7 @@ import logging
 import resource
 import shlex
 import time
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -50,7 +51,7 @@ from etl.history import FILES, RECIPE, SORTED_BY, History, write_state
 from etl.ingest import formats
 from etl.ingest.discover import is_input, plan_sources
 from etl.ingest.site import registered_domain, sites
-from etl.kernels import text_buffers, text_series
+from etl.kernels import text_array, text_buffers, text_series
 from etl.publish import cut, dataset, native
 from etl.publish.assemble import REASONED, Assembled, Dropped, Marks, assemble, coded, column, same, stacked, strings
 from etl.repair import mojibake
@@ -417,7 +418,8 @@ def _prepare(plan: Plan, shard: int) -> Counter[str]:
                 seen, held = templates.evidence(docs["text"], _pages_of(docs), run_key=plan.run_key)
                 pages.append(seen.to_arrow())
                 page_lines.append(held.to_arrow())
-            write_batch(writer, docs.to_arrow().select(DOCS.names).cast(DOCS))
+            table = docs.drop("text").to_arrow().append_column("text", text_array(*text_buffers(docs["text"])))
+            write_batch(writer, table.select(DOCS.names).cast(DOCS))
             counts["documents"] += docs.height
             counts["repaired"] += docs.select((pl.col("repairs").list.len() > 0).sum()).item()
             counts["chars"] += docs.select(pl.col("text").str.len_chars().sum()).item()
@@ -566,12 +568,15 @@ def write(work: str, shard: int) -> StageReport:
     made = [assemble(*decided) for decided in _decided(plan, shard, numbered, judged)]
     plan.shard_file("docs", shard, "arrow").unlink(missing_ok=True)  # as large as all that is written from here on
     staging = plan.work / "release"
-    dataset.write_part(staging, shard, "documents", [one.documents for one in made], options)
+    parts = [dataset.write_part(staging, shard, "documents", [one.documents for one in made], options)]
     for name in ("removals", "annotations"):
         rows = [stacked([getattr(one, name) for one in made])] if made else []
-        dataset.write_part(staging, shard, name, rows, options)
-    dataset.write_part(staging, shard, "rejects", [read_parquet(plan.shard_file("rejects", shard))], options)
-    _write_shard_state(plan, shard, judged, *_published(numbered, made))
+        parts.append(dataset.write_part(staging, shard, name, rows, options))
+    refused = [read_parquet(plan.shard_file("rejects", shard))]
+    parts.append(dataset.write_part(staging, shard, "rejects", refused, options))
+    state = _write_shard_state(plan, shard, judged, *_published(numbered, made))
+    digests = {**{part.name: part.sha256 for part in parts}, **{path.name: digest for path, digest in state}}
+    write_json(plan.shard_file("digests", shard, "json"), digests)
     counts: Counter[str] = Counter()
     for one in made:
         counts.update(one.counts)
@@ -582,8 +587,11 @@ def report(work: str, engine: LocalEngine) -> StageReport:
     """Leave the run's state for later runs, count what was written, draw the report, and list what `release` will place."""
     plan, started = load_plan(work), _clock()
     _write_state(plan)
-    with ThreadPoolExecutor(1) as aside:  # to hash them takes long, and neither needs the interpreter
-        listing = aside.submit(dataset.list_parts, plan.work / "release")
+    digests = [read_json(path) for path in plan.shard_files("digests", "json") if path.exists()]
+    with ThreadPoolExecutor(
+        1
+    ) as aside:  # those that aren't known take a while to hash, and neither needs the interpreter
+        listing = aside.submit(dataset.list_parts, plan.work / "release", dict(ChainMap(*digests)))
         told = metrics.collect(_facts(plan, engine))
         listed = listing.result(HEARING_CTRL_C)
     write_json(plan.work / "report" / METRICS, told)
@@ -1315,16 +1323,19 @@ def _write_shard_state(
     judged_sentences: pl.DataFrame,
     published: pl.DataFrame,
     cuts: pl.DataFrame,
-) -> None:
-    """What one shard leaves for later runs: lines of the pages that are kept, and of its documents what barrier 2 looks up.
+) -> list[tuple[Path, str]]:
+    """Write what one shard leaves for later runs: lines of the pages that are kept, and of its documents what barrier 2 looks
+    up. The files, each with its sha256.
 
     judged_sentences: the shard's rows of dropped_sentences. published, cuts: PUBLISHED and CUTS.
     """
     folder = plan.work / "release" / dataset.STATE
+    files = []
     if (plan.work / "kept_pages.parquet").exists():  # not where boilerplate was skipped
         kept = pl.read_parquet(plan.work / "kept_pages.parquet")
         lines = templates.kept_lines(pl.read_parquet(plan.shard_file("page_lines", shard)), kept)
-        _keep(folder, f"kept_lines-{shard:05d}", lines, templates.PAGE_LINES, sorted_by=SORTED_BY["kept_lines"])
+        kind, by = templates.PAGE_LINES, SORTED_BY["kept_lines"]
+        files.append(_keep(folder, f"kept_lines-{shard:05d}", lines, kind, sorted_by=by))
     made = state_tables(
         {name: pl.read_parquet(plan.shard_file(name, shard), columns=list(read)) for name, read in READ.items()},
         _of_shard(plan, shard, "numbered_documents"),
@@ -1335,11 +1346,12 @@ def _write_shard_state(
         near_history=plan.settings.dedup.sentence_dedup.near_history,
     )
     for name, rows in made.items():
-        _keep(folder, f"{name}-{shard:05d}", rows, STATE[name], sorted_by=SORTED_BY[name])
+        files.append(_keep(folder, f"{name}-{shard:05d}", rows, STATE[name], sorted_by=SORTED_BY[name]))
+    return files
 
 
-def _keep(folder: Path, table: str, rows: pl.DataFrame, kind: pl.Schema, *, sorted_by: str = "") -> None:
-    write_state(folder, table, [_to_arrow(rows, kind)], _arrow_schema(kind), sorted_by=sorted_by)
+def _keep(folder: Path, table: str, rows: pl.DataFrame, kind: pl.Schema, *, sorted_by: str = "") -> tuple[Path, str]:
+    return write_state(folder, table, [_to_arrow(rows, kind)], _arrow_schema(kind), sorted_by=sorted_by)
 
 
 def _draw(plan: Plan, verdict: gates.Verdict | None) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from etl.dedup.state import RUN_NUMBERS, STATE
 from etl.history import FILES, History, write_state
-from etl.storage import write_parquet
+from etl.storage import sha256, write_parquet
 
 
 def history(out: Path, **seen: dict[str, str]) -> History:
@@ -47,10 +47,12 @@ def test_new_changed_and_missing_history_make_a_run_stale(tmp_path: Path) -> Non
 
 
 def test_state_files_are_named_by_their_bytes_and_replaced(tmp_path: Path) -> None:
-    first = write_state(tmp_path, "t", [pa.table({"a": [1]})], pa.schema([("a", pa.int64())]))
-    second = write_state(tmp_path, "t", [pa.table({"a": [2]})], pa.schema([("a", pa.int64())]))
+    first, _ = write_state(tmp_path, "t", [pa.table({"a": [1]})], pa.schema([("a", pa.int64())]))
+    second, digest = write_state(tmp_path, "t", [pa.table({"a": [2]})], pa.schema([("a", pa.int64())]))
     assert first.name != second.name
     assert [p.name for p in tmp_path.iterdir()] == [second.name]
+    assert digest == sha256(second)
+    assert second.name == f"t-{digest[:16]}.parquet"
 
 
 HASHES = st.integers(-(2**63), 2**63 - 1)

@@ -157,6 +157,39 @@ def cut(codes: Array, sizes: Array) -> list[str]:
     return [whole[a:b] for a, b in zip((past - sizes).tolist(), past.tolist(), strict=True)]
 
 
+def order_of(values: Array) -> Array:
+    """The order of whole numbers, of which few are the same; those as they stand."""
+    library = kernels.library()
+    assert library is not None
+    values = np.ascontiguousarray(values, np.int64)
+    order = np.empty(len(values), np.int64)
+    library.winnow_order.restype = ctypes.c_int
+    if not library.winnow_order(kernels.pointer(values), ctypes.c_int64(len(values)), kernels.pointer(order)):
+        raise MemoryError("no memory left to sort numbers")
+    return order
+
+
+def take_blocks(parts: Sequence[Array], heads: Array, sizes: Array) -> Array:
+    """Blocks of the values in `parts`, which are of one type and follow one another. heads, sizes: where each block begins, and
+    how many values it has."""
+    library = kernels.library()
+    assert library is not None
+    held = [np.ascontiguousarray(part) for part in parts]
+    addresses = np.array([part.ctypes.data for part in held], np.uint64)
+    edges = np.cumsum([0, *map(len, held)], dtype=np.int64)
+    blocks = [np.ascontiguousarray(column, np.int64) for column in (heads, sizes)]
+    taken = np.empty(int(blocks[1].sum()), held[0].dtype)
+    library.winnow_blocks.restype = None
+    library.winnow_blocks(
+        *map(kernels.pointer, (addresses, edges)),
+        ctypes.c_int64(taken.itemsize),
+        *map(kernels.pointer, blocks),
+        ctypes.c_int64(len(heads)),
+        kernels.pointer(taken),
+    )
+    return taken
+
+
 @cache
 def _bound() -> _Bound:
     library = kernels.library()

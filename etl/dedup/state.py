@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from etl.dedup import native
 from etl.dedup.fingerprint import BANDS, FINGERPRINTS, SKETCHES
 
 Numbers = npt.NDArray[Any]
@@ -136,7 +137,7 @@ def state_tables(
     gone = judged.with_columns(near=near)
     prints = tables["fingerprints"].join(known, on="doc").join(published, on="doc", how="left")
     sentences, meetings = _sentences(
-        tables["sentences"], known, gone, tables["near_sentences"], published, cuts, near_history=near_history
+        tables["sentences"], known, gone, tables["near_sentences"], cuts, near_history=near_history
     )
     stand_ins = gone.filter("near", action="remove").join(known.select("doc", "number"), on="doc")
     made = {
@@ -176,6 +177,12 @@ class _Blocks:
         """Where the rows of the blocks stand, block by block."""
         return np.repeat(self.head - np.cumsum(self.size) + self.size, self.size) + np.arange(self.size.sum())
 
+    def take(self, column: pl.Series) -> Numbers:
+        """The values in the rows of the blocks of a column without nulls."""
+        if native.available():
+            return native.take_blocks([part.to_numpy() for part in column.get_chunks()], self.head, self.size)
+        return column.to_numpy()[self.rows()]
+
     def spread(self, values: Numbers) -> Numbers:
         """For each row the value of its document."""
         return np.repeat(values[self.slot], self.size)
@@ -191,37 +198,45 @@ def _sentences(
     known: pl.DataFrame,
     gone: pl.DataFrame,
     near_sentences: pl.DataFrame,
-    published: pl.DataFrame,
     cuts: pl.DataFrame,
     *,
     near_history: bool,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """`sentences` and `meetings` of the rows of a `table` of sentences. gone: judged sentences, with `near`: it repeats, nearly,
-    another document's."""
+    """`sentences` and `meetings` of the rows of a `table` of sentences, those of a document in order. gone: judged sentences, with
+    `near`: it repeats, nearly, another document's."""
     docs = known["doc"].to_numpy()
     numbers, fates = (known[name].to_numpy() for name in ("number", "fate"))
-    blocks = _Blocks.of(table["doc"].to_numpy(), docs)
-    rows = blocks.rows()
-    slots = np.repeat(blocks.slot, blocks.size)
-    worded = np.flatnonzero(table["n_words"].to_numpy()[rows] > 0)
-    rows, slots = rows[worded], slots[worded]
+    blocks = _Blocks.of(table["doc"].to_numpy(), docs).sorted_by(numbers)
+    rows, slots = blocks.rows(), np.repeat(blocks.slot, blocks.size)
     starts, hashes, n_words, whole = (
-        table[name].to_numpy()[rows] for name in ("start_char", "key_hash", "n_words", "whole")
+        blocks.take(table[name]) for name in ("start_char", "key_hash", "n_words", "whole")
     )
-    # Where a few sentences stand, given by document and start: rows are sorted by these once documents have numbers in order.
-    rank = np.zeros(len(docs), np.int64)
+    if not n_words.all():
+        worded = np.flatnonzero(n_words)
+        rows, slots, starts, hashes, n_words, whole = (
+            values[worded] for values in (rows, slots, starts, hashes, n_words, whole)
+        )
+    # Where a sentence stands is told by its document's place among the others and its start: rows are sorted by these.
+    rank = np.full(len(docs), -1, np.int64)
     rank[blocks.slot] = np.arange(len(blocks.slot))
     places = (rank[slots] << 32) | starts
+
+    def place_of(some: pl.DataFrame, start: str) -> Numbers:
+        """The places in documents at which `some` start, below 0 where a document has no rows, or isn't known."""
+        if not len(docs):
+            return np.full(some.height, -1)
+        asked = some["doc"].to_numpy()
+        slot = np.minimum(np.searchsorted(docs, asked), len(docs) - 1)
+        there: Numbers = np.where(docs[slot] == asked, rank[slot] << 32 | some[start].to_numpy(), -1)
+        return there
 
     def find(some: pl.DataFrame) -> tuple[Numbers, Numbers]:
         """(which of `some` are there, where in the rows)"""
         if not len(places):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        asked = some["doc"].to_numpy()
-        slot = np.minimum(np.searchsorted(docs, asked), len(docs) - 1)
-        wanted = (rank[slot] << 32) | some["start_char"].to_numpy()
+        wanted = place_of(some, "start_char")
         at = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
-        there = np.flatnonzero((docs[slot] == asked) & (places[at] == wanted))
+        there = np.flatnonzero(places[at] == wanted)
         return there, at[there]
 
     told, at = find(gone)
@@ -232,29 +247,36 @@ def _sentences(
     )
     judged = np.zeros(len(rows), np.bool_)
     judged[at] = True
-    usable = whole & (near | ~removed) & (fates[slots] == 0)
-    usable[_also_said(find(near_sentences)[1], rank[slots], hashes)] = False
+    usable = whole & (near | ~removed) & (fates == 0)[slots]
+    usable[_also_said(find(near_sentences)[1], places >> 32, hashes)] = False
     number = numbers[slots]
-    order = _order_of(hashes, number, ~usable, starts)
-    order = order[_is_new(hashes[order]) | _is_new(number[order])]  # of a sentence that a document has twice the first
-    by_hash = {"number": number, "key_hash": hashes, "n_words": n_words, "start_char": starts, "usable": usable}
-    sentences = pl.DataFrame({name: values[order] for name, values in by_hash.items()})
+    order = _order_of(hashes)
+    held = {"number": number[order], "key_hash": hashes[order]}
+    new = _is_new(held["key_hash"]) | _is_new(held["number"])
+    _put_first(order, new, usable)
+    others = {"n_words": n_words, "start_char": starts, "usable": usable}
+    held |= {name: values[order] for name, values in others.items()}
+    sentences = pl.DataFrame(held).filter(pl.Series(new))  # of a sentence that a document has twice the first
     if not near_history:
         return sentences, STATE["meetings"].to_frame()
-    chosen = order[usable[order] & (near | ~judged)[order]]
-    chosen = chosen[table["near_a"].is_not_null().to_numpy()[rows[chosen]]]
-    chosen = chosen[np.argsort((number[chosen] << 32) | starts[chosen])]
-    row_of = np.full(len(docs), -1, np.int64)
-    row_of[np.searchsorted(docs, published["doc"].to_numpy())] = published["row"].to_numpy()
+    meets = usable & (near | ~judged) & table["near_a"].is_not_null().to_numpy()[rows]
+    meets[order[~new]] = False
+    chosen = np.flatnonzero(meets)
+    cut = _cut_before(places[chosen], place_of(cuts, "start"), (cuts["end"] - cuts["start"]).to_numpy())
     lengths = (pl.col("end_char") - pl.col("start_char")).alias("n_chars")
     meetings = table.select("start_char", lengths, "n_words", "near_a", "near_b", "rest_a", "rest_b")[
         rows[chosen]
-    ].with_columns(
-        number=pl.Series(number[chosen]),
-        cut=pl.Series(_cut_before(row_of[slots[chosen]], starts[chosen].astype(np.int64), published, cuts)),
-        stands=pl.Series(~removed[chosen]),
-    )
+    ].with_columns(number=pl.Series(number[chosen]), cut=pl.Series(cut), stands=pl.Series(~removed[chosen]))
     return sentences, meetings
+
+
+def _put_first(order: Numbers, new: npt.NDArray[np.bool_], better: npt.NDArray[np.bool_]) -> None:
+    """Have rows that are `better` come first in `order`, of those between one that is `new` and the next. There are few with
+    others."""
+    again = ~new
+    some = np.flatnonzero(again | np.append(again[1:], np.zeros(min(1, len(again)), np.bool_)))
+    rows = order[some]
+    order[some] = rows[np.lexsort([~better[rows], np.cumsum(new)[some]])]
 
 
 def _also_said(few: Numbers, docs: Numbers, hashes: Numbers) -> Numbers:
@@ -267,50 +289,35 @@ def _also_said(few: Numbers, docs: Numbers, hashes: Numbers) -> Numbers:
     return there.join(asked, on=["doc", "hash"], how="semi")["row"].to_numpy()
 
 
-def _cut_before(rows: Numbers, starts: Numbers, published: pl.DataFrame, cuts: pl.DataFrame) -> Numbers:
-    """How many characters of its document were cut before each start. rows: of the published documents; -1 for one that isn't
-    there, of which nothing was cut."""
-    keys, place = (published[name].to_numpy() for name in ("doc", "row"))
-    order = np.argsort(keys)
-    row = place[order[np.searchsorted(keys, cuts["doc"].to_numpy(), sorter=order)]].astype(np.int64)
-    at = (row << 32) | cuts["start"].to_numpy()
-    chars = np.append(0, np.cumsum((cuts["end"] - cuts["start"]).to_numpy()))
-    first = chars[np.searchsorted(at, np.maximum(rows, 0) << 32)]
-    before = chars[np.searchsorted(at, (np.maximum(rows, 0) << 32) | starts)] - first
-    return np.where(rows < 0, 0, before)
+def _cut_before(places: Numbers, cuts: Numbers, chars: Numbers) -> Numbers:
+    """How many characters of its document were cut before each of some `places`, sorted: a document's number and, in 32 bits, a
+    start. cuts, chars: where each cut starts, below 0 in a document that has no place, and its length."""
+    there = cuts >= 0
+    at, chars = cuts[there], chars[there]
+    before = np.cumsum(np.bincount(np.searchsorted(places, at, side="right"), chars, len(places) + 1)[:-1])
+    docs = places >> 32
+    in_docs = np.append(0, np.cumsum(np.bincount(at >> 32, chars, docs.max(initial=-1) + 1)))
+    cut: Numbers = (before - in_docs[docs]).astype(np.int64)
+    return cut
 
 
 def _in_order(table: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """The rows of known documents, of numbers without nulls, with their document's number, in the order of those."""
     numbers = known["number"].to_numpy()
     blocks = _Blocks.of(table["doc"].to_numpy(), known["doc"].to_numpy()).sorted_by(numbers)
-    rows = blocks.rows()
-    others = {one.name: one.to_numpy()[rows] for one in table.drop("doc")}
-    return pl.DataFrame({"number": blocks.spread(numbers), **others})
+    return pl.DataFrame({"number": blocks.spread(numbers), **{one.name: blocks.take(one) for one in table.drop("doc")}})
 
 
 def _bands(table: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    blocks = _Blocks.of(table["doc"].to_numpy(), known["doc"].to_numpy())
-    hashes, number = table["h"].to_numpy()[blocks.rows()], blocks.spread(known["number"].to_numpy())
-    order = _order_of(hashes, number)
+    rows = _in_order(table, known)  # so those with the same hash are in the order of documents too
+    number, hashes = (rows[name].to_numpy() for name in ("number", "h"))
+    order = _order_of(hashes)
     return pl.DataFrame({"number": number[order], "h": hashes[order]})
 
 
-def _order_of(hashes: Numbers, *then: Numbers) -> Numbers:
-    """The order of `hashes`, the few that are the same in that of `then`.
-
-    Sorted are their high bits, each with its row below them: numbers are sorted five times as fast as their order is told.
-    """
-    low = max(len(hashes) - 1, 1).bit_length()
-    mask = (1 << low) - 1
-    packed = np.sort((hashes.astype(np.int64, copy=False) & ~mask) | np.arange(len(hashes)))
-    order = packed & mask
-    packed >>= low
-    same = packed[1:] == packed[:-1]
-    ties = np.flatnonzero(np.append(same, False) | np.append(False, same))
-    tied = order[ties]
-    order[ties] = tied[np.lexsort([*(values[tied] for values in reversed(then)), hashes[tied]])]
-    return order
+def _order_of(hashes: Numbers) -> Numbers:
+    """The order of `hashes`, the same ones as they stand."""
+    return native.order_of(hashes) if native.available() else np.argsort(hashes, kind="stable")
 
 
 def _is_new(values: Numbers) -> npt.NDArray[np.bool_]:

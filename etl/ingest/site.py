@@ -13,13 +13,17 @@ _HOST: Final = r"(?i)^[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]+)"
 
 def sites(docs: pl.DataFrame) -> pl.Series:
     """The site of each row of `docs` (columns site, url, source); "" where none is known."""
-    hosts = docs["url"].str.extract(_HOST, 1).str.to_lowercase().str.strip_chars(".")
-    known = hosts.drop_nulls().unique().sort()
+    parts = (
+        pl.col("url").str.splitn("/", 4).struct.field("field_0", "field_1", "field_2")
+    )  # a host ends before the third
+    heads = docs.select(head=pl.concat_str(parts, separator="/", ignore_nulls=True))
+    known = heads["head"].unique()
+    hosts = known.str.extract(_HOST, 1).str.to_lowercase().str.strip_chars(".").to_list()
     domains = pl.DataFrame(
-        {"host": known, "domain": [registered_domain(host) for host in known.to_list()]},
-        schema={"host": pl.String, "domain": pl.String},
+        {"head": known, "domain": [None if host is None else registered_domain(host) for host in hosts]},
+        schema={"head": pl.String, "domain": pl.String},
     )
-    by_host = pl.DataFrame({"host": hosts}).join(domains, on="host", how="left", maintain_order="left")["domain"]
+    by_host = heads.join(domains, on="head", how="left", maintain_order="left")["domain"]
     given = docs["site"].str.strip_chars()
     return docs.select(
         pl.coalesce(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from etl import schema
+from etl import kernels, schema
 from etl.errors import StageError
 from etl.publish import cut, native
 
@@ -96,21 +96,22 @@ def assemble(docs: pa.Table, marks: Marks, dropped: Dropped, noted: Marks | None
     order = np.argsort(place, kind="stable")  # runs that are sorted: they are merged
     order = order[stays[marks.doc[order]]]
     doc = marks.doc[order].astype(np.int64)
-    bounds = np.searchsorted(doc, np.arange(len(texts) + 1))
+    staying = np.flatnonzero(stays)
+    bounds = np.searchsorted(doc, np.append(staying, len(texts)))
     way = native if native.available() else cut
-    cuts, wrong = way.cut_all(texts, bounds, marks.starts[order], marks.ends[order])
+    cuts, wrong = way.cut_all(texts.gather(staying), bounds, marks.starts[order], marks.ends[order])
     if wrong >= 0:
-        raise StageError(
-            f"document {docs['doc_id'][wrong].as_py()}: kept and removed text together are not the repaired text"
-        )
-    emptied = _emptied(cuts.kept, np.flatnonzero(np.diff(bounds)))
-    empty = _nothing_left(emptied, bounds, order, marks.why["rule"])
+        name = docs["doc_id"][int(staying[wrong])].as_py()
+        raise StageError(f"document {name}: kept and removed text together are not the repaired text")
+    nothing = _emptied(cuts.kept, np.flatnonzero(np.diff(bounds)))
+    emptied = staying[nothing]
+    empty = _nothing_left(nothing, bounds, order, marks.why["rule"])
     gone = Dropped(np.concatenate([dropped.doc.astype(np.int64), emptied]), stacked([dropped.why, empty]))
     stays[emptied] = False
     rows = np.flatnonzero(stays)
     removed = np.bincount(doc, weights=cuts.ends - cuts.starts, minlength=len(texts)).astype(np.int64)
     kept_chars = chars - removed  # as the check has just told
-    kept = taken(cuts.kept, rows) if len(rows) < len(texts) else cuts.kept
+    kept = _without(cuts.kept, nothing)
     told = {
         "text": kept,
         "n_chars": column(kept_chars[rows]),
@@ -184,6 +185,15 @@ def _emptied(kept: pa.LargeStringArray, docs: Numbers) -> Numbers:
     return found
 
 
+def _without(kept: pa.LargeStringArray, empty: Numbers) -> pa.LargeStringArray:
+    """`kept` without its `empty` texts. Where they are empty to the last blank, as nearly always, no text is copied."""
+    offsets = np.frombuffer(kept.buffers()[1], np.int64)[kept.offset :][: len(kept) + 1]
+    if (offsets[empty] < offsets[empty + 1]).any():
+        return taken(kept, np.delete(np.arange(len(kept)), empty))
+    others = np.delete(offsets, empty)
+    return pa.LargeStringArray.from_buffers(len(others) - 1, pa.py_buffer(others), kept.buffers()[2])
+
+
 def _nothing_left(empty: Numbers, bounds: Numbers, order: Numbers, rules: pa.ChunkedArray) -> pa.Table:
     """REASONED of each document that the marks took whole."""
     reasons = []
@@ -216,8 +226,12 @@ def _removals(
     wholes = np.arange(len(gone.doc))
     chosen = np.concatenate([order[left], len(marks.doc) + wholes])[sort]
     why = stacked([marks.why, gone.why]).take(column(chosen))
-    texts = pa.concat_arrays([cuts.pieces, *taken(docs["text"], gone.doc).chunks])
-    text = taken(texts, np.concatenate([left, len(cuts.pieces) + wholes])[sort])
+    pieces, whole = (
+        pl.Series(cuts.pieces),
+        pl.Series(docs["text"]).gather(gone.doc),
+    )  # not copied before they are in order
+    texts = pieces.append(whole).gather(np.concatenate([left, len(cuts.pieces) + wholes])[sort])
+    text = kernels.text_array(*kernels.text_buffers(texts))
     return _rows(docs, doc[sort], starts[sort], ends[sort], text, why, REMOVALS)
 
 

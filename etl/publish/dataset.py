@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import pyarrow as pa
@@ -151,14 +152,18 @@ def read_manifest(out: Path) -> dict[str, Any]:
     return manifest
 
 
-def list_parts(staging: Path) -> dict[str, Any]:
-    """What a finished run left below `staging`, as the manifest lists it: for each dataset files and rows."""
+def list_parts(staging: Path, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    """What a finished run left below `staging`, as the manifest lists it: for each dataset files and rows.
+
+    known: name -> sha256 of files that were hashed when they were written; the others are hashed now.
+    """
     listed: dict[str, Any] = {}
     for owned in WHAT_A_RUN_OWNS:
         files = []
         for path in sorted((staging / owned).glob("*.parquet")):
             rows = pq.read_metadata(path).num_rows
-            files.append({"name": path.name, "rows": rows, "bytes": path.stat().st_size, "sha256": sha256(path)})
+            digest = known.get(path.name) or sha256(path)
+            files.append({"name": path.name, "rows": rows, "bytes": path.stat().st_size, "sha256": digest})
         listed[owned] = {"files": files, "rows": sum(f["rows"] for f in files)}
     return listed
 

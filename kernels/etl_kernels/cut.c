@@ -21,8 +21,17 @@ static inline u64 among(u64 x, u8 low, u8 high) { return (x + (0x80 - low) * EAC
 
 static inline int continues(u8 byte) { return (byte & 0xC0) == 0x80; }
 
-/* The place `to` code points from the beginning, from p on; eight bytes at a time while they can't go beyond it. */
-static Place forward(const u8 *text, i64 size, Place p, i64 to) {
+enum { BLOCK = 64 };
+
+/* The place `to` code points from the beginning, from p on; many bytes at a time while they can't go beyond it. */
+WIDE static Place forward(const u8 *text, i64 size, Place p, i64 to) {
+    while (to - p.at >= BLOCK && size - p.byte > BLOCK) {
+        const u8 *block = text + p.byte;
+        u8 more = 0;
+        for (int i = 0; i < BLOCK; i++) more += (u8)((block[i] & 0xC0) == 0x80);
+        p.at += BLOCK - more;
+        p.byte += BLOCK;
+    }
     while (to - p.at >= 8 && size - p.byte > 8) {
         u64 v = load64(text + p.byte);
         p.at += 8 - count_high(v & ~(v << 1) & 0x80 * EACH);

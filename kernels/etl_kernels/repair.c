@@ -172,7 +172,12 @@ EXPORT int winnow_is_bad(const Suspects *t, const u8 *text, i64 size) {
 static inline int is_odd(u8 c) { return (c < 0x20 && c != '\t') || c == 0x7F || c == 0xE2 || c >= 0xEF; }
 
 /* The next byte of a line end, a control character, or what in UTF-8 may begin one of those to be taken away. */
-static inline const u8 *next_odd(const u8 *s, const u8 *end) {
+WIDE static const u8 *next_odd(const u8 *s, const u8 *end) {
+    for (; s + 32 <= end; s += 32) {
+        u8 met = 0;
+        for (int i = 0; i < 32; i++) met |= (u8)((u8)(s[i] < 0x20) & (u8)(s[i] != '\t')) | (u8)(s[i] == 0x7F) | (u8)(s[i] == 0xE2) | (u8)(s[i] >= 0xEF);
+        if (met) break;
+    }
 #ifdef __GNUC__
     while (s + 8 <= end) {
         u64 v = load64(s), m = ((v - 0x20 * EACH) | v | (v + EACH)) & 0x80 * EACH; /* below a blank, DEL, beyond ASCII; the lowest is right */

@@ -22,6 +22,12 @@ from etl.ingest.site import registered_domain, sites
         (None, "https://thedailystar.example/1", "a.jsonl", "thedailystar.example"),
         (None, "https://192.168.0.1/x", "a.jsonl", "192.168.0.1"),
         (None, "not a url", "folder/deep/page.html", "folder"),
+        (None, "http:/one.example/x", "folder/page.html", "folder"),
+        (None, "http://", "folder/page.html", "folder"),
+        (None, "http://?next=http://other.example/", "folder/page.html", "folder"),
+        (None, "http://one.example?next=http://other.example/", "a.jsonl", "one.example"),
+        (None, "HTTP://One.Example#part", "a.jsonl", "one.example"),
+        (None, "http://a/b@one.example/", "a.jsonl", "a"),
         (None, None, "page.html", ""),
     ],
 )
@@ -31,6 +37,20 @@ def test_each_way_to_know_a_site(site: str | None, url: str | None, source: str,
         schema={"site": pl.String, "url": pl.String, "source": pl.String},
     )
     assert sites(docs).to_list() == [expected]
+
+
+def test_sites_of_many_pages_are_those_of_each() -> None:
+    urls = [
+        None,
+        "",
+        "https://b.one.example/1",
+        "https://two.example/2",
+        "https://b.one.example/3?a=/",
+        "https:///x",
+        None,
+    ]
+    docs = pl.DataFrame({"site": None, "url": urls, "source": "a.jsonl"}, schema_overrides={"site": pl.String})
+    assert sites(docs).to_list() == ["", "", "one.example", "two.example", "one.example", "", ""]
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,15 @@ def test_a_staging_folder_that_lost_a_file_is_refused(out: Path, tmp_path: Path)
     assert not (out / "_manifest.json").exists()
 
 
+def test_files_that_were_hashed_when_they_were_written_are_not_hashed_again(tmp_path: Path) -> None:
+    stage(tmp_path, ["a", "b"])
+    hashed = dataset.list_parts(tmp_path)
+    (part,) = hashed["documents"]["files"]
+    told = dataset.list_parts(tmp_path, {part["name"]: "as written"})
+    assert told["documents"]["files"] == [{**part, "sha256": "as written"}]
+    assert told["removals"] == hashed["removals"]
+
+
 def test_verify_names_each_kind_of_damage(out: Path, tmp_path: Path) -> None:
     released(out, ["one", "two"], tmp_path / "a")
     part = next((out / "documents" / "run=k").glob("*.parquet"))
