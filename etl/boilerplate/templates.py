@@ -195,7 +195,9 @@ def add_evidence(
     known = docs.select("doc", "site").join(
         site_pages.select("site", site_pages="pages"), on="site", how="left", maintain_order="left"
     )
-    told = lines.select("doc").join(known, on="doc", how="left", maintain_order="left")
+    place = np.zeros(1 + int(docs["doc"].to_numpy().max(initial=0)), np.int64)
+    place[docs["doc"].to_numpy()] = np.arange(docs.height)
+    told = known.select("site", "site_pages")[place[lines["doc"].to_numpy()]]
     numbered = (near != keys).arg_true()
     seen = _seen(told["site"], keys, site_lines)
     seen_near = seen.clone().scatter(numbered, _seen(told["site"].gather(numbered), near.gather(numbered), site_lines))
