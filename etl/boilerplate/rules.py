@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import PurePath
 from typing import Any, Final, TypeVar
 
@@ -729,8 +729,8 @@ def _phrased(texts: pl.Series, rows: Ints, ruleset: RuleSet) -> tuple[Ints, Ints
         for row, size, rule_no in found.select("row", "size", "rule_no").iter_rows():
             if size <= ruleset.told.max_chars[rule_no]:
                 known[new[row]] += (rule_no,)
-    times = [len(known[text]) for text in given]
-    return np.repeat(rows, times), np.array([number for text in given for number in known[text]], np.int64)
+    named = [known[text] for text in given]
+    return np.repeat(rows, list(map(len, named))), np.array(list(chain.from_iterable(named)), np.int64)
 
 
 _MOST_KNOWN: Final = 20_000
