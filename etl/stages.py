@@ -1403,8 +1403,7 @@ def _evidence(plan: Plan) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def _found(docs: pl.DataFrame, stripped: strip.Stripped) -> pl.DataFrame:
     """FOUND for each document: the input's word, else what boilerplate found, else what the kept text tells."""
-    chars = pl.col("end") - pl.col("start")
-    longest = stripped.segments.lazy().group_by("doc").agg(pl.col("text").get(chars.arg_max())).collect()
+    longest = stripped.segments.select("doc", "text")[_longest(stripped.segments)]
     texts = docs.select("doc", "lang").join(longest, on="doc", how="left", maintain_order="left")
     asked = texts.filter(pl.col("lang").is_null() & pl.col("text").is_not_null())
     told = pl.concat([asked.select("doc"), language.detect(asked["text"])], how="horizontal")
@@ -1414,6 +1413,19 @@ def _found(docs: pl.DataFrame, stripped: strip.Stripped) -> pl.DataFrame:
         .sort("doc")
         .with_columns(pl.coalesce("lang", "told"))
     )
+
+
+def _longest(lines: pl.DataFrame) -> npt.NDArray[np.int64]:
+    """The row of each document's longest line, the first of several. lines: in the order of their documents."""
+    doc = lines["doc"].to_numpy()
+    chars = lines["end"].to_numpy().astype(np.int64) - lines["start"].to_numpy()
+    heads = np.flatnonzero(np.append(True, doc[1:] != doc[:-1])[: len(doc)])
+    if not len(heads):
+        return heads
+    most = np.repeat(np.maximum.reduceat(chars, heads), np.diff(heads, append=len(doc)))
+    rows = np.flatnonzero(chars == most)
+    first: npt.NDArray[np.int64] = rows[np.searchsorted(rows, heads)]
+    return first
 
 
 def _sql(package: str, name: str) -> str:

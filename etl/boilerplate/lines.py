@@ -142,7 +142,7 @@ def replace_rows(texts: pl.Series, rows: npt.NDArray[np.int64], others: pl.Serie
         return texts
     where = np.arange(len(texts))
     where[rows] = len(texts) + np.arange(len(rows))
-    return pl.concat([texts, others.alias(texts.name)]).gather(where)
+    return pl.concat([texts, others.alias(texts.name)], rechunk=True).gather(where)  # which copies no text
 
 
 def matching(texts: pl.Series, rows: npt.NDArray[np.int64], pattern: str) -> npt.NDArray[np.int64]:

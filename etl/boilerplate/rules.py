@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import PurePath
 from typing import Any, Final, TypeVar
 
@@ -38,7 +38,7 @@ from etl import kernels
 from etl.boilerplate import heads, literals, native, programs
 from etl.boilerplate.captions import repeated_captions
 from etl.boilerplate.heads import ANYTHING, HEAD, folded, known_heads
-from etl.boilerplate.lines import MARKS, split_lines
+from etl.boilerplate.lines import MARKS, edges, split_lines
 from etl.boilerplate.literals import literals_of, tails_of
 from etl.errors import ConfigError
 
@@ -563,10 +563,12 @@ def _judge(lines: pl.DataFrame, ruleset: RuleSet) -> tuple[pl.DataFrame, pl.Data
         "doc", "line", "start", "end", pl.Series("rule_no", cut[gone], pl.UInt32), unit=pl.lit("line")
     )
     spans = _spans(table, np.flatnonzero(cut < 0), ruleset)
+    marks = pl.concat([whole, spans], rechunk=True)
+    place = marks["doc"].to_numpy().astype(np.int64) << 32 | marks["start"].to_numpy()
+    marks = marks[np.argsort(place, kind="stable")]  # of two parts, each in order
+    about = ruleset.table.select("rule", "reason")[marks["rule_no"].to_numpy()]
     marks = (
-        pl.concat([whole, spans])
-        .join(ruleset.table, on="rule_no")
-        .sort("doc", "line", "start")
+        pl.concat([marks, about], how="horizontal")
         .with_columns(score=pl.lit(1.0))
         .select(pl.col(name).cast(kind) for name, kind in MARKS.items())
     )
@@ -616,11 +618,14 @@ def labelled_report(lines: pl.DataFrame, ruleset: RuleSet) -> pl.DataFrame:
 
 def _measured(lines: pl.DataFrame) -> pl.DataFrame:
     """`lines` with row, chars and prose: the columns that are cheap to have."""
-    chars = pl.col("end").cast(pl.Int64) - pl.col("start")
-    cjk = (chars >= PROSE_CHARS_CJK) & (pl.col("text").str.len_bytes() * 2 > chars * 5)
+    place = lines["doc"].to_numpy().astype(np.int64) << 32 | lines["line"].to_numpy()
+    if (place[1:] < place[:-1]).any():
+        lines = lines.sort("doc", "line")
+    chars = lines["end"].to_numpy().astype(np.int64) - lines["start"].to_numpy()
+    cjk = (chars >= PROSE_CHARS_CJK) & (edges(lines["text"]).size * np.int64(2) > chars * 5)
     return (
-        lines.select("doc", "line", "start", "end", "text", chars=chars, prose=(chars >= PROSE_CHARS) | cjk)
-        .sort("doc", "line")
+        lines.select("doc", "line", "start", "end", "text")
+        .with_columns(chars=pl.Series(chars), prose=pl.Series((chars >= PROSE_CHARS) | cjk))
         .with_row_index("row")
     )
 
@@ -724,8 +729,8 @@ def _phrased(texts: pl.Series, rows: Ints, ruleset: RuleSet) -> tuple[Ints, Ints
         for row, size, rule_no in found.select("row", "size", "rule_no").iter_rows():
             if size <= ruleset.told.max_chars[rule_no]:
                 known[new[row]] += (rule_no,)
-    times = [len(known[text]) for text in given]
-    return np.repeat(rows, times), np.array([number for text in given for number in known[text]], np.int64)
+    named = [known[text] for text in given]
+    return np.repeat(rows, list(map(len, named))), np.array(list(chain.from_iterable(named)), np.int64)
 
 
 _MOST_KNOWN: Final = 20_000

@@ -56,7 +56,7 @@ def strip_boilerplate(
             revise=markup.revise if "markup" in asked.columns else None,
         )
         staged.append(_stage(cuts, "model"))
-    marks = _one_decision_a_line(pl.concat(staged), lines)
+    marks = _one_decision_a_line(pl.concat(staged, rechunk=True), lines)
     return Stripped(marks, found, _left(lines, marks))
 
 
@@ -133,12 +133,13 @@ def _one_decision_a_line(marks: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFra
         reached = pl.col("end").shift().over("doc").fill_null(0)
         overlapping = spans.select(pl.col("start") < reached).to_series()
         if not overlapping.any():
-            return _in_order(pl.concat([wholes, spans.select(STAGED.names())]))
+            return _in_order([wholes, spans.select(STAGED.names())])
         spans = spans.filter(~(overlapping & ~overlapping.shift(fill_value=False)))
 
 
-def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
-    """`rows`, two sorted parts of them one after the other, sorted by doc and start."""
+def _in_order(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The rows of two parts, each in order, sorted by doc and start."""
+    rows = pl.concat(parts, rechunk=True)  # out of several chunks Polars would copy each text
     return rows[np.argsort((rows["doc"].to_numpy().astype(np.int64) << 32) | rows["start"].to_numpy(), kind="stable")]
 
 
@@ -162,4 +163,4 @@ def _left(lines: pl.DataFrame, marks: pl.DataFrame) -> pl.DataFrame:
             piece = text[left - start : right - start]
             if piece.strip():
                 pieces.append((doc, line, left, right, piece))
-    return _in_order(pl.concat([whole, pl.DataFrame(pieces, schema=LINES, orient="row")]))
+    return _in_order([whole, pl.DataFrame(pieces, schema=LINES, orient="row")])

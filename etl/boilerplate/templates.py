@@ -195,7 +195,9 @@ def add_evidence(
     known = docs.select("doc", "site").join(
         site_pages.select("site", site_pages="pages"), on="site", how="left", maintain_order="left"
     )
-    told = lines.select("doc").join(known, on="doc", how="left", maintain_order="left")
+    place = np.zeros(1 + int(docs["doc"].to_numpy().max(initial=0)), np.int64)
+    place[docs["doc"].to_numpy()] = np.arange(docs.height)
+    told = known.select("site", "site_pages")[place[lines["doc"].to_numpy()]]
     numbered = (near != keys).arg_true()
     seen = _seen(told["site"], keys, site_lines)
     seen_near = seen.clone().scatter(numbered, _seen(told["site"].gather(numbered), near.gather(numbered), site_lines))
@@ -243,18 +245,14 @@ def mark_templates(lines: pl.DataFrame, limits: Templates) -> pl.DataFrame:
     )
     exact = enough & (pl.col("site_seen") > 0)
     pages = pl.when(exact).then(seen).otherwise(near)
-    long_mass = pl.when(chars >= TEXT_LINE_CHARS).then(chars).otherwise(0)
+    goes = lines.select(go=(exact | enough_near).fill_null(False))["go"].to_numpy()
+    body, body_gone = _masses(lines, goes)
+    rows = np.flatnonzero(goes)
+    some = lines.select("doc", "line", "start", "end", "site", "site_seen", "site_near", "site_pages")[rows]
     return (
-        lines.lazy()
-        .with_columns(go=exact | enough_near, long_mass=long_mass)
-        .with_columns(
-            body=pl.col("long_mass").sum().over("doc"),
-            body_gone=pl.when("go").then("long_mass").otherwise(0).sum().over("doc"),
-        )
-        .filter(
-            pl.col("go")
-            & ((chars < TEXT_LINE_CHARS) | (seen >= SURE_PAGES) | (pl.col("body_gone") <= pl.col("body") * 0.5))
-        )
+        some.lazy()
+        .with_columns(body=pl.Series(body[rows]), body_gone=pl.Series(body_gone[rows]))
+        .filter((chars < TEXT_LINE_CHARS) | (seen >= SURE_PAGES) | (pl.col("body_gone") <= pl.col("body") * 0.5))
         .select(
             "doc",
             "line",
@@ -281,3 +279,16 @@ def mark_templates(lines: pl.DataFrame, limits: Templates) -> pl.DataFrame:
         .collect()
         .select(pl.col(name).cast(kind) for name, kind in MARKS.items())
     )
+
+
+def _masses(lines: pl.DataFrame, goes: npt.NDArray[np.bool_]) -> tuple[Lines, Lines]:
+    """Of each line the characters in long lines of its page, which stands together, and in those of them that go."""
+    doc = lines["doc"].to_numpy()
+    chars = lines["end"].to_numpy().astype(np.int64) - lines["start"].to_numpy()
+    mass = np.where(chars >= TEXT_LINE_CHARS, chars, 0)
+    heads = np.flatnonzero(np.append(True, doc[1:] != doc[:-1])[: len(doc)])
+    sizes = np.diff(heads, append=len(doc))
+    whole, gone = (
+        np.repeat(np.add.reduceat(each, heads) if len(heads) else each, sizes) for each in (mass, mass * goes)
+    )
+    return whole, gone

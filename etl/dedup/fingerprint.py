@@ -122,7 +122,7 @@ def shard_tables(docs: pl.DataFrame, segments: pl.DataFrame, policy: SentencePol
             continue
         sentences.append(found.batch.table().with_columns(_meeting_points(found.batch, policy)))
         prints.append(found.fingerprints)
-        sketches.append(found.sketches.with_columns(pl.col("h") & ((1 << SKETCH_BITS) - 1)))
+        sketches.append(found.sketches)
         bands.append(found.bands)
         if policy.near:
             near.append(near_pairs(found.batch, found.candidates, similarity_min=policy.near_similarity_min))
@@ -234,6 +234,7 @@ def _read_native(segments: pl.DataFrame, *, near_words: int) -> _Read:
     texts = native.cut(found["near_text"], np.stack([found["near_one_size"], found["near_two_size"]], axis=1).ravel())
     printed = {"doc": found["print_doc"], "key_hash": found["print_key"], "key_check": found["print_check"]}
     levels = ("n_chars", "n_tokens", "shingle_level", "number_level", "name_level", "band_level")
+    found["sketch_hash"] &= (1 << SKETCH_BITS) - 1
     return _Read(
         batch,
         Candidates(found["near_one"], found["near_two"], texts[::2], texts[1::2]),
@@ -272,7 +273,9 @@ def _fingerprints(reading: Reading) -> tuple[pl.DataFrame, pl.DataFrame, pl.Data
     )
     doc = batch.doc[sentence]
     sampled = pl.concat(
-        pl.DataFrame({"doc": doc[s.owner], "h": s.hashes.view(np.int64)}).with_columns(kind=pl.lit(kind, pl.Int8))
+        pl.DataFrame({"doc": doc[s.owner], "h": s.hashes.view(np.int64) & ((1 << SKETCH_BITS) - 1)}).with_columns(
+            kind=pl.lit(kind, pl.Int8)
+        )
         for kind, s in samples.items()
     )
     shingles = samples[SHINGLE]

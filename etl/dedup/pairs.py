@@ -107,8 +107,15 @@ def near_pairs(batch: Batch, candidates: Candidates, *, similarity_min: float) -
     texts = candidates.first_text, candidates.second_text
     near = np.flatnonzero(cpdist(*texts, scorer=fuzz.ratio, score_cutoff=_ALIKE_MIN))
     first, second = candidates.first[near], candidates.second[near]
+    both = pl.Series([*batch.text_of(first), *batch.text_of(second)], dtype=pl.String)
+    if native.available():  # which knows two of three for certain
+        place = np.arange(len(near))
+        likely = np.flatnonzero(~native.unlike(both, place, place + len(near), _FILLERS))
+        both = both.gather(np.concatenate([likely, likely + len(near)]))
+        first, second = first[likely], second[likely]
     found: list[tuple[int, int, float]] = []  # dropped, kept, score
-    judged = likenesses(batch.text_of(first), batch.text_of(second), score_min=similarity_min)
+    sides = both.head(len(first)).to_list(), both.slice(len(first)).to_list()
+    judged = likenesses(*sides, score_min=similarity_min)
     for one, two, alike in zip(first.tolist(), second.tolist(), judged, strict=True):  # a few in a thousand sentences
         if alike:
             found.append((one, two, alike.score) if alike.poorer == 0 else (two, one, alike.score))

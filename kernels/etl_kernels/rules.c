@@ -182,7 +182,7 @@ typedef struct {
     int phrase;
 } Distinct;
 
-enum { BLOCK = 4096, BLOCK_BITS = 16 };
+enum { BLOCK = 4096, BLOCK_BITS = 16, AHEAD = 16 };
 
 /* Whether a pattern matches a line: 1 or 0, -1 when memory ran out. */
 static int pattern_matches(const Rules *t, Known *known, const Asked *l, const char *text, i64 pattern) {
@@ -264,10 +264,18 @@ static int follow_block(const Rules *t, Known *known, Lines *r) {
     return ok;
 }
 
+/* The hash of a line, whose slot is asked for ahead: it's far away. */
+static u64 hash_ahead(const Lines *r, const Texts *texts, i64 row, i64 room) {
+    const u8 *end, *p = text_of(texts, row, &end);
+    u64 hash = xxh64(p, end - p, 0);
+    __builtin_prefetch(AT(r->slots, u64) + (hash & (u64)(room - 1)));
+    return hash;
+}
+
 /* The number of a line among those that differ; that of a new one when none before was the same, -1 when memory ran out. */
-static i64 number_of(Lines *r, const Texts *texts, i64 row, i64 room) {
+static i64 number_of(Lines *r, const Texts *texts, i64 row, u64 hash, i64 room) {
     const u8 *end, *p = text_of(texts, row, &end), *past;
-    u64 *slots = AT(r->slots, u64), hash = xxh64(p, end - p, 0);
+    u64 *slots = AT(r->slots, u64);
     i64 slot = (i64)(hash & (u64)(room - 1));
     for (; slots[slot]; slot = (slot + 1) & (room - 1)) {
         if (slots[slot] >> 32 != hash >> 32) continue;
@@ -371,6 +379,7 @@ EXPORT Named *winnow_rules(const Rules *t, Known *known, const Texts *texts, con
     Named *named = NEW_RESULT(Named);
     Lines *r = NEW_RESULT(Lines);
     Line line = {0};
+    u64 hashes[AHEAD];
     i64 room = 16;
     while (room < 2 * n) room *= 2;
     int ok = named && r && n < INT32_MAX && reserve(&r->slots, room * 8) && reserve(&r->like, n * 4) &&
@@ -379,8 +388,10 @@ EXPORT Named *winnow_rules(const Rules *t, Known *known, const Texts *texts, con
         memset(r->slots.data, 0, (size_t)room * 8);
         memset(r->asked.data, 0, (size_t)t->patterns * 4);
     }
+    for (i64 i = 0; ok && i < n && i < AHEAD; i++) hashes[i] = hash_ahead(r, texts, rows[i], room);
     for (i64 i = 0; ok && i < n; i++) {
-        i64 known_lines = COUNT(r->lines, Distinct), number = number_of(r, texts, rows[i], room);
+        i64 known_lines = COUNT(r->lines, Distinct), number = number_of(r, texts, rows[i], hashes[i % AHEAD], room);
+        if (i + AHEAD < n) hashes[i % AHEAD] = hash_ahead(r, texts, rows[i + AHEAD], room);
         PUSH(r->like, i32, (i32)number);
         ok = number >= 0;
         if (ok && number == known_lines) ok = read_into_block(t, r, &line, texts, rows[i]);
