@@ -5,6 +5,8 @@
 #define PARTED 0xC2B2AE3D27D4EB4FULL
 #define FILL 512     /* rows of a bucket, about */
 #define SEEN_BITS 12 /* of a bucket's table of what was met once or more */
+#define CELL_BITS 9  /* of the cells that a bucket's rows are sorted in */
+#define FEW 24       /* rows of a cell that are put in order one by one */
 
 typedef struct {
     u64 key;
@@ -24,16 +26,30 @@ typedef struct {
 
 static inline u32 part_of(u64 hash, u32 parts) { return (u32)((hash * PARTED >> 32) * parts >> 32); }
 
-static int by_key_and_rank(const void *one, const void *two) {
-    const Meeting *a = one, *b = two;
-    if (a->key != b->key) return a->key < b->key ? -1 : 1;
-    if (a->rank != b->rank) return a->rank < b->rank ? -1 : 1;
-    return a->row < b->row ? -1 : a->row > b->row;
+static inline int before(const Meeting *a, const Meeting *b) {
+    if (a->key != b->key) return a->key < b->key;
+    return a->rank != b->rank ? a->rank < b->rank : a->row < b->row;
+}
+
+static int by_key_and_rank(const void *one, const void *two) { return before(two, one) - before(one, two); }
+
+/* Puts rows in order by key, rank and row. */
+static void sort_meetings(Meeting *some, i64 n) {
+    if (n > FEW) {
+        qsort(some, (size_t)n, sizeof(Meeting), by_key_and_rank);
+        return;
+    }
+    for (i64 i = 1; i < n; i++) {
+        Meeting one = some[i];
+        i64 to = i;
+        for (; to > 0 && before(&one, &some[to - 1]); to--) some[to] = some[to - 1];
+        some[to] = one;
+    }
 }
 
 /* Of `n` keys the rows of those that stand there more than once: key by key, those of a key by rank, then by row.
    ranks: may be NULL. n < 2^32. Keys are spread over buckets that a cache holds; in each, what can't have been met twice
-   leaves by a table of bytes, and the few others are sorted. */
+   leaves by a table of bytes, and the few others are sorted: laid out in cells by their hash first, most of which hold one key. */
 EXPORT void *winnow_meetings(const u64 *keys, const u32 *ranks, i64 n) {
     Meetings *r = NEW_RESULT(Meetings);
     if (!r) return NULL;
@@ -53,7 +69,7 @@ EXPORT void *winnow_meetings(const u64 *keys, const u32 *ranks, i64 n) {
     }
     u32 *order = malloc((size_t)(n ? n : 1) * 4);
     u64 *held = malloc((size_t)(n ? n : 1) * 8);
-    if (!order || !held || !reserve(&r->found, (most ? most : 1) * (i64)sizeof(Meeting))) {
+    if (!order || !held || !reserve(&r->found, 2 * (most ? most : 1) * (i64)sizeof(Meeting))) {
         free(order);
         free(held);
         return complete(r, 0);
@@ -63,8 +79,9 @@ EXPORT void *winnow_meetings(const u64 *keys, const u32 *ranks, i64 n) {
         order[to] = (u32)i;
         held[to] = keys[i];
     }
-    Meeting *found = AT(r->found, Meeting);
+    Meeting *found = AT(r->found, Meeting), *sorted = found + most;
     u8 seen[1 << SEEN_BITS];
+    u32 cells[(1 << CELL_BITS) + 1];
     i64 first = 0;
     for (i64 b = 0; b < buckets; b++) {
         i64 past = places[b], many = 0; /* each has moved to the next one's beginning */
@@ -74,13 +91,24 @@ EXPORT void *winnow_meetings(const u64 *keys, const u32 *ranks, i64 n) {
                 u8 *s = &seen[(held[i] * SPREAD) << bits >> (64 - SEEN_BITS)];
                 *s = (u8)(*s + (*s < 2));
             }
-            for (i64 i = first; i < past; i++)
-                if (seen[(held[i] * SPREAD) << bits >> (64 - SEEN_BITS)] > 1)
-                    found[many++] = (Meeting){held[i], ranks ? ranks[order[i]] : 0, order[i]};
-            qsort(found, (size_t)many, sizeof(Meeting), by_key_and_rank);
-            for (i64 i = 0; i < many; i++)
-                if ((i && found[i].key == found[i - 1].key) || (i + 1 < many && found[i].key == found[i + 1].key))
-                    PUSH(r->rows, u32, found[i].row);
+            memset(cells, 0, sizeof cells);
+            for (i64 i = first; i < past; i++) {
+                u64 spread = (held[i] * SPREAD) << bits;
+                if (seen[spread >> (64 - SEEN_BITS)] < 2) continue;
+                cells[(spread >> (64 - CELL_BITS)) + 1]++;
+                found[many++] = (Meeting){held[i], ranks ? ranks[order[i]] : 0, order[i]};
+            }
+            for (int c = 0; c < 1 << CELL_BITS; c++) cells[c + 1] += cells[c];
+            for (i64 i = 0; i < many; i++) sorted[cells[(found[i].key * SPREAD) << bits >> (64 - CELL_BITS)]++] = found[i];
+            i64 begin = 0;
+            for (int c = 0; c < 1 << CELL_BITS; c++) { /* each has moved to the next one's beginning */
+                i64 end = cells[c];
+                sort_meetings(sorted + begin, end - begin);
+                for (i64 i = begin; i < end; i++)
+                    if ((i > begin && sorted[i].key == sorted[i - 1].key) || (i + 1 < end && sorted[i].key == sorted[i + 1].key))
+                        PUSH(r->rows, u32, sorted[i].row);
+                begin = end;
+            }
         }
         first = past;
     }

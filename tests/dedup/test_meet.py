@@ -50,6 +50,8 @@ def test_many_different_keys_and_one_that_all_share() -> None:
     assert not len(meet.meetings(keys))
     assert sorted(meet.meetings(np.r_[keys, keys[:9]]).tolist()) == sorted([*range(9), *range(50_000, 50_009)])
     assert meet.meetings(np.full(50_000, 7)).tolist() == list(range(50_000))
+    falling = np.arange(50_000, 0, -1, dtype=np.uint32)
+    assert meet.meetings(np.full(50_000, 7), falling).tolist() == list(range(49_999, -1, -1))
     assert not len(meet.meetings(np.zeros(0, np.int64)))
 
 
