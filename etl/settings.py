@@ -124,7 +124,9 @@ def parse(
 
 
 def preload() -> None:
-    """Read the product's own families, before processes are forked from this one. Polars computes nothing."""
+    """Read the product's own families, and what is kept of them, before processes are forked from this one. Polars computes
+    nothing."""
+    rules.preload()
     for name, text in read_files(None).items():
         if name.startswith(FAMILIES + "/"):
             _family(name, text, True)

@@ -413,9 +413,20 @@ def packed_tables(ruleset: RuleSet) -> dict[str, Any]:
 
 def kept_tables(ruleset: RuleSet) -> dict[str, Any] | None:
     """The same for the product's own rules, None for others."""
+    of, tables = _kept_tables()
+    return dict(tables) if of == _name_of_rules(ruleset) else None
+
+
+def preload() -> None:
+    """Read what is kept of the product's own rules."""
+    _kept_tables()
+
+
+@cache
+def _kept_tables() -> tuple[str, Mapping[str, Any]]:
+    """A name for the product's own rules, and their arrays."""
     kept = programs.kept()
-    own = kept["of"].tobytes().decode() == _name_of_rules(ruleset)
-    return {name: kept[name] for name in native.RULE_ARRAYS} if own else None
+    return kept["of"].tobytes().decode(), {name: kept[name] for name in native.RULE_ARRAYS}
 
 
 def _tables(ruleset: RuleSet, told: Mapping[str, programs.Ranges]) -> dict[str, Any]:
