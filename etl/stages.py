@@ -588,9 +588,7 @@ def report(work: str, engine: LocalEngine) -> StageReport:
     plan, started = load_plan(work), _clock()
     _write_state(plan)
     digests = [read_json(path) for path in plan.shard_files("digests", "json") if path.exists()]
-    with ThreadPoolExecutor(
-        1
-    ) as aside:  # those that aren't known take a while to hash, and neither needs the interpreter
+    with ThreadPoolExecutor(1) as aside:  # files that aren't known take a while to hash
         listing = aside.submit(dataset.list_parts, plan.work / "release", dict(ChainMap(*digests)))
         told = metrics.collect(_facts(plan, engine))
         listed = listing.result(HEARING_CTRL_C)

@@ -13,9 +13,8 @@ _HOST: Final = r"(?i)^[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]+)"
 
 def sites(docs: pl.DataFrame) -> pl.Series:
     """The site of each row of `docs` (columns site, url, source); "" where none is known."""
-    parts = (
-        pl.col("url").str.splitn("/", 4).struct.field("field_0", "field_1", "field_2")
-    )  # a host ends before the third
+    # A host ends before the third slash.
+    parts = pl.col("url").str.splitn("/", 4).struct.field("field_0", "field_1", "field_2")
     heads = docs.select(head=pl.concat_str(parts, separator="/", ignore_nulls=True))
     known = heads["head"].unique()
     hosts = known.str.extract(_HOST, 1).str.to_lowercase().str.strip_chars(".").to_list()

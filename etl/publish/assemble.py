@@ -226,11 +226,8 @@ def _removals(
     wholes = np.arange(len(gone.doc))
     chosen = np.concatenate([order[left], len(marks.doc) + wholes])[sort]
     why = stacked([marks.why, gone.why]).take(column(chosen))
-    pieces, whole = (
-        pl.Series(cuts.pieces),
-        pl.Series(docs["text"]).gather(gone.doc),
-    )  # not copied before they are in order
-    texts = pieces.append(whole).gather(np.concatenate([left, len(cuts.pieces) + wholes])[sort])
+    whole = pl.Series(docs["text"]).gather(gone.doc)
+    texts = pl.Series(cuts.pieces).append(whole).gather(np.concatenate([left, len(cuts.pieces) + wholes])[sort])
     text = kernels.text_array(*kernels.text_buffers(texts))
     return _rows(docs, doc[sort], starts[sort], ends[sort], text, why, REMOVALS)
 
