@@ -587,7 +587,7 @@ def report(work: str, engine: LocalEngine) -> StageReport:
     """Leave the run's state for later runs, count what was written, draw the report, and list what `release` will place."""
     plan, started = load_plan(work), _clock()
     _write_state(plan)
-    digests = [read_json(path) for path in plan.shard_files("digests", "json") if path.exists()]
+    digests = [_told_by(path) for path in plan.shard_files("digests", "json")]
     with ThreadPoolExecutor(1) as aside:  # files that aren't known take a while to hash
         listing = aside.submit(dataset.list_parts, plan.work / "release", dict(ChainMap(*digests)))
         told = metrics.collect(_facts(plan, engine))
@@ -603,6 +603,15 @@ def report(work: str, engine: LocalEngine) -> StageReport:
     write_json(plan.work / ENTRY, entry)
     _draw(plan, None)
     return _report(plan, _done("report", {"rules": len(told["rules"])}, started))
+
+
+def _told_by(path: Path) -> dict[str, str]:
+    """The hashes in a file of digests; none where it is missing or damaged, for they can be made anew."""
+    try:
+        told: dict[str, str] = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return told
 
 
 def _name_of_release(listed: Mapping[str, dict[str, list[dict[str, object]]]]) -> str:

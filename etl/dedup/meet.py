@@ -2,7 +2,7 @@
 
 documents.sql, sentences.sql and near.sql say what these tables are; what is here makes the same rows of them in a fraction of
 the time, and in bounded memory: columns are read once, some rows at a time, and set aside by part, that is by a few bits of
-their hashes; then one part is in memory at a time. Without the kernels SQL makes them.
+their hashes; then one part is in memory at a time, or as many small ones as there are threads. Without the kernels SQL makes them.
 """
 
 from __future__ import annotations

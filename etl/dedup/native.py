@@ -175,6 +175,7 @@ def take_blocks(parts: Sequence[Array], heads: Array, sizes: Array) -> Array:
     library = kernels.library()
     assert library is not None
     held = [np.ascontiguousarray(part) for part in parts]
+    assert len({part.dtype for part in held}) == 1, "parts are of one type"
     addresses = np.array([part.ctypes.data for part in held], np.uint64)
     edges = np.cumsum([0, *map(len, held)], dtype=np.int64)
     blocks = [np.ascontiguousarray(column, np.int64) for column in (heads, sizes)]

@@ -179,6 +179,7 @@ class _Blocks:
 
     def take(self, column: pl.Series) -> Numbers:
         """The values in the rows of the blocks of a column without nulls."""
+        assert not column.null_count(), column.name
         if native.available():
             return native.take_blocks([part.to_numpy() for part in column.get_chunks()], self.head, self.size)
         return column.to_numpy()[self.rows()]

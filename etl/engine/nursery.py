@@ -14,6 +14,7 @@ import gc
 import importlib
 import logging
 import os
+import platform
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence, Set
@@ -37,11 +38,15 @@ ENVIRONMENT: Final = {
     "ARROW_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     # Polars sets the first two itself, but too late here.
-    "_RJEM_MALLOC_CONF": "dirty_decay_ms:500,muzzy_decay_ms:0,background_thread:false",
-    **({_POOL: "jemalloc"} if sys.platform == "linux" and _POOL not in os.environ else {}),
+    "_RJEM_MALLOC_CONF": "dirty_decay_ms:500,muzzy_decay_ms:0,background_thread:false,narenas:1",
+    **(
+        {_POOL: "jemalloc"}
+        if sys.platform == "linux" and platform.machine() == "x86_64" and _POOL not in os.environ
+        else {}
+    ),
 }
 """Of worker processes, forked or spawned: each uses one core, or N workers would use N times N. Arrow's memory is to come from
-jemalloc, which its Linux packages have built in: it gives freed memory back when asked to (`give_memory_back`). mimalloc, Arrow's first
+jemalloc, which its packages for Linux on x86-64 have built in: it gives freed memory back when asked to (`give_memory_back`). mimalloc, Arrow's first
 choice, does so for the calling thread alone. What Arrow's own code allocates heeds nothing but this variable, asked for once."""
 
 RUNTIMES: Final = ("_polars_runtime_compat", "_polars_runtime_64", "_polars_runtime_32")

@@ -10,7 +10,7 @@ typedef struct {
 
 static inline int comes_after(const Numbered *a, const Numbered *b) { return a->value != b->value ? a->value > b->value : a->row > b->row; }
 
-static int by_value(const void *one, const void *other) { return comes_after(one, other) ? 1 : -1; }
+static int by_value(const void *one, const void *other) { return comes_after(one, other) - comes_after(other, one); }
 
 /* The rows of n numbers by these, the same ones as they stand. Numbers are spread over as many buckets as there are, by how large
    they are; hashes are few in each. 0 when memory ran out. */

@@ -26,7 +26,7 @@ EXPORT Joined *winnow_joined(const Texts *texts, i64 n) {
     if (ok) PUSH(r->offsets, i64, 0);
     for (i64 i = 0; ok && i < n; i++) {
         const u8 *end, *text = text_of(texts, i, &end);
-        memcpy(r->text.data + r->text.size, text, (size_t)(end - text));
+        if (end > text) memcpy(r->text.data + r->text.size, text, (size_t)(end - text));
         r->text.size += end - text;
         PUSH(r->offsets, i64, r->text.size);
     }
