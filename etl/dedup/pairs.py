@@ -108,11 +108,10 @@ def near_pairs(batch: Batch, candidates: Candidates, *, similarity_min: float) -
     near = np.flatnonzero(cpdist(*texts, scorer=fuzz.ratio, score_cutoff=_ALIKE_MIN))
     first, second = candidates.first[near], candidates.second[near]
     both = pl.Series([*batch.text_of(first), *batch.text_of(second)], dtype=pl.String)
-    if native.available():  # which knows two of three for certain
-        place = np.arange(len(near))
-        likely = np.flatnonzero(~native.unlike(both, place, place + len(near), _FILLERS))
-        both = both.gather(np.concatenate([likely, likely + len(near)]))
-        first, second = first[likely], second[likely]
+    place = np.arange(len(near))
+    likely = likely_pairs(both, place, place + len(near))
+    both = both.gather(np.concatenate([likely, likely + len(near)]))
+    first, second = first[likely], second[likely]
     found: list[tuple[int, int, float]] = []  # dropped, kept, score
     sides = both.head(len(first)).to_list(), both.slice(len(first)).to_list()
     judged = likenesses(*sides, score_min=similarity_min)
@@ -217,7 +216,7 @@ def pointing_on(judged: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
 
 
 def likely_pairs(texts: pl.Series, later: Indices, earlier: Indices) -> Indices:
-    """The pairs of rows of `texts` that `alike_pairs` may find alike: most are plainly not, which a kernel sees at once."""
+    """The pairs of rows of `texts` that `likenesses` may find alike: most are plainly not, which a kernel sees at once."""
     if native.available():
         return np.flatnonzero(~native.unlike(texts, later, earlier, _FILLERS))
     return np.arange(len(later))
