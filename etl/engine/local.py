@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -45,6 +45,9 @@ MEMORY_LIMIT_MB: Final = 440
 LARGE_MB: Final = 300
 """Input of a barrier from which on the worker processes are ended for its time, and DuckDB has their memory too. 100,000
 documents leave 200 MB for barrier 2."""
+
+SMALL_BYTES: Final = 4 << 20
+"""Input of a barrier up to which nearly all it takes is what each statement costs by itself: `_run_small`."""
 
 LARGE_LIMIT_MB: Final = 800  # the process holds some 200 MB besides, what it imported and what DuckDB doesn't count
 MADE_LIMIT_MB: Final = 300  # while something else makes a table, which takes memory too; the rest is written out
@@ -79,6 +82,7 @@ class LocalEngine:
     workers: int = 1
     _pool: ProcessPoolExecutor | None = field(default=None, repr=False)
     _served: bool = field(default=False, repr=False)
+    _database: duckdb.DuckDBPyConnection | None = field(default=None, repr=False)
 
     def map_shards(
         self, function: Callable[..., R], tasks: Sequence[tuple[Any, ...]]
@@ -127,12 +131,17 @@ class LocalEngine:
         """
         import duckdb
 
+        temp.mkdir(parents=True, exist_ok=True)
         read = sum(
-            Path(path).stat().st_size
-            for source in views.values()
-            if not isinstance(source, pa.Table)
-            for path in source
+            path.stat().st_size for source in views.values() if not isinstance(source, pa.Table) for path in source
         )
+        if read + sum(source.nbytes for source in views.values() if isinstance(source, pa.Table)) <= SMALL_BYTES:
+            try:
+                return _run_small(self._small_database(), script, views=views, outputs=outputs, made=made)
+            except duckdb.OutOfMemoryException as error:
+                log.debug("small input, but SQL needs more memory: %s", error)
+            except duckdb.Error as error:
+                raise StageError(f"SQL failed: {error}") from error
         ways = [(MEMORY_LIMIT_MB, self.workers), (LARGE_LIMIT_MB, self.workers), (_most_memory_mb(), 1)]
         for limit_mb, threads in ways[1:] if read > LARGE_MB << 20 else ways:
             if limit_mb > MEMORY_LIMIT_MB:
@@ -158,6 +167,9 @@ class LocalEngine:
         if self._served:
             _end_server()
             self._served = False
+        if self._database is not None:
+            self._database.close()
+            self._database = None
 
     def __enter__(self) -> LocalEngine:
         return self
@@ -174,6 +186,15 @@ class LocalEngine:
                 self._pool = self._spawn()
                 for _ in range(self.workers):
                     self._pool.submit(_import, preload)
+
+    def _small_database(self) -> duckdb.DuckDBPyConnection:
+        """The database of small barriers: it spills nothing, and is kept, for it takes as long to start as ten statements."""
+        import duckdb
+
+        if self._database is None:
+            told = {**_CONFIG, "threads": 1, "memory_limit": f"{MEMORY_LIMIT_MB}MB", "temp_directory": ""}
+            self._database = duckdb.connect(config=told)
+        return self._database
 
     def _processes(self, preload: str) -> ProcessPoolExecutor:
         """The pool of worker processes, started when there is none."""
@@ -227,6 +248,40 @@ class LocalEngine:
             )
 
 
+_CONFIG: Final[dict[str, str | int | float | list[str]]] = {
+    "preserve_insertion_order": True,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
+
+
+def _run_small(
+    database: duckdb.DuckDBPyConnection,
+    script: str,
+    *,
+    views: Mapping[str, Sequence[Path] | pa.Table],
+    outputs: Mapping[str, Path],
+    made: Mapping[str, Made],
+) -> dict[str, int]:
+    """`LocalEngine.sql` of a small input, all of it in memory, seen by no other barrier. Raises duckdb.Error."""
+    database.execute("ATTACH ':memory:' AS barrier")
+    try:
+        with _statements(database.cursor()) as statements:
+            connection = statements.connection
+            connection.execute("USE barrier")
+            for name, source in views.items():
+                _see(connection, name, source)
+            for statement in _needed(split_statements(script), outputs, made):
+                table = _table_of(statement)
+                if table in made:
+                    _see(connection, table, made[table].make(statements.ask))
+                else:
+                    statements.run(statement)
+            return {table: statements.copy(table, path) for table, path in outputs.items()}
+    finally:
+        database.execute("DETACH barrier")
+
+
 def _run_sql(
     script: str,
     *,
@@ -240,47 +295,27 @@ def _run_sql(
     """`LocalEngine.sql` in so much memory and with so many threads. Raises duckdb.Error."""
     import duckdb
 
-    temp.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=temp, prefix=".duckdb-") as spill:
-        connection = duckdb.connect(
-            config={
-                "threads": threads,
-                "memory_limit": f"{limit_mb}MB",
-                "temp_directory": spill,
-                "preserve_insertion_order": True,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            }
-        )
-        try:
-            connection.execute("SET enable_progress_bar = false")  # a run has its own
-            for name, source in views.items():
-                _see(connection, name, source)
-            parts = _parts(script)
-            for statement, done_with in _until_last_named(_needed(split_statements(script), outputs, made)):
-                table = _table_of(statement)
-                if table in made:
-                    least = limit_mb if limit_mb > LARGE_LIMIT_MB else MADE_LIMIT_MB
-                    with _at_most(connection, least, otherwise=limit_mb):
-                        _see(connection, table, made[table].make(lambda query: _ask(connection, query)))
-                    give_memory_back()
-                else:
-                    _make(connection, statement, parts.get(statement))
-                for gone in done_with - outputs.keys():  # what nobody asks for again needs no memory
-                    connection.execute(f"DROP {'VIEW' if gone in made else 'TABLE'} {gone}")
-            rows: dict[str, int] = {}
-            for table, path in outputs.items():
-                part = path.with_name(f".{path.name}.part")
-                _execute(
-                    connection,
-                    f"COPY {table} TO {_quote(str(part))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100000)",
-                )
-                part.replace(path)
-                counted = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-                rows[table] = int(counted[0]) if counted else 0
-            return rows
-        finally:
-            connection.close()
+    told = {**_CONFIG, "threads": threads, "memory_limit": f"{limit_mb}MB"}
+    with (
+        tempfile.TemporaryDirectory(dir=temp, prefix=".duckdb-") as spill,
+        _statements(duckdb.connect(config={**told, "temp_directory": spill})) as statements,
+    ):
+        connection = statements.connection
+        for name, source in views.items():
+            _see(connection, name, source)
+        parts = _parts(script)
+        for statement, done_with in _until_last_named(_needed(split_statements(script), outputs, made)):
+            table = _table_of(statement)
+            if table in made:
+                least = limit_mb if limit_mb > LARGE_LIMIT_MB else MADE_LIMIT_MB
+                with _at_most(connection, least, otherwise=limit_mb):
+                    _see(connection, table, made[table].make(statements.ask))
+                give_memory_back()
+            else:
+                _make(statements, statement, parts.get(statement))
+            for gone in done_with - outputs.keys():  # what nobody asks for again needs no memory
+                connection.execute(f"DROP {'VIEW' if gone in made else 'TABLE'} {gone}")
+        return {table: statements.copy(table, path) for table, path in outputs.items()}
 
 
 def _see(connection: duckdb.DuckDBPyConnection, name: str, source: Sequence[Path] | pa.Table) -> None:
@@ -350,52 +385,64 @@ def _parts(script: str) -> dict[str, Parts]:
     return found
 
 
-def _make(connection: duckdb.DuckDBPyConnection, statement: str, parts: Parts | None) -> None:
+def _make(statements: _Statements, statement: str, parts: Parts | None) -> None:
     """Run a `CREATE TABLE … AS`, in parts where that is allowed and there are more rows than one has: memory holds one."""
     count = 1
     if parts:
-        sizes = [connection.execute(f"SELECT count(*) FROM {table}").fetchone() for table in parts.tables]
+        sizes = [statements.connection.execute(f"SELECT count(*) FROM {table}").fetchone() for table in parts.tables]
         count += sum(size[0] for size in sizes if size) // parts.rows
     if not parts or count == 1:
-        _execute(connection, statement)
+        statements.run(statement)
         return
     for part in range(count):
         body = statement
         for table in parts.tables:
             some = f"FROM (SELECT * FROM {table} WHERE hash({parts.column}) % {count} = {part})"
             body = re.sub(rf"\bFROM {table} AS (\w+)", rf"{some} AS \1", body)
-        _execute(connection, re.sub(r"^CREATE TABLE (\w+) AS", r"INSERT INTO \1", body) if part else body)
+        statements.run(re.sub(r"^CREATE TABLE (\w+) AS", r"INSERT INTO \1", body) if part else body)
 
 
-def _execute(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
-    _until_interrupted(connection, lambda: connection.execute(statement))
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    """Runs statements of a connection. Ctrl-C ends one at once: they run in another thread, since DuckDB's own wait for its
+    threads may hear of Ctrl-C only when the statement is done."""
 
+    connection: duckdb.DuckDBPyConnection
+    thread: ThreadPoolExecutor
 
-def _ask(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
-    return _until_interrupted(connection, lambda: connection.sql(query).to_arrow_table())
+    def run(self, statement: str) -> None:
+        self._until_interrupted(lambda: self.connection.execute(statement))
 
+    def ask(self, query: str) -> pa.Table:
+        return self._until_interrupted(lambda: self.connection.sql(query).to_arrow_table())
 
-def _until_interrupted(connection: duckdb.DuckDBPyConnection, call: Callable[[], R]) -> R:
-    """What `call` gives, which has `connection` run a statement. Ctrl-C ends the statement at once: it runs in another thread,
-    since DuckDB's own wait for its threads may hear of Ctrl-C only when the statement is done."""
-    done: Future[R] = Future()
+    def copy(self, table: str, path: Path) -> int:
+        """Write a table to the Parquet file `path`; its rows."""
+        part = path.with_name(f".{path.name}.part")
+        told = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100000)"
+        statement = f"COPY {table} TO {_quote(str(part))} {told}"
+        written = self._until_interrupted(lambda: self.connection.execute(statement).fetchone())
+        part.replace(path)
+        return int(written[0]) if written else 0
 
-    def run() -> None:
+    def _until_interrupted(self, call: Callable[[], R]) -> R:
+        done = self.thread.submit(call)
         try:
-            done.set_result(call())
-        except BaseException as error:  # raised below  # noqa: BLE001
-            done.set_exception(error)
+            return done.result(HEARING_CTRL_C)
+        except (
+            BaseException
+        ):  # its own error; or Ctrl-C, and what else a signal raises here, as when Airflow ends a task
+            if not done.done():
+                self.connection.interrupt()
+                wait([done], HEARING_CTRL_C)
+            raise
 
-    thread = threading.Thread(target=run)
-    try:
-        thread.start()
-        return done.result(HEARING_CTRL_C)
-    except BaseException:  # its own error; or Ctrl-C, and what else a signal raises here, as when Airflow ends a task
-        if not done.done():
-            connection.interrupt()
-        raise
-    finally:
-        thread.join()
+
+@contextmanager
+def _statements(connection: duckdb.DuckDBPyConnection) -> Iterator[_Statements]:
+    with connection, ThreadPoolExecutor(1) as thread:
+        connection.execute("SET enable_progress_bar = false")  # a run has its own
+        yield _Statements(connection, thread)
 
 
 def _table_of(statement: str) -> str:

@@ -20,6 +20,11 @@ from etl.engine.local import LocalEngine, split_statements
 from etl.errors import StageError
 
 
+@pytest.fixture(params=[local.SMALL_BYTES, -1], ids=["small", "not small"])
+def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "SMALL_BYTES", request.param)
+
+
 def double(number: int) -> int:
     if number == 3:
         raise ValueError("three is not wanted")
@@ -51,6 +56,7 @@ def test_a_dead_worker_is_a_stage_error_that_says_what_to_do() -> None:
     assert any(isinstance(one, StageError) and "run the same key again" in str(one) for one in done.values())
 
 
+@pytest.mark.usefixtures("size")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sql_reads_files_and_tables_and_writes_what_is_asked(tmp_path: Path, workers: int) -> None:
     pq.write_table(pa.table({"a": [1, 2]}), tmp_path / "it's.parquet")
@@ -68,6 +74,7 @@ def test_sql_reads_files_and_tables_and_writes_what_is_asked(tmp_path: Path, wor
     assert pq.read_table(tmp_path / "t.parquet")["b"].to_pylist() == [13, 12, 11]
 
 
+@pytest.mark.usefixtures("size")
 def test_a_table_is_kept_until_its_last_use(tmp_path: Path) -> None:
     script = (
         "CREATE TABLE a AS SELECT 1 AS n;\nCREATE TABLE b AS SELECT n + 1 AS n FROM a;\n"
@@ -82,6 +89,7 @@ def test_a_table_is_kept_until_its_last_use(tmp_path: Path) -> None:
     assert kept == [set(), set(), {"a", "b"}, {"c", "d"}]
 
 
+@pytest.mark.usefixtures("size")
 def test_a_statement_run_in_parts_makes_the_same_rows(tmp_path: Path) -> None:
     script = (
         "-- In parts of 3: x, y by a\nCREATE TABLE counts AS\nSELECT v.a, COUNT(*) AS n\n"
@@ -104,6 +112,24 @@ def test_a_statement_run_in_parts_makes_the_same_rows(tmp_path: Path) -> None:
     assert len(local._parts(script)) == 1
 
 
+@pytest.mark.usefixtures("size")
+def test_a_barrier_sees_no_table_of_another(tmp_path: Path) -> None:
+    script = "CREATE TABLE a AS SELECT n FROM x;\nCREATE TABLE b AS SELECT n FROM a;\n"
+    with LocalEngine(1) as engine:
+        for number in (1, 2):
+            engine.sql(
+                script,
+                views={"x": pa.table({"n": [number]})},
+                outputs={"b": tmp_path / "b.parquet"},
+                temp=tmp_path,
+                made={"a": local.Made(lambda ask: ask("SELECT n + 1 AS n FROM x"), ("x",))},
+            )
+            assert pq.read_table(tmp_path / "b.parquet")["n"].to_pylist() == [number + 1]
+        with pytest.raises(StageError, match="SQL failed"):
+            engine.sql("CREATE TABLE c AS SELECT n FROM x;\n", views={}, outputs={"c": tmp_path / "c"}, temp=tmp_path)
+
+
+@pytest.mark.usefixtures("size")
 def test_bad_sql_is_a_stage_error(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="SQL failed"):
         LocalEngine(1).sql(
@@ -126,6 +152,7 @@ def too_late(*_: object) -> None:
     raise TimeoutError
 
 
+@pytest.mark.usefixtures("size")
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGALRM, TimeoutError)])
 def test_what_a_signal_raises_in_the_middle_of_a_statement_ends_it(
     tmp_path: Path, number: int, raised: type[BaseException]
@@ -160,6 +187,7 @@ def test_statements_end_at_a_line_that_ends_with_a_semicolon() -> None:
     ]
 
 
+@pytest.mark.usefixtures("size")
 def test_sql_that_needs_more_memory_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "MEMORY_LIMIT_MB", 12)
     script = "CREATE TABLE t AS SELECT list(i) AS numbers FROM range(3000000) AS r(i);\n"
