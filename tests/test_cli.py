@@ -307,3 +307,21 @@ def test_help_imports_nothing_heavy() -> None:
     script = "import sys\nfrom etl.cli import cli\ncli(['--help'], standalone_mode=False)\nprint(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not heavy & set(done.stderr.split())
+
+
+@pytest.mark.parametrize(("told", "code"), [(["--help"], 0), (["status", "--out", "nowhere"], 0), (["--nothing"], 2)])
+def test_the_process_prints_all_it_has_to_and_ends_with_the_code_of_the_command(told: list[str], code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from etl.cli import main; main()", *told], capture_output=True, text=True, check=False
+    )
+    here = etl(*told)
+    assert (done.returncode, here.exit_code) == (code, code)
+    assert (done.stdout.split(), done.stderr.split()) == (here.stdout.split(), here.stderr.split())  # of any width
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_a_failure() -> None:
+    with Path("/dev/full").open("w") as full:
+        code = "from etl.cli import main; main()"
+        done = subprocess.run([sys.executable, "-c", code, "--help"], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode != 0
