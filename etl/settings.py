@@ -145,10 +145,13 @@ def freeze(target: Path, files: Mapping[str, str], overrides: Mapping[str, str],
     write_json(target / OVERRIDES_FILE, dict(overrides))
     passes = rules.packed_passes(told.rules)
     tables = rules.packed_tables(told.rules)
-    if rules.kept_tables(told.rules) is None:
+    own = rules.kept_tables(told.rules) is not None  # the product's own rules: the package keeps all of it
+    if not own:
         with replacing(target / TABLES_FILE) as new, new.open("wb") as file:
             np.savez(file, **{VERSION_NAME: np.array(kernels.VERSION), **tables})
-    write_text(target / PASSES_FILE, json.dumps(passes))  # long, and read by machines alone: without indents, fast
+    write_text(
+        target / PASSES_FILE, json.dumps(None if own else passes)
+    )  # long, and read by machines alone: without indents, fast
     _THAWED.clear()  # a process has one run at a time
     _THAWED[target] = _stamp(target), replace(told, rules=rules.with_passes(told.rules, passes, tables))
 
@@ -166,7 +169,10 @@ def thaw(target: Path) -> Settings:
     version = tables.pop(VERSION_NAME, None)
     if version != kernels.VERSION:  # the product's own rules; or frozen for other kernels, before an upgrade
         tables = rules.packed_tables(told.rules)
-    told = replace(told, rules=rules.with_passes(told.rules, read_json(target / PASSES_FILE), tables))
+    passes = read_json(target / PASSES_FILE)
+    if passes is None:
+        passes = rules.packed_passes(told.rules)
+    told = replace(told, rules=rules.with_passes(told.rules, passes, tables))
     _THAWED.clear()
     _THAWED[target] = stamp, told
     return told

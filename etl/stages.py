@@ -221,7 +221,6 @@ def preload() -> None:
     language.load()
     model.load()
     heads.fold_table()
-    heads.kept()
     vocabulary.word_sets()
     registered_domain("example.com")
 

@@ -58,3 +58,16 @@ def test_steps_come_back_in_running_order() -> None:
     assert config.check_steps(["document_dedup", "repair"]) == ("repair", "document_dedup")
     with pytest.raises(ConfigError, match="no such step"):
         config.check_steps(["dedupe"])
+
+
+def test_what_the_package_keeps_of_its_own_configuration_is_up_to_date() -> None:
+    files = [path.read_text(encoding="utf-8") for path in sorted(SHIPPED.parent.rglob("*.yaml"))]
+    assert len(files) > 10
+    read = {config._name(text): config._parsed(text) for text in files}
+    assert config.kept_files() == read, "run make tables"
+    assert repr(config.kept_files()) == repr({name: read[name] for name in config.kept_files()}), "run make tables"
+
+
+def test_a_key_given_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"p\.yaml: not valid YAML: 'b' is given twice .*line 3"):
+        read_yaml("a: 1\nc:\n  {b: 1, b: 2}\n", file="p.yaml")

@@ -4,28 +4,26 @@ A line's head is its first letter and the few characters after it, case folded. 
 of Rust's engine and returns every head, or beginning of one, of a line that the whole pattern can match. It may return
 too many; what it does not understand it takes for anything. Heads are as long as their number stays small.
 
-Reading all of the product's own patterns takes seconds, so what comes out is kept beside the model's weights, with the
-passes that the rules make of it: `make tables` writes both anew, and a test says when that is due.
+Reading all of the product's own patterns takes seconds, so what comes out is kept beside the model's weights: `make tables`
+writes it anew, and a test says when that is due.
 """
 
 from __future__ import annotations
 
-import json
-import lzma
 from collections.abc import Collection, Mapping
 from functools import cache, lru_cache
-from importlib import resources
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from etl import packed
 from etl.boilerplate.patterns import Chars, Choice, Node, Place, Repeat, Sequence, Unknown, read_pattern
 
 HEAD_CHARS: Final = 6
 HEAD: Final = rf"\p{{L}}[\s\S]{{0,{HEAD_CHARS - 1}}}"  # of a line, for Polars
-KNOWN: Final = "heads.json.xz"
+KNOWN: Final = "heads.json.zst"
 _FEW_CHARS: Final = 3
 _MANY_HEADS: Final = 400  # longer heads are only worth while when there are no more of them than this,
 _MOST_HEADS: Final = 4000  # and with more than this even of short ones, a line may begin with anything
@@ -55,22 +53,20 @@ def heads_of(pattern: str) -> frozenset[str]:
 
 def known_heads(pattern: str) -> frozenset[str]:
     """`heads_of(pattern)`, looked up when the pattern is the product's own."""
-    found = kept()["heads"].get(_name(pattern))
+    found = kept().get(_name(pattern))
     return heads_of(pattern) if found is None else frozenset(found)
 
 
-def pack(heads: Mapping[str, Collection[str]], passes: Mapping[str, Any]) -> bytes:
-    """The file KNOWN, from the heads of patterns and from what rules.py keeps with them."""
+def pack(heads: Mapping[str, Collection[str]]) -> bytes:
+    """The file KNOWN, from the heads of patterns."""
     named = {_name(pattern): sorted(found) for pattern, found in heads.items()}
-    text = json.dumps({"heads": dict(sorted(named.items())), "passes": passes}, ensure_ascii=False)
-    return lzma.compress(text.encode(), format=lzma.FORMAT_XZ, preset=9)
+    return packed.pack(dict(sorted(named.items())))
 
 
 @cache
-def kept() -> dict[str, Any]:
-    """What the file KNOWN holds: heads by the name of their pattern, and passes."""
-    packed = resources.files("etl.boilerplate").joinpath("weights", KNOWN).read_bytes()
-    read: dict[str, Any] = json.loads(lzma.decompress(packed))
+def kept() -> dict[str, list[str]]:
+    """What the file KNOWN holds: heads by the name of their pattern."""
+    read: dict[str, list[str]] = packed.unpack(packed.read("etl.boilerplate", "weights", KNOWN))
     return read
 
 

@@ -11,26 +11,24 @@ holds here too. Code points that no set tells apart are one class, and the kerne
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Row
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from etl import kernels
+from etl import kernels, packed
 from etl.boilerplate import heads
 from etl.boilerplate.patterns import Chars, Choice, Node, Place, Repeat, Sequence, Unknown, read_pattern
 
 Array = npt.NDArray[Any]
 Ranges = Row[tuple[int, int]]
 
-KNOWN: Final = "rules.npz"
+KNOWN: Final = "rules.zst"
 MOST_STEPS: Final = 20_000  # of one program
 WORD: Final = r"(?-u:\w)"  # the characters that its \b stands between
 TAKE, TAKE_SET, SPLIT, JUMP, CHECK, DONE = range(6)
@@ -244,7 +242,6 @@ def pack(of: str, tables: Mapping[str, Array], told: Mapping[str, Ranges]) -> by
 
     of: a name for the rules.
     """
-    written = io.BytesIO()
     arrays: dict[str, Any] = {
         "of": np.frombuffer(of.encode(), np.uint8),
         "asked": np.frombuffer("\0".join(told).encode(), np.uint8),
@@ -252,16 +249,13 @@ def pack(of: str, tables: Mapping[str, Array], told: Mapping[str, Ranges]) -> by
         "told": np.array([pair for one in told.values() for pair in one], np.uint32),
         **tables,
     }
-    np.savez_compressed(written, **arrays)
-    return written.getvalue()
+    return packed.pack_arrays(arrays)
 
 
 @cache
 def kept() -> Mapping[str, Array]:
-    """What the file KNOWN holds; arrays are unpacked when they are asked for."""
-    packed = resources.files("etl.boilerplate").joinpath("weights", KNOWN).read_bytes()
-    found: Mapping[str, Array] = np.load(io.BytesIO(packed))
-    return found
+    """What the file KNOWN holds."""
+    return packed.unpack_arrays(packed.read("etl.boilerplate", "weights", KNOWN))
 
 
 @cache

@@ -32,14 +32,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import xxhash
-import yaml
 
-from etl import kernels
+from etl import kernels, packed
 from etl.boilerplate import heads, literals, native, programs
 from etl.boilerplate.captions import repeated_captions
 from etl.boilerplate.heads import ANYTHING, HEAD, folded, known_heads
 from etl.boilerplate.lines import MARKS, edges, split_lines
 from etl.boilerplate.literals import literals_of, tails_of
+from etl.config import load_yaml
 from etl.errors import ConfigError
 
 Ints = npt.NDArray[np.int64]
@@ -51,6 +51,7 @@ PLACES: Final = ("anywhere", "top", "bottom", "ends", "between")
 ACTIONS: Final = ("remove", "keep")
 LENGTHS: Final = (60, 100, 160, 300, 600)  # what max_chars may be: rules of one length share a pass over the lines
 LONG_CHARS: Final = 160  # most longer lines are prose: a rule for them says in `needs` which words to look for first
+PASSES: Final = "passes.json.zst"  # what is kept of the product's own rules
 PASSES_A_THREAD: Final = 16  # see _THREAD
 PASS_CHARS: Final = 12_000  # pattern in one alternation; the engine refuses a regex that compiles to more than 10 MB
 PASS_BITS: Final = 63  # passes that can be chosen by what is known of a line: bits of a signed number; the rest see all
@@ -193,8 +194,7 @@ class RuleSet:
     """Families made ready to run.
 
     table: rule_no, rule, family, reason, reach, action, where, max_chars. phrases: bare, rule_no. members: regex by rule_no.
-    needs: words one of which a line longer than LONG_CHARS holds, if any rule is for it. by_head, by_literal, by_tail: bits of
-    `passes`, by what is known of whole lines and of lines' ends; "" has those of which no head, or no literal, is known.
+    needs: words one of which a line longer than LONG_CHARS holds, if any rule is for it.
     """
 
     rules: tuple[Rule, ...]
@@ -204,10 +204,15 @@ class RuleSet:
     phrase_chars: int
     needs: tuple[str, ...]
     members: Mapping[int, str]
-    by_head: Mapping[str, int]
-    by_literal: Mapping[str, int]
-    by_tail: Mapping[str, int]
     arrays: Mapping[str, Any] | None = None
+
+    @cached_property
+    def name(self) -> str:
+        """A hash of all that passes depend on."""
+        told = [
+            (r.id, r.reach, r.action, r.where, r.at, r.max_chars, r.patterns, r.phrases, r.members) for r in self.rules
+        ]
+        return xxhash.xxh3_64_hexdigest(repr(told).encode())
 
     @cached_property
     def tables(self) -> native.RuleTables | None:
@@ -235,6 +240,21 @@ class RuleSet:
             max_after_line=np.array(line, np.int64),
             after_share=np.array(share, np.float64),
         )
+
+    @cached_property
+    def by_head(self) -> dict[str, int]:
+        """Bits of `passes` by the heads of the lines that they match; "" has those of which none is known."""
+        return _bits(one.heads for one in self.passes[:PASS_BITS])
+
+    @cached_property
+    def by_literal(self) -> dict[str, int]:
+        """The same by the literals of whole lines,"""
+        return _bits(frozenset() if one.at else one.literals for one in self.passes[:PASS_BITS])
+
+    @cached_property
+    def by_tail(self) -> dict[str, int]:
+        """and of lines' ends."""
+        return _bits(one.literals if one.at == "end" else frozenset() for one in self.passes[:PASS_BITS])
 
     @cached_property
     def head_table(self) -> native.HeadTable:
@@ -336,9 +356,6 @@ def compile_rules(
     compiled = RuleSet(
         rules=rules,
         passes=(),
-        by_head={},
-        by_literal={},
-        by_tail={},
         table=table.cast(dict.fromkeys(table.columns[1:-1], pl.String)),
         phrases=pl.DataFrame(phrases, schema={"bare": pl.String, "rule_no": pl.UInt32}, orient="row")
         .with_columns(bare=_bare(_plain(pl.col("bare"))))
@@ -363,14 +380,7 @@ def with_passes(ruleset: RuleSet, passes: Sequence[Mapping[str, Any]], tables: M
 def _with_passes(ruleset: RuleSet, passes: Iterable[Pass]) -> RuleSet:
     made = tuple(passes)
     made = (*made[:PASS_BITS], *(replace(one, heads=None, literals=None) for one in made[PASS_BITS:]))
-    chosen = made[:PASS_BITS]
-    return replace(
-        ruleset,
-        passes=made,
-        by_head=_bits(one.heads for one in chosen),
-        by_literal=_bits(frozenset() if one.at else one.literals for one in chosen),
-        by_tail=_bits(one.literals if one.at == "end" else frozenset() for one in chosen),
-    )
+    return replace(ruleset, passes=made)
 
 
 def packed_passes(ruleset: RuleSet) -> list[dict[str, Any]]:
@@ -379,10 +389,15 @@ def packed_passes(ruleset: RuleSet) -> list[dict[str, Any]]:
     Made with all that is known of how matches begin and of what they hold: that takes a second for some fifty patterns that
     aren't the product's own.
     """
-    kept = heads.kept()["passes"]
-    if kept["of"] == _name_of_rules(ruleset):
-        return list(kept["passes"])
-    return _packed(ruleset)
+    of, passes = _kept_passes()
+    return passes if of == ruleset.name else _packed(ruleset)
+
+
+@cache
+def _kept_passes() -> tuple[str, list[dict[str, Any]]]:
+    """A name for the product's own rules, and their passes."""
+    kept = packed.unpack(packed.read("etl.boilerplate", "weights", PASSES))
+    return kept["of"], kept["passes"]
 
 
 def _packed(ruleset: RuleSet) -> list[dict[str, Any]]:
@@ -414,12 +429,13 @@ def packed_tables(ruleset: RuleSet) -> dict[str, Any]:
 def kept_tables(ruleset: RuleSet) -> dict[str, Any] | None:
     """The same for the product's own rules, None for others."""
     of, tables = _kept_tables()
-    return dict(tables) if of == _name_of_rules(ruleset) else None
+    return dict(tables) if of == ruleset.name else None
 
 
 def preload() -> None:
     """Read what is kept of the product's own rules."""
     _kept_tables()
+    _kept_passes()
 
 
 @cache
@@ -505,14 +521,6 @@ def _lists(begin: str, held: str, lists: Iterable[Sequence[int]]) -> dict[str, A
         begin: np.cumsum([0, *map(len, made)]),
         held: np.array([number for one in made for number in one], np.uint16),
     }
-
-
-def _name_of_rules(ruleset: RuleSet) -> str:
-    """A hash of all that passes depend on."""
-    told = [
-        (r.id, r.reach, r.action, r.where, r.at, r.max_chars, r.patterns, r.phrases, r.members) for r in ruleset.rules
-    ]
-    return xxhash.xxh3_64_hexdigest(repr(told).encode())
 
 
 def _unpacked(one: Mapping[str, Any]) -> Pass:
@@ -1127,14 +1135,19 @@ def pack_tables(ruleset: RuleSet) -> bytes:
     patterns = (text.translate(_AS_WRITTEN) for one in _read_passes(ruleset.rules) for _, text in one.patterns)
     sets = {chars for program in map(programs.program_of, patterns) if program is not None for chars in program.sets}
     asked = programs.told_by_engine(sets)
-    return programs.pack(_name_of_rules(ruleset), _tables(ruleset, asked), asked)
+    return programs.pack(ruleset.name, _tables(ruleset, asked), asked)
 
 
 def pack_heads(ruleset: RuleSet) -> bytes:
     """What the package keeps of its own rules (see heads.py)."""
     patterns = (pattern for rule in ruleset.rules if rule.reach != "match" for _, pattern in rule.patterns)
     found = {text: known_heads(text) for text in (pattern.translate(_AS_WRITTEN) for pattern in patterns)}
-    return heads.pack(found, {"of": _name_of_rules(ruleset), "passes": _packed(ruleset)})
+    return heads.pack(found)
+
+
+def pack_passes(ruleset: RuleSet) -> bytes:
+    """The passes of the product's own rules, for `packed_passes`."""
+    return packed.pack({"of": ruleset.name, "passes": _packed(ruleset)})
 
 
 def _rank(rule: Rule) -> int:
@@ -1308,26 +1321,6 @@ _PROSE: Final = (
 # ---- reading
 
 
-class _Loader(yaml.CSafeLoader):
-    """Safe YAML that refuses a key given twice, where plain PyYAML silently takes the last."""
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[object, object]:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    for number, key in enumerate(keys):
-        if key in keys[:number]:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"{key!r} is given twice", node.value[number][0].start_mark
-            )
-    loader.flatten_mapping(node)
-    return {
-        loader.construct_object(key, deep=True): loader.construct_object(value, deep=True) for key, value in node.value
-    }
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
 @dataclass(frozen=True, slots=True)
 class _Reader:
     """Reads one family's YAML and notes every fault. file: the name in faults."""
@@ -1339,9 +1332,9 @@ class _Reader:
         name = PurePath(self.file).stem
         empty = Family(name=name, file=self.file, about="", languages=(), rules=())
         try:
-            raw = yaml.load(text, Loader=_Loader)
-        except yaml.YAMLError as error:
-            self.faults.append(f"{self.file}: the file is no YAML ({' '.join(str(error).split())}); expected a family")
+            raw = load_yaml(text)
+        except ValueError as error:
+            self.faults.append(f"{self.file}: the file is no YAML ({error}); expected a family")
             return empty
         if not isinstance(raw, dict):
             self.fault("", "the file", raw, "a mapping with about, languages and rules")

@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from etl import packed
+
 Codes = npt.NDArray[np.uint32]
 Kinds = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.intp]
@@ -48,6 +50,7 @@ CASELESS: Final = 16  # a letter of a script without case, or a mark
 DENSE: Final = 17  # a letter of a script that puts no spaces between words
 ACCENT: Final = 18  # a mark that can join the letter before it
 
+KNOWN: Final = "characters.zst"
 BLANK: Final = 32
 _LAST: Final = sys.maxunicode + 1
 
@@ -161,7 +164,39 @@ def key_hash(text: str) -> int:
 
 @cache
 def tables() -> _Tables:
-    """The character tables, made once a process (about 0.1 s)."""
+    """The character tables. They are kept, for to make them takes 0.05 s (`make tables` writes the file)."""
+    kept = packed.unpack_arrays(packed.read("etl.dedup", KNOWN))
+    fold_to = np.arange(_LAST, dtype=np.uint32)
+    fold_to[kept["folded"]] = kept["fold_to"]
+    fold_to.flags.writeable = False
+    ends = kept["ends"].tolist()
+    parts = kept["parts"].tolist()
+    many = {
+        code: tuple(parts[low:high]) for code, low, high in zip(kept["many"].tolist(), [0, *ends], ends, strict=False)
+    }
+    return _Tables(kept["kind"], fold_to, many, kept["pairs"], kept["composed"])
+
+
+def pack_tables() -> bytes:
+    """The file KNOWN."""
+    table = _made()
+    folded = np.flatnonzero(table.fold != np.arange(_LAST, dtype=np.uint32)).astype(np.uint32)
+    return packed.pack_arrays(
+        {
+            "kind": table.kind,
+            "folded": folded,
+            "fold_to": table.fold[folded],
+            "many": np.array(list(table.many), np.uint32),
+            "ends": np.cumsum([len(parts) for parts in table.many.values()]),
+            "parts": np.array([part for parts in table.many.values() for part in parts], np.uint32),
+            "pairs": table.pairs,
+            "composed": table.composed,
+        }
+    )
+
+
+def _made() -> _Tables:
+    """The character tables, made anew of the oldest Unicode that Python knows, which is the same in each Python."""
     known = unicodedata.ucd_3_2_0
     kind = np.full(_LAST, CASELESS, dtype=np.uint8)
     fold_to = np.arange(_LAST, dtype=np.uint32)

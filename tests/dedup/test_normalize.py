@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from etl.dedup import normalize
 from etl.dedup.normalize import code_points, fold, fold_codes, key_hash, kinds_of, slice_hashes
 
 
@@ -110,3 +111,11 @@ def test_hashes_are_those_of_every_machine() -> None:
     )
     low, high = (slice_hashes(codes, np.array([0, 0]), np.array([11, 5]), seed=seed) for seed in (0, 1))
     assert low[0] != low[1] and high[0] != high[1] and low[0] != high[0]
+
+
+def test_what_the_package_keeps_of_characters_is_what_python_tells() -> None:
+    kept, made = normalize.tables(), normalize._made()
+    for name in ("kind", "fold", "pairs", "composed"):
+        ours, theirs = getattr(kept, name), getattr(made, name)
+        assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs), "run make tables"
+    assert list(kept.many.items()) == list(made.many.items()), "run make tables"
