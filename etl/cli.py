@@ -908,7 +908,8 @@ def _tell_redone(do: Callable[[LocalEngine, Progress], Iterable[Result]], worker
 
 
 def _tell_result(result: Result, out: Path, *, as_json: bool) -> None:
-    from etl import explain
+    from etl.publish import dataset
+    from etl.storage import read_json
 
     plan = result.plan
     if not result.stages:
@@ -919,7 +920,8 @@ def _tell_result(result: Result, out: Path, *, as_json: bool) -> None:
                 f"nothing new: {_count(plan.settled, 'file')} {'is' if plan.settled == 1 else 'are'} settled by earlier runs"
             )
         return
-    metrics, page = explain.read_metrics(out, plan.run_key)
+    report = out / dataset.REPORTS / plan.run_key
+    page, totals = report / "index.html", read_json(report / "metrics.json")["totals"]
     documents = out / "documents" / f"run={plan.run_key}"
     if as_json:
         paths = {"documents": str(documents), "report": str(page)}
@@ -928,7 +930,7 @@ def _tell_result(result: Result, out: Path, *, as_json: bool) -> None:
                 "run": plan.run_key,
                 "new_files": len(plan.files),
                 "settled": plan.settled,
-                "totals": metrics["totals"],
+                "totals": totals,
                 "paths": paths,
             }
         )
@@ -938,7 +940,7 @@ def _tell_result(result: Result, out: Path, *, as_json: bool) -> None:
         click.echo(
             f"No input file was found{others}. The run is published without documents; etl run --help lists the formats."
         )
-    _tell_totals(metrics["totals"])
+    _tell_totals(totals)
     click.echo(f"documents   {visible(str(documents))}/")
     click.echo(f"report      {visible(str(page))}")
     click.echo(f'Look further: etl why "some sentence" {_out_argument(out)}')

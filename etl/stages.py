@@ -38,7 +38,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from etl import schema, settings
+from etl import late, schema, settings
 from etl.boilerplate import heads, language, markup, model, rules, strip, templates
 from etl.boilerplate.lines import split_lines
 from etl.config import check_run_key, check_steps
@@ -217,6 +217,7 @@ def preload_shared() -> None:
 def preload() -> None:
     """Make what every worker needs, before they are forked from this process."""
     preload_shared()
+    late.compile_all()
     mojibake.load()
     language.load()
     model.load()

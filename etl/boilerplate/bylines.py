@@ -12,6 +12,7 @@ import polars as pl
 
 from etl.boilerplate.body import above_body
 from etl.boilerplate.lines import edges, matching
+from etl.late import late
 
 Array = npt.NDArray[Any]
 
@@ -52,13 +53,13 @@ _PARTICLES: Final = frozenset(
         *("du", "des", "st"),
     }
 )
-_JOINERS: Final = re.compile(
+_JOINERS: Final = late(
     r"\s*(?:,|;|、|，|/|／|\s(?:and|und|et|y|e|en|i|oraz|и|και|ve|dan|with|&|\+)\s)\s*", re.IGNORECASE
 )
-_PLACES: Final = re.compile(
+_PLACES: Final = late(
     r"\s(?:in|for|from|at|of|on|aus|für|à|pour|para|em|dla|из|для|στην|στη|στο|uit|voor|w|we|im)\s.*$", re.IGNORECASE
 )
-_ROLES: Final = re.compile(
+_ROLES: Final = late(
     r"\b(?:staff|senior|chief|correspondent|reporter|editor|writer|columnist|contributor|contributing|journalist|bureau|"
     r"special|guest|associate|assistant|deputy|political|medical|business|science|health|sports|photographer|author|"
     r"redakteurin|redakteur|korrespondent|korrespondentin|journaliste|redacteur|redactor|redactora|giornalista|"
@@ -68,18 +69,18 @@ _ROLES: Final = re.compile(
 )
 
 
-_CASED_BYLINE: Final = re.compile(
+_CASED_BYLINE: Final = late(
     rf"[\s•·|>–—*_-]*(?:(?P<label>{_LABEL_BYLINE})\s?[:：]\s*|(?P<bare>{_BARE_BYLINE})\s+)(?P<names>\S.*)",
     re.IGNORECASE,
 )
-_HAN_BYLINE_LINE: Final = re.compile(
+_HAN_BYLINE_LINE: Final = late(
     rf"[\s（(【\[]*{_HAN_BYLINE}\s?(?:[/／:：|｜丨=＝]|\s)\s*(?P<names>[^\W\d_a-z][^\d。！？!?，]{{1,40}}?)[\s）)】\]]*$"
 )
-_KOREAN_BYLINE: Final = re.compile(
+_KOREAN_BYLINE: Final = late(
     r"[\s\[(]*(?:[가-힣A-Za-z]{2,10}\s*=\s*)?(?P<names>[가-힣]{2,4}(?:\s?[,·]\s?[가-힣]{2,4}){0,3})\s?(?:선임|인턴|객원|전문)?\s?(?:기자|특파원)"
     r"[\s\])]*(?:\S{1,40}@\S{1,60})?\s*$"
 )
-_HAN_REPORTER: Final = re.compile(
+_HAN_REPORTER: Final = late(
     r"[^\d。！？!?]{0,12}?[/／╱|｜\s]?記者(?P<names>[\u4e00-\u9fff]{2,4}(?:[、\s][\u4e00-\u9fff]{2,4}){0,3})\s?[/／╱]\s?[\u4e00-\u9fff]{2,8}$"
 )
 

@@ -19,6 +19,7 @@ import polars as pl
 
 from etl.boilerplate.body import above_body
 from etl.boilerplate.lines import edges, matching
+from etl.late import late
 
 Array = npt.NDArray[Any]
 
@@ -83,11 +84,11 @@ utery streda ctvrtek patek nedele
 周四 周五 周六 周日 月 火 水 木 金 土 日 월 화 수 목 금 토 일 월요일 화요일 수요일 목요일 금요일 토요일 일요일
 """
 
-_UPDATE_WORDS: Final = re.compile(
+_UPDATE_WORDS: Final = late(
     r"updat|modif|aktuali|mis a jour|actualiz|atualiz|aggiorna|bijgewerkt|gewijzigd|обновл|guncel|ενημερ|تحديث|"
     r"diperbarui|更新|수정"
 )
-_PUBLISH_WORDS: Final = re.compile(
+_PUBLISH_WORDS: Final = late(
     r"publi|post|release|issued|\bdate\b|veroffentl|erstellt|stand|pubbl|geplaatst|gepubli|opublik|dodano|опублик|"
     r"дата|добавл|yayin|tarih|δημοσ|αναρτ|نشر|تاريخ|terbit|发布|发表|發布|發表|公開|投稿|掲載|配信|입력|등록"
 )
@@ -130,10 +131,10 @@ def _month_table() -> dict[str, int]:
 
 _MONTH_OF: Final = _month_table()
 _LABEL_WORDS: Final = frozenset(_fold(word) for word in _DATE_LABELS.split())
-_CJK_LABELS: Final = re.compile(
+_CJK_LABELS: Final = late(
     "|".join(
         sorted(
-            (w for w in _LABEL_WORDS if re.match(r"[\u1100-\u11ff\u3040-\u9fff]", w) and len(w) > 1),
+            (w for w in _LABEL_WORDS if ("\u1100" <= w[0] <= "\u11ff" or "\u3040" <= w[0] <= "\u9fff") and len(w) > 1),
             key=len,
             reverse=True,
         )
@@ -145,16 +146,16 @@ _BY_LETTER: Final = [
 ]
 _MONTH_WORD: Final = r"(?=[^\W\d_])(" + "|".join(_BY_LETTER) + r")(?![^\W\d_])"
 _YEAR: Final = r"((?:19|20)\d\d)(?!\d)"
-_ANY_YEAR: Final = re.compile(_YEAR)
-_YEAR_ENDS: Final = re.compile(rf"\d(?:st|nd|rd|th)?[,\s]\s*{_YEAR}")  # what "Mdy" ends with
+_ANY_YEAR: Final = late(_YEAR)
+_YEAR_ENDS: Final = late(rf"\d(?:st|nd|rd|th)?[,\s]\s*{_YEAR}")  # what "Mdy" ends with
 _DATE_FORMS: Final = (
-    ("ymd", re.compile(rf"(?<!\d){_YEAR}\s?[-/.]\s?(\d{{1,2}})\s?[-/.]\s?(\d{{1,2}})(?!\d)")),
-    ("ymd", re.compile(rf"(?<!\d){_YEAR}\s?(?:年|년)\s?(\d{{1,2}})\s?(?:月|월)\s?(\d{{1,2}})\s?(?:日|일|号|號)?")),
-    ("dMy", re.compile(rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th|er|º|ª|o)?[.,]?[\s-]*(?:de |of |del )?{_MONTH_WORD}[.,]?[\s-]*(?:de |del )?{_YEAR}")),
-    ("Mdy", re.compile(rf"(?<![^\W\d_]){_MONTH_WORD}[.,]?\s*(\d{{1,2}})(?:st|nd|rd|th)?(?:,\s*|\s+){_YEAR}")),
-    ("num", re.compile(rf"(?<!\d)(\d{{1,2}})([./-])(\d{{1,2}})\2{_YEAR}")),
+    ("ymd", late(rf"(?<!\d){_YEAR}\s?[-/.]\s?(\d{{1,2}})\s?[-/.]\s?(\d{{1,2}})(?!\d)")),
+    ("ymd", late(rf"(?<!\d){_YEAR}\s?(?:年|년)\s?(\d{{1,2}})\s?(?:月|월)\s?(\d{{1,2}})\s?(?:日|일|号|號)?")),
+    ("dMy", late(rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th|er|º|ª|o)?[.,]?[\s-]*(?:de |of |del )?{_MONTH_WORD}[.,]?[\s-]*(?:de |del )?{_YEAR}")),
+    ("Mdy", late(rf"(?<![^\W\d_]){_MONTH_WORD}[.,]?\s*(\d{{1,2}})(?:st|nd|rd|th)?(?:,\s*|\s+){_YEAR}")),
+    ("num", late(rf"(?<!\d)(\d{{1,2}})([./-])(\d{{1,2}})\2{_YEAR}")),
 )  # fmt: skip
-_TIME: Final = re.compile(
+_TIME: Final = late(
     r"(?<!\d)(\d{1,2})[:.h](\d{2})(?::(\d{2})(?:\.\d+)?)?(?!\d)\s*([ap]\.?\s?m\b\.?)?\s*"
     r"(?:\(?([+-]\d{2}):?(\d{2})\b|([^\W\d_]{1,4})\b)?|(?<![\d.])(\d{1,2})\s*([ap])\.?m\b"
 )
@@ -217,7 +218,7 @@ def _day(form: str, groups: tuple[str, ...], *, lang: str, folded: str) -> datet
         return None
 
 
-_DAY_FIRST: Final = re.compile(
+_DAY_FIRST: Final = late(
     r"\b(?:am|um|uhr|stand|le|publie|modifie|publicado|actualizado|atualizado|el|em|pubblicato|aggiornato|alle|ore|op|"
     r"geplaatst|dodano|opublikowano|godz|tarihi|saat|diterbitkan|tanggal)\b"
 )

@@ -23,6 +23,7 @@ from etl.dedup import native
 from etl.dedup.native import fold
 from etl.dedup.normalize import Indices
 from etl.dedup.sentences import Batch, Reading
+from etl.late import late
 
 NEAR_SENTENCES: Final = pl.Schema(
     {"doc": pl.UInt32, "start_char": pl.UInt32, "end_char": pl.UInt32, "kept_start": pl.UInt32, "score": pl.Float64}
@@ -36,13 +37,13 @@ _ALIKE_ACROSS_MIN: Final = 80  # the same between documents, where a sentence cu
 _TRUNCATED_MIN: Final = 0.6  # of the words
 _ROUNDING: Final = 1e-6
 
-_PREFIX: Final = re.compile(r"\W{0,3}(?:\d{1,2}[.)] |[^:—–\n]{2,30}(?::|—|–| -) ?|[•▪●*·–—-] ?)(?=\S)")
-_SUFFIX: Final = re.compile(r"\s{0,3}(?:\[[^\]\n]{1,20}\]|\([^)\n]{2,30}\)|[|—–-] ?[^|.\n]{2,40})\s{0,3}$")
-_CREDIT: Final = re.compile(r"[\[(|—–-]")  # what _SUFFIX begins with, but for blanks
+_PREFIX: Final = late(r"\W{0,3}(?:\d{1,2}[.)] |[^:—–\n]{2,30}(?::|—|–| -) ?|[•▪●*·–—-] ?)(?=\S)")
+_SUFFIX: Final = late(r"\s{0,3}(?:\[[^\]\n]{1,20}\]|\([^)\n]{2,30}\)|[|—–-] ?[^|.\n]{2,40})\s{0,3}$")
+_CREDIT: Final = late(r"[\[(|—–-]")  # what _SUFFIX begins with, but for blanks
 _AT_START, _AT_END = slice(0, 40), slice(-60, None)  # what a label or a credit is found by, and more
 _LABEL_WORDS: Final = 4
-_STOPPED: Final = re.compile(r"[.!?。！？؟۔।]\W{0,3}$")
-_CUT: Final = re.compile(r"(?:…|\.\.\.)\W{0,3}$")
+_STOPPED: Final = late(r"[.!?。！？؟۔।]\W{0,3}$")
+_CUT: Final = late(r"(?:…|\.\.\.)\W{0,3}$")
 
 
 def _words(text: str) -> frozenset[str]:

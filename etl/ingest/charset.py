@@ -10,9 +10,6 @@ import re
 import unicodedata
 from typing import Final
 
-import chardet
-from chardet import EncodingEra
-
 BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -30,7 +27,6 @@ _DECLARED_SHARE: Final = 0.6  # nor does it when the declared one is this near t
 _GUESS: Final = 0.11  # below this detection is a guess, and the web's default needs only
 _GUESS_SHARES: Final = (0.8, 0.5)  # this share of the best, the second for charsets of DOS and the old Mac
 _BEFORE_THE_WEB: Final = ("mac", "cp4", "cp7", "cp8", "hp-")
-_ERAS: Final = EncodingEra.ALL & ~EncodingEra.MAINFRAME  # no page is in EBCDIC
 _WEB_DEFAULT: Final = "cp1252"
 
 _ASCII_TEXT: Final = bytes(range(32, 127)) + b"\t\n\r"
@@ -186,16 +182,21 @@ def _bad_utf8(data: bytes, lenient: str) -> int:
 
 def _seven_bit_charset(data: bytes) -> str | None:
     """ISO-2022 or HZ, which are plain ASCII to look at; None when the escapes in `data` are something else."""
+    import chardet  # which few files need
+
     name = chardet.detect(data[:_SAMPLE_BYTES], compat_names=False)["encoding"]
     return name if name and _is_text_codec(name) and name.startswith(("iso2022", "hz")) else None
 
 
 def _choose(data: bytes, declared: str | None) -> str:
     """The codec of bytes that are not UTF-8: the best detected, unless a declared one or the web's default does as well."""
+    import chardet
+
+    eras = chardet.EncodingEra.ALL & ~chardet.EncodingEra.MAINFRAME  # no page is in EBCDIC
     sample = data[:_SAMPLE_BYTES]
     ranked = [
         (r["encoding"], r["confidence"])
-        for r in chardet.detect_all(sample, compat_names=False, ignore_threshold=True, encoding_era=_ERAS)
+        for r in chardet.detect_all(sample, compat_names=False, ignore_threshold=True, encoding_era=eras)
         if r["encoding"] and _is_text_codec(r["encoding"])
     ]
     codec = codec_for(declared)

@@ -22,6 +22,7 @@ from ftfy.chardata import HTML_ENTITIES
 from ftfy.fixes import unescape_html
 
 from etl import kernels
+from etl.late import late
 from etl.repair import native
 from etl.repair.encoding import badness, badness_pattern, fix_encoding, is_bad
 from etl.repair.native import Lines, Mended
@@ -60,9 +61,9 @@ _LIKELY: Final = (
 _PLAUSIBLE: Final = f"\0-\x7f{_LIKELY}"
 _LIKELY_TEXT: Final = re.compile(f"[{_PLAUSIBLE}]*")
 _WORD: Final = re.compile(r"[^ \t]+")
-_SENTENCE: Final = re.compile(r"[^.!?…。！？؟।]*(?:[.!?…。！？؟।]+\s*|$)")
+_SENTENCE: Final = late(r"[^.!?…。！？؟।]*(?:[.!?…。！？؟।]+\s*|$)")
 _OTHER: Final = "\u0370-\u04ff\u2200-\u22ff\u2500-\u25ff"  # Greek, Cyrillic, mathematical signs, box drawing
-_MIXED_SCRIPTS: Final = re.compile(f"[A-Za-z][{_OTHER}]|[{_OTHER}][A-Za-z]")
+_MIXED_SCRIPTS: Final = late(f"[A-Za-z][{_OTHER}]|[{_OTHER}][A-Za-z]")
 _HIGH_SMALL: Final = "ß-öø-ÿ"
 _HIGH_CAPITALS: Final = "À-ÖØ-Þ\u0102\u0104\u0106\u010c\u010e\u0110\u0118\u011a\u0139\u0141\u0147\u0158\u015a\u015e\u0160\u0164\u016e\u0170\u0179\u017b\u017d"
 _ODD_CAPITAL: Final = re.compile(f"[a-z{_HIGH_SMALL}][{_HIGH_CAPITALS}]")
@@ -70,7 +71,7 @@ _ODD_SMALL: Final = re.compile(f"[A-Z][{_HIGH_SMALL}][A-Z]")
 _LOST_SPACE: Final = re.compile(rb"[\xe0-\xef](?: [\x80-\xbf]|[\x80-\xbf] )|[\xc2-\xdf] ")
 _ENTITY: Final = re.compile(r"&#?[0-9A-Za-z]{1,24};")
 _QUOTED_ENTITY: Final = re.compile(r"[`\"'](?:&amp;|&)#?[0-9A-Za-z]{1,24};[`\"']")
-_SOURCE_CODE: Final = re.compile(r"</?[A-Za-z!]|&&|=\s?[\"']|\{\s*$|\);\s*$|=>")
+_SOURCE_CODE: Final = late(r"</?[A-Za-z!]|&&|=\s?[\"']|\{\s*$|\);\s*$|=>")
 
 _BREAKS: Final = r"\r\n|[\r\x0B\x0C\u2028\u2029]"
 _CONTROLS: Final = (
@@ -563,4 +564,4 @@ def _misread_pairs() -> str:
     return f"[{re.escape(leads)}](?:{readings})"
 
 
-_MISREAD_PAIR: Final = re.compile(_misread_pairs())
+_MISREAD_PAIR: Final = late(_misread_pairs())
