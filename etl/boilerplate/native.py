@@ -578,7 +578,7 @@ def literal_table(by_literal: Mapping[str, int]) -> LiteralTable:
     seen[:, shorter >= 0] = 1
     found = seen.ravel()
     found[places] = 1
-    held = np.flatnonzero(found)
+    held = np.flatnonzero(found.view(np.bool_))
     first = shorter[held & len(shorter) - 1]
     first[np.searchsorted(held, places)] = begins
     words = np.packbits(found, bitorder="little").view(np.uint64)
@@ -612,9 +612,12 @@ def _brief(literals: Array) -> npt.NDArray[np.uint64]:
     return brief
 
 
+_ONES: Final = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)  # in a byte
+
+
 def _before(words: Array) -> npt.NDArray[np.uint32]:
     """How many bits are set in the words before each."""
-    counts = np.unpackbits(words.view(np.uint8)).reshape(-1, 64).sum(axis=1, dtype=np.uint32)
+    counts = _ONES[words.view(np.uint8)].reshape(-1, 8).sum(axis=1, dtype=np.uint32)
     before: npt.NDArray[np.uint32] = np.cumsum(counts, dtype=np.uint32) - counts
     return before
 

@@ -554,6 +554,8 @@ def warm(ruleset: RuleSet) -> None:
 
 def _make_ready(ruleset: RuleSet) -> None:
     if ruleset.tables is not None:
+        for made in ("need_table", "tail_table", "told"):
+            getattr(ruleset, made)
         return
     nothing = pl.Series([""])
     _in_threads(lambda _, one: nothing.str.contains(one.regex), ruleset.passes, range(len(ruleset.passes)))
