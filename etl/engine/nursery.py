@@ -77,6 +77,7 @@ def importing() -> Iterator[None]:
         _put_off_registration()
         yield
         importlib.import_module("pyarrow").default_memory_pool()  # it asks for the variable now
+        importlib.import_module("pyarrow.compute")  # as the first cast does
     finally:
         gc.freeze()
         if collects:
