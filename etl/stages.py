@@ -1344,7 +1344,7 @@ def _write_shard_state(
         kind, by = templates.PAGE_LINES, SORTED_BY["kept_lines"]
         files.append(_keep(folder, f"kept_lines-{shard:05d}", lines, kind, sorted_by=by))
     made = state_tables(
-        {name: pl.read_parquet(plan.shard_file(name, shard), columns=list(read)) for name, read in READ.items()},
+        {name: pl.DataFrame(read_parquet(plan.shard_file(name, shard), columns=told)) for name, told in READ.items()},
         _of_shard(plan, shard, "numbered_documents"),
         judged_sentences,
         published,

@@ -143,9 +143,12 @@ def write_parquet(
     return rows
 
 
-def read_parquet(path: Path) -> pa.Table:
-    """The table at `path`. pyarrow's `read_table` would import pandas where it is installed: half a second."""
-    return pq.ParquetFile(path).read()
+def read_parquet(path: Path, *, columns: Sequence[str] = ()) -> pa.Table:
+    """The table at `path`, or those of its columns. Numbers stored byte by byte Arrow reads in half of Polars' time.
+
+    pyarrow's `read_table` would import pandas where it is installed: half a second.
+    """
+    return pq.ParquetFile(path).read(columns=list(columns) or None)
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> Iterator[dict[str, npt.NDArray[Any]]]:
