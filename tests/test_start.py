@@ -17,7 +17,7 @@ from etl.engine.local import LocalEngine
 with LocalEngine(1) as engine:
     for key in ("1", "2", "plain"):
         pipeline.run([Path(sys.argv[1], key)], Path(sys.argv[2]), run_key=key, engine=engine)
-print(sorted({"pandas", "trafilatura", "lightgbm", "sklearn", "scipy", "catboost", "pyspark", "airflow"} & set(sys.modules)))
+print(sorted({"pandas", "trafilatura", "lightgbm", "sklearn", "scipy", "catboost", "pyspark", "airflow", "yaml", "chardet"} & set(sys.modules)))
 """
 
 
