@@ -173,7 +173,8 @@ def evidence(pages: list[Page]) -> list[Page]:
     docs = pl.DataFrame(
         {"doc": range(len(pages)), "key": range(len(pages)), "site": [page.site for page in pages]}
     ).cast({"doc": pl.UInt32, "key": pl.Int64})
-    seen, held = templates.page_evidence(lines, docs, run_key="")
+    keys = templates.line_keys(lines["text"])
+    seen, held = templates.page_evidence(lines, keys, docs, run_key="")
     script = resources.files("etl.boilerplate").joinpath("templates.sql").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         views = {"pages": seen.to_arrow(), "page_lines": held.to_arrow()}
@@ -182,7 +183,7 @@ def evidence(pages: list[Page]) -> list[Page]:
         made = {name: Path(folder) / name for name in ("site_lines", "site_pages")}
         LocalEngine().sql(script, views=views, outputs=made, temp=Path(folder))
         told = templates.add_evidence(
-            lines.select(LINES.names()), docs, *(pl.read_parquet(path) for path in made.values())
+            lines.select(LINES.names()), keys, docs, *(pl.read_parquet(path) for path in made.values())
         )
     result, at = [], 0
     for page in pages:

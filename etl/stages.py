@@ -6,6 +6,7 @@ engine, an Airflow task, a retry. Stages write by renames and may be repeated at
     _work/KEY/plan.json  config/          what the run reads, how it is split, the configuration as it was at the start
               docs/N.arrow                repaired documents, one record batch a batch of text, until `write` has cut them
               pages/ page_lines/ N.parquet      for barrier 1, whose site_lines.parquet and site_pages.parquet lie beside
+              line_keys/N.arrow           what `prepare` named lines by, batch by batch, until `clean` has looked them up
               found/ marks/ N.arrow       what boilerplate found and would remove, batch by batch as in docs
               …/N.parquet                 for barrier 2 (sentences, fingerprints, …), whose dropped_*.parquet lie beside
               release/                    the parts that `release` puts in place
@@ -28,7 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from importlib import resources
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
@@ -404,7 +405,12 @@ def _prepare(plan: Plan, shard: int) -> Counter[str]:
     counts: Counter[str] = Counter(files=len(plan.shards[shard]), documents=0, rejects=0, chars=0, repaired=0)
     pages: list[pa.Table] = []
     page_lines: list[pa.Table] = []
-    with batch_writer(plan.shard_file("docs", shard, "arrow"), DOCS, packed=False) as writer:
+    with (
+        batch_writer(plan.shard_file("docs", shard, "arrow"), DOCS, packed=False) as writer,
+        batch_writer(
+            plan.shard_file("line_keys", shard, "arrow"), _arrow_schema(templates.LINE_KEYS), packed=False
+        ) as keys_writer,
+    ):
         for table in _batches(plan, shard, rejects):
             docs = _as_frame(table)
             if "repair" in plan.skip:
@@ -415,9 +421,10 @@ def _prepare(plan: Plan, shard: int) -> Counter[str]:
                 docs = docs.with_columns(in_step.alias("markup"), text.alias("text"), repairs.alias("repairs"))
             docs = docs.with_columns(sites(docs).alias("site_key"))
             if "boilerplate" not in plan.skip and options.boilerplate.templates.enabled:
-                seen, held = templates.evidence(docs["text"], _pages_of(docs), run_key=plan.run_key)
+                seen, held, keys = templates.evidence(docs["text"], _pages_of(docs), run_key=plan.run_key)
                 pages.append(seen.to_arrow())
                 page_lines.append(held.to_arrow())
+                write_batch(keys_writer, keys.to_arrow())
             table = docs.drop("text").to_arrow().append_column("text", text_array(*text_buffers(docs["text"])))
             write_batch(writer, table.select(DOCS.names).cast(DOCS))
             counts["documents"] += docs.height
@@ -485,13 +492,16 @@ def clean(work: str, shard: int) -> StageReport:
         batch_writer(plan.shard_file("found", shard, "arrow"), FOUND) as found_writer,
     ):
         batches = read_batch_file(_repaired(plan, shard))
+        named = _line_keys(plan, shard)
         for some in _several(batches, max_bytes=told.pipeline.ingest.batch_chars * CLEANED_AT_ONCE):
             docs = _as_frame(pa.concat_tables(some))
             lines = split_lines(docs["text"])
             if "boilerplate" in plan.skip:
                 stripped = strip.nothing(lines, _described(docs))
             else:
-                lines = templates.add_evidence(lines, _pages_of(docs), site_lines, site_pages)
+                known = list(islice(named, len(some)))
+                keys = pl.DataFrame(pa.concat_tables(known)) if known else templates.line_keys(lines["text"])
+                lines = templates.add_evidence(lines, keys, _pages_of(docs), site_lines, site_pages)
                 stripped = strip.strip_boilerplate(lines, _described(docs), told.rules, told.pipeline.boilerplate)
             counts["lines"] += lines.height
             counts.update(stripped.marks["stage"].to_list())
@@ -508,7 +518,16 @@ def clean(work: str, shard: int) -> StageReport:
     for name, rows in left.items():
         narrow = fingerprint.NARROW.get(name, ())
         write_parquet(plan.shard_file(name, shard), rows, _arrow_schema(DEDUP_TABLES[name]), narrow=narrow)
+    plan.shard_file("line_keys", shard, "arrow").unlink(
+        missing_ok=True
+    )  # a tenth of the text; made anew if asked for again
     return _report(plan, _done("clean", counts, started, shard))
+
+
+def _line_keys(plan: Plan, shard: int) -> Iterator[pa.Table]:
+    """The keys by which `prepare` counted the lines of each batch; none where no lines were counted, or `clean` is repeated."""
+    path = plan.shard_file("line_keys", shard, "arrow")
+    return read_batch_file(path) if path.exists() else iter(())
 
 
 def _several(batches: Iterable[pa.Table], *, max_bytes: int) -> Iterator[list[pa.Table]]:

@@ -19,6 +19,7 @@ from etl import pipeline, stages
 from etl.engine.local import LocalEngine
 from etl.errors import ConfigError, HeldError, StageError
 from etl.publish import dataset
+from etl.storage import read_batch_file
 from tests.conftest import PAGES, Runner, files_of, read, record, story, write_jsonl
 
 
@@ -193,6 +194,26 @@ def test_a_failed_shard_publishes_nothing_and_is_named(
     run(corpus, out)
     run(corpus, tmp_path / "clean")
     assert files_of(out, "documents", "removals") == files_of(tmp_path / "clean", "documents", "removals")
+
+
+def test_lines_are_looked_up_alike_with_the_keys_that_were_kept_and_without(tmp_path: Path) -> None:
+    raw = write_jsonl(tmp_path / "a.jsonl", [record(number) for number in range(24)])
+    plan = stages.discover([raw], tmp_path / "out", run_key="2026-01-01", overrides={"ingest.batch_chars": "1000"})
+    work = str(plan.work)
+    stages.prepare(work, 0)
+    with LocalEngine(1) as engine:
+        stages.count_templates(work, engine)
+    keys = plan.shard_file("line_keys", 0, "arrow")
+    assert sum(table.num_rows for table in read_batch_file(keys)) > 0
+    made = []
+    for _ in range(2):
+        stages.clean(work, 0)
+        assert not keys.exists()
+        made.append(
+            [table for name in ("marks", "found") for table in read_batch_file(plan.shard_file(name, 0, "arrow"))]
+        )
+    assert any("templates" in table["stage"].to_pylist() for table in made[0] if "stage" in table.column_names)
+    assert made[0] == made[1]
 
 
 def test_stages_can_be_repeated_after_the_repaired_documents_went(corpus: Path, tmp_path: Path) -> None:

@@ -209,12 +209,18 @@ _EVIDENCE: Final = (
     ("weight", np.int32),
     ("lines", np.int64),
     ("mass", np.int64),
+    ("key", np.int64),
+    ("near", np.int64),
+    ("visible", np.int64),
     ("_work", np.uint8),
 )
 
 
 def evidence(texts: pl.Series, order: Array, visible: str, *, line_chars: int, page_chars: int) -> dict[str, Array]:
-    """Keys and weights of the lines of `texts` in the given order: `lines` up to the end of each, its `mass`, -1 where it has none."""
+    """Keys and weights of the lines of `texts` in the given order: `lines` up to the end of each, its `mass`, -1 where it has none.
+
+    key, near: what `line_keys` gives for every visible line, so many in each text as `visible` says.
+    """
     library = _library()
     views = kernels.TextViews(texts)
     order = np.ascontiguousarray(order, np.int64)

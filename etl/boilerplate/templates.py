@@ -23,6 +23,7 @@ Lines = npt.NDArray[Any]
 
 PAGES: Final = pl.Schema({"site": pl.String, "doc": pl.Int64, "mass": pl.Int64, "run": pl.String})
 PAGE_LINES: Final = pl.Schema({"site": pl.String, "doc": pl.Int64, "line": pl.Int64, "weight": pl.Int32})
+LINE_KEYS: Final = pl.Schema({"line": pl.Int64, "near": pl.Int64})
 SITE_LINES: Final = pl.Schema({"site": pl.String, "line": pl.Int64, "pages": pl.Int64})
 DRIFTED_SITES: Final = pl.Schema({"site": pl.String, "habits": pl.Int64, "kept": pl.Int64})
 SITE_PAGES: Final = pl.Schema({"site": pl.String, "pages": pl.Int64})
@@ -63,14 +64,14 @@ NEAR_RULE: Final = "site-template-near"
 UNKNOWN_SITE_RULE: Final = "corpus-template"
 
 
-def line_keys(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Two 64-bit keys for each line's text: `line`, the same for lines that differ in case and spacing alone, and `near`.
+def line_keys(texts: pl.Series) -> pl.DataFrame:
+    """LINE_KEYS, two 64-bit keys for each line's text: `line`, the same for lines that differ in case and spacing alone, and `near`.
 
     Lines with words that differ in numbers too (a date, a time, a count) have `near` in common; it is no line's own key.
     For a line without numbers, and for a line of numbers, both are the same: rows of a table say something.
     """
     keys, near = native.line_keys(texts, VISIBLE) if native.available() else _line_keys(texts)
-    return pl.Series("line", keys, dtype=pl.Int64), pl.Series("near", near, dtype=pl.Int64)
+    return pl.DataFrame({"line": keys, "near": near}, schema=LINE_KEYS)
 
 
 def _line_keys(texts: pl.Series) -> tuple[list[int], list[int]]:
@@ -85,10 +86,12 @@ def _key(text: str) -> int:
     return int.from_bytes(xxhash.xxh64_digest(plain.encode("utf-32-le", "surrogatepass")), "big", signed=True)
 
 
-def evidence(texts: pl.Series, docs: pl.DataFrame, *, run_key: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What `page_evidence` gives for the lines of `texts`, the documents of `docs` in their order."""
+def evidence(texts: pl.Series, docs: pl.DataFrame, *, run_key: str) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """What `page_evidence` gives for the lines of `texts`, the documents of `docs` in their order; and their `line_keys`."""
     if not native.available() or docs["key"].n_unique() < docs.height:
-        return page_evidence(split_lines(texts), docs, run_key=run_key)
+        lines = split_lines(texts)
+        keys = line_keys(lines["text"])
+        return *page_evidence(lines, keys, docs, run_key=run_key), keys
     order = docs.select(pl.arg_sort_by("site", "key"))["site"]
     found = native.evidence(texts, order.to_numpy(), VISIBLE, line_chars=TEXT_LINE_CHARS, page_chars=TEXT_PAGE_CHARS)
     pages = docs.select("site", doc="key")[order].with_columns(mass=pl.Series(found["mass"], dtype=pl.Int64))
@@ -98,21 +101,25 @@ def evidence(texts: pl.Series, docs: pl.DataFrame, *, run_key: str) -> tuple[pl.
         .with_columns(line=pl.Series(found["line"], dtype=pl.Int64), weight=pl.Series(found["weight"], dtype=pl.Int32))
         .select(PAGE_LINES.names())
     )
-    return pages.filter(pl.col("mass") >= 0).with_columns(run=pl.lit(run_key)).select(PAGES.names()), page_lines
+    pages = pages.filter(pl.col("mass") >= 0).with_columns(run=pl.lit(run_key)).select(PAGES.names())
+    place = np.argsort(np.repeat(order.to_numpy(), found["visible"]), kind="stable")
+    keys = pl.DataFrame({"line": found["key"][place], "near": found["near"][place]}, schema=LINE_KEYS)
+    return pages, page_lines, keys
 
 
-def page_evidence(lines: pl.DataFrame, docs: pl.DataFrame, *, run_key: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+def page_evidence(
+    lines: pl.DataFrame, keys: pl.DataFrame, docs: pl.DataFrame, *, run_key: str
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(pages, page_lines) that a batch contributes to the counts. A line with numbers counts twice, as it is and without.
 
-    docs: doc (as in lines), key (a signed 64-bit name of the document, the same in every run) and site ("" if unknown).
+    keys: the `line_keys` of the lines. docs: doc (as in lines), key (a signed 64-bit name of the document, the same in every run) and site ("" if unknown).
     """
     chars = pl.col("end") - pl.col("start")
-    keys, near = line_keys(lines["text"])
     known = docs.lazy().select("doc", "site", key=pl.col("key"))
     by_line = (
         lines.lazy()
         .select("doc", chars.cast(pl.Int32).alias("chars"))
-        .with_columns(line=keys)
+        .with_columns(keys["line"])
         .unique(["doc", "line"], maintain_order=True)
         .with_columns(long=pl.when(pl.col("chars") >= TEXT_LINE_CHARS).then("chars").otherwise(0))
         .with_columns(long_mass=pl.col("long").sum().over("doc"))
@@ -123,8 +130,8 @@ def page_evidence(lines: pl.DataFrame, docs: pl.DataFrame, *, run_key: str) -> t
     )
     numbered = (
         lines.lazy()
-        .select("doc", line=near)
-        .filter(near != keys)
+        .select("doc", keys["near"].alias("line"))
+        .filter(keys["near"] != keys["line"])
         .unique(maintain_order=True)
         .join(known, on="doc", how="inner", maintain_order="left")
         .select("site", pl.col("key").alias("doc"), "line", weight=pl.lit(0, pl.Int32))
@@ -185,21 +192,21 @@ def kept_lines(page_lines: pl.DataFrame, kept_pages: pl.DataFrame) -> pl.DataFra
 
 
 def add_evidence(
-    lines: pl.DataFrame, docs: pl.DataFrame, site_lines: pl.DataFrame, site_pages: pl.DataFrame
+    lines: pl.DataFrame, keys: pl.DataFrame, docs: pl.DataFrame, site_lines: pl.DataFrame, site_pages: pl.DataFrame
 ) -> pl.DataFrame:
-    """`lines` with `site` and what other groups of its pages say.
+    """`lines`, of which `keys` are the `line_keys`, with `site` and what other groups of its pages say.
 
     site_seen: groups with this line. site_near: groups with it or one that differs in numbers alone. site_pages: groups.
     """
-    keys, near = line_keys(lines["text"])
     known = docs.select("doc", "site").join(
         site_pages.select("site", site_pages="pages"), on="site", how="left", maintain_order="left"
     )
     place = np.zeros(1 + int(docs["doc"].to_numpy().max(initial=0)), np.int64)
     place[docs["doc"].to_numpy()] = np.arange(docs.height)
     told = known.select("site", "site_pages")[place[lines["doc"].to_numpy()]]
-    numbered = (near != keys).arg_true()
-    seen = _seen(told["site"], keys, site_lines)
+    line, near = keys["line"], keys["near"]
+    numbered = (near != line).arg_true()
+    seen = _seen(told["site"], line, site_lines)
     seen_near = seen.clone().scatter(numbered, _seen(told["site"].gather(numbered), near.gather(numbered), site_lines))
     return lines.with_columns(
         told["site"],

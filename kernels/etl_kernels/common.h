@@ -211,6 +211,21 @@ static inline u32 load32(const u8 *p) {
 static inline u64 xround(u64 acc, u64 in) { return rotl(acc + in * P2, 31) * P1; }
 static inline u64 xmerge(u64 acc, u64 v) { return (acc ^ xround(0, v)) * P1 + P4; }
 
+/* The hash of bytes of which the last ones, fewer than 32, are still to be read. */
+static inline u64 xlast(u64 h, const u8 *p, const u8 *end) {
+    for (; p + 8 <= end; p += 8) h = rotl(h ^ xround(0, load64(p)), 27) * P1 + P4;
+    if (p + 4 <= end) {
+        h = rotl(h ^ load32(p) * P1, 23) * P2 + P3;
+        p += 4;
+    }
+    for (; p < end; p++) h = rotl(h ^ *p * P5, 11) * P1;
+    h ^= h >> 33;
+    h *= P2;
+    h ^= h >> 29;
+    h *= P3;
+    return h ^ h >> 32;
+}
+
 static inline u64 xxh64(const u8 *p, i64 n, u64 seed) {
     const u8 *end = p + n;
     u64 h;
@@ -228,18 +243,44 @@ static inline u64 xxh64(const u8 *p, i64 n, u64 seed) {
     } else {
         h = seed + P5;
     }
-    h += (u64)n;
-    for (; p + 8 <= end; p += 8) h = rotl(h ^ xround(0, load64(p)), 27) * P1 + P4;
-    if (p + 4 <= end) {
-        h = rotl(h ^ load32(p) * P1, 23) * P2 + P3;
-        p += 4;
+    return xlast(h + (u64)n, p, end);
+}
+
+/* The four sums of a text of 32 bytes or more. */
+typedef struct {
+    u64 a, b, c, d;
+} Sums;
+
+static inline Sums xfirst(u64 seed) { return (Sums){seed + P1 + P2, seed + P2, seed, seed - P1}; }
+
+static inline u64 xjoined(Sums s) {
+    u64 h = rotl(s.a, 1) + rotl(s.b, 7) + rotl(s.c, 12) + rotl(s.d, 18);
+    return xmerge(xmerge(xmerge(xmerge(h, s.a), s.b), s.c), s.d);
+}
+
+/* The same with two seeds: `one` and `other` come in as seeds and go out as hashes. */
+static inline void xxh64_twice(const u8 *p, i64 n, u64 *one, u64 *other) {
+    const u8 *end = p + n;
+    u64 g = *one + P5, h = *other + P5;
+    if (n >= 32) {
+        Sums s = xfirst(*one), t = xfirst(*other);
+        do {
+            u64 a = load64(p) * P2, b = load64(p + 8) * P2, c = load64(p + 16) * P2, d = load64(p + 24) * P2;
+            s.a = rotl(s.a + a, 31) * P1;
+            s.b = rotl(s.b + b, 31) * P1;
+            s.c = rotl(s.c + c, 31) * P1;
+            s.d = rotl(s.d + d, 31) * P1;
+            t.a = rotl(t.a + a, 31) * P1;
+            t.b = rotl(t.b + b, 31) * P1;
+            t.c = rotl(t.c + c, 31) * P1;
+            t.d = rotl(t.d + d, 31) * P1;
+            p += 32;
+        } while (p + 32 <= end);
+        g = xjoined(s);
+        h = xjoined(t);
     }
-    for (; p < end; p++) h = rotl(h ^ *p * P5, 11) * P1;
-    h ^= h >> 33;
-    h *= P2;
-    h ^= h >> 29;
-    h *= P3;
-    return h ^ h >> 32;
+    *one = xlast(g + (u64)n, p, end);
+    *other = xlast(h + (u64)n, p, end);
 }
 
 /* The finaliser of MurmurHash3. */

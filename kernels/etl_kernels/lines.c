@@ -207,6 +207,8 @@ typedef struct {
     i64 buffers;
     Buffer line, weight; /* of all texts, in their order; those of a text by key */
     Buffer lines, mass;  /* for each text: how many there are up to its end, their weight */
+    Buffer key, near;    /* of every visible line, in the order of the texts: what winnow_line_keys gives */
+    Buffer visible;      /* for each text: how many of those there are */
     Buffer work;         /* Counted */
 } Evidence;
 
@@ -239,11 +241,14 @@ INLINE void weigh_text(Evidence *r, const u8 *kinds, const u32 *fold, const u8 *
         p = stop + 1;
         if (!seen.visible) continue;
         Counted line = {(i64)xxh64((const u8 *)room, size * 4, 0), number, chars};
+        Counted shared = {line.key, number, 0};
+        if (is_numbered(&seen)) shared.key = (i64)xxh64((const u8 *)room, mask_numbers(kinds, room, size) * 4, 0);
         PUSH(*work, Counted, line);
-        if (!is_numbered(&seen)) continue;
-        Counted shared = {(i64)xxh64((const u8 *)room, mask_numbers(kinds, room, size) * 4, 0), number, 0};
+        PUSH(r->key, i64, line.key);
+        PUSH(r->near, i64, shared.key);
         if (shared.key != line.key) PUSH(near, Counted, shared);
     }
+    PUSH(r->visible, i64, COUNT(*work, Counted));
     i64 n = distinct(AT(*work, Counted), COUNT(*work, Counted)), mass = 0, in_long = 0;
     i64 more = near.size ? distinct(AT(near, Counted), COUNT(near, Counted)) : 0;
     Counted *line = AT(*work, Counted);

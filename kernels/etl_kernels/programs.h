@@ -96,6 +96,14 @@ static i64 follow(const Programs *t, const u32 *steps, Ways *w, i64 n, u32 place
     return found;
 }
 
+enum { NEEDED = 4 };
+
+/* Characters of ASCII of which a text of nothing but ASCII holds one where a program matches a part of it. */
+typedef struct {
+    u8 chars[NEEDED]; /* some may be there twice */
+    int known, found; /* whether they were looked for; whether there are any, and no more of them than this holds */
+} Needed;
+
 /* What is known of a program so far: its ways after all beginnings of texts that it has met, as states. A state is the places and what
    the last character was. Kinds are classes that the program doesn't tell apart. */
 typedef struct {
@@ -106,6 +114,7 @@ typedef struct {
     i64 kinds;
     u16 ascii[128]; /* the kind of each of these characters */
     i16 slots[1024];
+    Needed needed;
 } States;
 
 typedef struct {
@@ -233,6 +242,71 @@ static inline States *states_of(const Programs *t, Known *known, i64 program) {
     }
     if (s) known->bytes += bytes_of(s);
     return known->of[program] = s;
+}
+
+/* Whether a program can come to its end over no other characters than these of ASCII, whatever it checks between them. */
+static int ends_over(const Programs *t, i64 program, Ways *w, const u8 *allowed) {
+    const u32 *steps = t->steps + t->begin[program];
+    i64 waiting = 1;
+    u32 at = 0;
+    memset(w->met, 0, (size_t)w->room * sizeof(u32));
+    w->now = 1;
+    for (w->waiting[0] = 0; waiting;) {
+        at = w->waiting[--waiting];
+        while (!w->met[at]) {
+            u32 step = steps[at], argument = step >> STEP_BITS;
+            int passes = 1;
+            w->met[at] = w->now;
+            switch (step & ((1 << STEP_BITS) - 1)) {
+            case TAKE:
+            case TAKE_SET:
+                passes = 0;
+                for (int c = 0; c < 128 && !passes; c++) {
+                    u16 next = t->klass[c];
+                    passes = allowed[c] && ((step & ((1 << STEP_BITS) - 1)) == TAKE ? argument == next : t->sets[argument * t->words + (next >> 6)] >> (next & 63) & 1);
+                }
+                break;
+            case SPLIT:
+                if (!w->met[at + argument - FAR]) w->waiting[waiting++] = at + argument - FAR;
+                break;
+            case JUMP:
+                at += argument - FAR;
+                continue;
+            case CHECK:
+                break;
+            default:
+                return 1;
+            }
+            if (!passes) break;
+            at++;
+        }
+    }
+    return 0;
+}
+
+/* What a text of ASCII needs for a program to match a part of it, the rarest characters that will do. */
+static const Needed *needed_by(const Programs *t, Known *known, i64 program) {
+    static const u8 USUAL[] = " etaoinsrhldcumfpgwybvkxjqzETAOINSRHLDCUMFPGWYBVKXJQZ.,0123456789'\"()-:"; /* of prose */
+    Needed *needed = &known->of[program]->needed;
+    if (needed->known) return needed;
+    u8 allowed[128] = {0};
+    needed->known = 1;
+    if (ends_over(t, program, &known->ways, allowed)) return needed;
+    for (int i = 0; i < 256; i++) {
+        int c = i < (int)sizeof USUAL - 1 ? USUAL[i] : (i - (int)sizeof USUAL + 1) & 127;
+        if (allowed[c]) continue;
+        allowed[c] = 1;
+        if (ends_over(t, program, &known->ways, allowed)) allowed[c] = 0;
+    }
+    int n = 0;
+    for (int c = 0; c < 128; c++) {
+        if (allowed[c]) continue;
+        if (n < NEEDED) needed->chars[n] = (u8)c;
+        n++;
+    }
+    for (int i = n; n && i < NEEDED; i++) needed->chars[i] = needed->chars[0];
+    needed->found = n && n <= NEEDED;
+    return needed;
 }
 
 /* The state after `state` and a character of class `next`, NO_CLASS for the text's end, found out. part: whether the program need not

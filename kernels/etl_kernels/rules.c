@@ -420,12 +420,21 @@ INLINE i32 goes_over(const Rules *t, Known *known, i64 program, const u8 *p, con
     return state >= 0 ? after_all(&t->programs, known, program, state, part) : state;
 }
 
+/* Whether a text may be matched: it holds one of these characters, or one beyond ASCII. */
+INLINE int may_match(const Needed *needed, const u8 *p, i64 size) {
+    u8 one[NEEDED], some = 0;
+    memcpy(one, needed->chars, NEEDED);
+    for (i64 i = 0; i < size; i++) some |= (u8)(p[i] == one[0]) | (u8)(p[i] == one[1]) | (u8)(p[i] == one[2]) | (u8)(p[i] == one[3]) | (u8)(p[i] >> 7);
+    return some;
+}
+
 /* For each of the lines at `rows`, without the spaces around it: whether the program `begun` matches at its start, within its first
    `most` characters; and the bits of the literals `tails` in its last `few`, if there are any and the program `ended` goes over its
    last `most` characters. 0 when memory ran out. */
 EXPORT int winnow_ends(const Rules *t, Known *known, const Literals *tails, const Texts *texts, const i64 *rows, i64 n, i64 most, i64 few, u8 *begun, u64 *ended) {
     u16 codes[256];
     int ok = few <= 32 && (t->begun < 0 || states_of(&t->programs, known, t->begun)) && (t->ended < 0 || states_of(&t->programs, known, t->ended));
+    const Needed *needed = ok && t->begun >= 0 ? needed_by(&t->programs, known, t->begun) : NULL;
     for (i64 i = 0; ok && i < n; i++) {
         const u8 *end, *p = text_of(texts, rows[i], &end), *q = p;
         i32 state = DEAD;
@@ -434,17 +443,22 @@ EXPORT int winnow_ends(const Rules *t, Known *known, const Literals *tails, cons
             const u8 *one = q = before(p, end);
             if (!(t->kinds[read_char(&one)] & SPACE)) break;
         }
-        q = end;
-        for (i64 left = few; left && q > p; left--) q = before(p, q);
-        ended[i] = is_ascii(q, end) ? of_ascii(tails, q, end - q) : of_any(tails, q, end, codes);
+        q = end - p > few ? end - few : p;
+        int ascii = is_ascii(q, end);
+        if (!ascii) {
+            q = end;
+            for (i64 left = few; left && q > p; left--) q = before(p, q);
+        }
+        ended[i] = ascii ? of_ascii(tails, q, end - q) : of_any(tails, q, end, codes);
         if (ended[i] && t->ended >= 0) {
             for (i64 left = most - few; left > 0 && q > p; left--) q = before(p, q);
             state = goes_over(t, known, t->ended, q, end, most, 0);
             if (state != MATCHED) ended[i] = 0;
             ok = state != FAILED;
         }
-        if (t->begun >= 0) state = goes_over(t, known, t->begun, p, end, most, 1);
-        begun[i] = t->begun < 0 || state == MATCHED;
+        state = DEAD;
+        if (needed && (!needed->found || may_match(needed, p, end - p < most ? end - p : most))) state = goes_over(t, known, t->begun, p, end, most, 1);
+        begun[i] = !needed || state == MATCHED;
         ok = ok && state != FAILED;
     }
     if (!ok) forget_failure(known);

@@ -248,8 +248,8 @@ WIDE static Words fold_plain(Words w, const u8 *k, const u32 *f, i64 m, const i6
                 memcpy(&powers, FIRST_POWERS[letters], sizeof powers);
                 codes *= powers;
                 Four half = __builtin_shufflevector(codes, codes, 0, 1, 2, 3) + __builtin_shufflevector(codes, codes, 4, 5, 6, 7);
-                u32 part = half[0] + half[1] + half[2] + half[3];
-                hash += part * power;
+                half += __builtin_shufflevector(half, half, 2, 3, 0, 1);
+                hash += (half[0] + half[1]) * power;
                 power *= POWER[letters];
                 folded += letters;
                 i += letters;
@@ -493,8 +493,10 @@ static int fingerprint(const Tables *t, Sentences *r, i64 low, const int *sizes,
     PUSH(r->f_doc, u32, doc);
     PUSH(r->f_chars, i64, chars);
     PUSH(r->f_tokens, i64, tokens);
-    PUSH(r->f_key, u64, xxh64((const u8 *)(folded + first), (past - first) * 4, 0));
-    PUSH(r->f_check, u64, xxh64((const u8 *)(folded + first), (past - first) * 4, CHECK_SEED));
+    u64 key = 0, check = CHECK_SEED;
+    xxh64_twice((const u8 *)(folded + first), (past - first) * 4, &key, &check);
+    PUSH(r->f_key, u64, key);
+    PUSH(r->f_check, u64, check);
     int shingle_level = level(tokens, sizes[0]), band_level = level(tokens, bands);
     PUSH(r->f_shingle_level, i32, shingle_level);
     PUSH(r->f_band_level, i32, band_level);

@@ -29,8 +29,10 @@ def stripped(*texts: tuple[str, bytes | None]) -> strip.Stripped:
         pl.lit(None, pl.List(pl.String)).alias("authors"),
         pl.lit(None, pl.Datetime("us", "UTC")).alias("published_at"),
     )
+    lines = split_lines(pl.Series([text for text, _ in texts]))
     lines = templates.add_evidence(
-        split_lines(pl.Series([text for text, _ in texts])),
+        lines,
+        templates.line_keys(lines["text"]),
         docs,
         templates.SITE_LINES.to_frame(),
         templates.SITE_PAGES.to_frame(),

@@ -115,8 +115,7 @@ def test_lines_are_split_and_named_alike(pages: list[str], lines: list[str]) -> 
     with without_kernels():
         assert split.equals(split_lines(texts))
         twin = templates.line_keys(named)
-    assert keys[0].equals(twin[0])
-    assert keys[1].equals(twin[1])
+    assert keys.equals(twin)
 
 
 @given(PAGES, st.lists(st.sampled_from(["a.example", "b.example", ""]), min_size=1, max_size=3))
@@ -133,11 +132,13 @@ def test_evidence_is_the_same_by_both_ways(pages: list[str], sites: list[str]) -
             "site": pl.Series([sites[number % len(sites)] for number in numbers], dtype=pl.String),
         }
     )
-    seen, held = templates.evidence(texts, docs, run_key="r")
+    seen, held, keys = templates.evidence(texts, docs, run_key="r")
+    assert keys.equals(templates.line_keys(split_lines(texts)["text"]))
     with without_kernels():
-        twin_seen, twin_held = templates.evidence(texts, docs, run_key="r")
+        twin_seen, twin_held, twin_keys = templates.evidence(texts, docs, run_key="r")
     assert seen.equals(twin_seen)
     assert held.equals(twin_held)
+    assert keys.equals(twin_keys)
     assert (seen.schema, held.schema) == (templates.PAGES, templates.PAGE_LINES)
 
 
@@ -173,8 +174,7 @@ def test_texts_are_read_where_they_lie() -> None:
         with without_kernels():
             assert split.equals(split_lines(some))
             twin = templates.line_keys(some)
-        assert keys[0].equals(twin[0])
-        assert keys[1].equals(twin[1])
+        assert keys.equals(twin)
 
 
 def test_short_and_long_pages_are_scored_alike_together() -> None:

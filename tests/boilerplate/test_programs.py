@@ -100,6 +100,22 @@ def test_any_pattern_matches_the_same_lines(found: list[str], at: str, texts: li
 
 
 @pytest.mark.parametrize(
+    ("found", "opened"),
+    [
+        (["[A-Z]+ ?[-–:]+ "], ["AB - ", "AB: ", "ABé: ", "AB – "]),  # a line of ASCII needs a dash or a colon
+        (["[A-Z]+ ?[-–:]+ ", "[A-Z]+, "], ["AB - ", "AB, "]),
+        (["[!-~]{3} ", "é"], ["é ", "abc "]),  # too many would do
+        (["(?:AB)? ?"], ["AB ", "C"]),  # no character is needed
+        (["一+"], ["一 ", "AB - "]),  # no line of ASCII can match
+    ],
+)
+def test_what_opens_a_line_is_found_wherever_what_it_needs_stands(found: list[str], opened: list[str]) -> None:
+    long = "A" * (rules.SPAN_CHARS - 3)
+    texts = [f"{space}{one}The end" for one in (*opened, *(f"{long}{one}" for one in opened)) for space in ("", " ")]
+    assert_alike(texts, own(*(rule(f"r{n}", one, reach="match", at="start") for n, one in enumerate(found))))
+
+
+@pytest.mark.parametrize(
     "pattern",
     [
         r"a\b.b",

@@ -46,7 +46,7 @@ def counted(
         ).with_row_index("doc")
         start += len(pages)
         lines = split_lines(pl.Series(["\n".join(page) for _, page in pages]))
-        seen, held = templates.page_evidence(lines, docs, run_key=f"{number:04d}")
+        seen, held = templates.page_evidence(lines, templates.line_keys(lines["text"]), docs, run_key=f"{number:04d}")
         views = {"pages": seen, "page_lines": held, "params": templates.params(options, run_key=f"{number:04d}")}
         for name, table in templates.KNOWN.items():
             views[name] = pl.concat([templates.STATE[table].to_frame(), *(state[table] for state in states)])
@@ -70,7 +70,9 @@ def marked(
 ) -> list[list[str]]:
     """The lines that templates take from each (site, lines) page."""
     lines, docs, counts = counted([*(earlier or []), pages], tmp_path, options, workers)
-    lines = templates.add_evidence(lines, docs, counts["site_lines"], counts["site_pages"])
+    lines = templates.add_evidence(
+        lines, templates.line_keys(lines["text"]), docs, counts["site_lines"], counts["site_pages"]
+    )
     marks = templates.mark_templates(lines, options).join(lines.select("doc", "line", "text"), on=["doc", "line"])
     return [marks.filter(doc=number).sort("line")["text"].to_list() for number in range(len(pages))]
 
@@ -199,8 +201,12 @@ def test_runs_count_as_one_run_over_all_pages_does(tmp_path: Path) -> None:
     pages = [(f"{'ab'[n % 2]}.example", [MENU[n % 3 == 0], f"{n} comments so far", *prose(n)]) for n in range(12)]
     *_, whole = counted([pages], tmp_path)
     lines, docs, counts = counted([pages[:3], pages[3:8], pages[8:]], tmp_path)
-    own = templates.add_evidence(lines, docs, counts["site_lines"], counts["site_pages"])
-    told = templates.add_evidence(lines, docs, whole["site_lines"], whole["site_pages"])
+    own = templates.add_evidence(
+        lines, templates.line_keys(lines["text"]), docs, counts["site_lines"], counts["site_pages"]
+    )
+    told = templates.add_evidence(
+        lines, templates.line_keys(lines["text"]), docs, whole["site_lines"], whole["site_pages"]
+    )
     assert own.equals(told)
 
 
