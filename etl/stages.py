@@ -436,7 +436,7 @@ def _prepare(plan: Plan, shard: int) -> Counter[str]:
 def count_templates(work: str, engine: LocalEngine) -> StageReport:
     """Barrier 1: which lines recur on the pages of a site, earlier runs included."""
     plan, started = load_plan(work), _clock()
-    history = history_of(Path(plan.out))
+    history = replace(history_of(Path(plan.out)), threads=engine.workers)
     limits = plan.settings.pipeline.boilerplate.templates
     known = history.known_pages(list(plan.history), _hashes(plan, "page_lines", "line"))
 
@@ -530,7 +530,7 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
     for _, outcome in engine.map_shards(_repair_again, gone):  # where this stage is repeated after `write`
         if outcome is not None:
             raise outcome
-    history = history_of(Path(plan.out))
+    history = replace(history_of(Path(plan.out)), threads=engine.workers)
     views: dict[str, Sequence[Path] | pa.Table] = {"params": plan.settings.dedup.params(plan.skip)}
     views |= {name: plan.shard_files(name) for name in DEDUP_TABLES}
     known = _known_duplicates(plan, history)
