@@ -51,7 +51,7 @@ GROUPS_AT_ONCE: Final = 25  # row groups of a file that one thread looks at
 COMPACTED: Final = ("bands", "sentences", "kept_lines")
 COMPACT_RUNS: Final = 16
 COMPACT_ROWS: Final = 2_000_000  # in memory at once while runs are put together
-MARK_BITS: Final = 27  # 16 MB: a few in a hundred are set for the points of ten million sentences
+MARK_BITS: Final = 26  # 8 MB; with more, looking at them takes longer than what more of them would tell
 
 RECIPE: Final = pa.schema([("name", pa.string()), ("text", pa.large_string())])
 """What a run was told, so that it can be done again: a row each for inputs, skip and overrides (JSON), and for each file
@@ -107,7 +107,9 @@ class Marks:
             kernels.pointer(held),
             ctypes.c_int64(len(held)),
             *_looks_at(self.bits),
-            *map(kernels.pointer, (self.low, self.high, self.wanted)),
+            kernels.pointer(self.low),
+            kernels.pointer(self.high),
+            kernels.pointer(self.wanted),
             ctypes.c_int64(len(self.wanted)),
             kernels.pointer(found),
         )
@@ -209,7 +211,7 @@ class History:
             rows = wanted["row"].unique().sort()
             try:
                 path = _only(self.out / "documents" / f"run={keys[int(run)]}", f"part-{part:05d}-*.parquet")
-                whole = pl.Series("text", read_texts(path, "text", rows.to_list()), dtype=pl.String)
+                whole = read_texts(path, "text", rows.to_numpy()).alias("text")
             except StageError as error:
                 log.warning("%s: near-duplicates of its sentences are not found", error)
                 whole = pl.Series("text", [None] * len(rows), dtype=pl.String)
@@ -522,11 +524,26 @@ def _at_points(found: pl.DataFrame, points: Wanted) -> pl.DataFrame:
 
 
 def _rows_of(values: Wanted, wanted: Wanted, marks: Marks | None, *, is_sorted: bool) -> npt.NDArray[np.intp]:
-    """Where in `values` something wanted stands; both sorted, or `wanted` alone."""
-    if not is_sorted or len(wanted) > len(values) // 4:
-        if marks is None:
-            return np.flatnonzero(_is_in(wanted, values))
-        return marks.find(values)
+    """Where in `values` something wanted stands; both sorted, or `wanted` alone, which `marks` then may find faster."""
+    if not is_sorted:
+        return np.flatnonzero(_is_in(wanted, values)) if marks is None else marks.find(values)
+    library = kernels.library()
+    if library is None:
+        return _rows_of_sorted(values, wanted)
+    held, asked = np.ascontiguousarray(values), np.ascontiguousarray(wanted)
+    found = np.empty(len(held), np.uint32)
+    library.winnow_find_sorted.restype = ctypes.c_int64
+    count = library.winnow_find_sorted(
+        kernels.pointer(held),
+        ctypes.c_int64(len(held)),
+        kernels.pointer(asked),
+        ctypes.c_int64(len(asked)),
+        kernels.pointer(found),
+    )
+    return found[:count].astype(np.intp)
+
+
+def _rows_of_sorted(values: Wanted, wanted: Wanted) -> npt.NDArray[np.intp]:
     first = np.searchsorted(values, wanted, side="left")
     past = np.searchsorted(values, wanted, side="right")
     hit = np.flatnonzero(past > first)

@@ -10,51 +10,61 @@ from __future__ import annotations
 import ctypes
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
+import zstandard
 
 from etl import kernels
 
 Array = npt.NDArray[Any]
 
+PAGE: Final = ("at", "packed", "size", "first", "past")
+"""A page that holds wanted rows: where its content begins in the chunk, how many bytes it has there, and unpacked; the row of its
+first text; how many of the wanted rows are in it or before it."""
 
-class Page(NamedTuple):
-    """A page that holds wanted rows. at, packed: where its content begins in the chunk, and how many bytes it has there. size: and
-    unpacked. first: the row of its first text. past: how many of the wanted rows are in it or before it."""
-
-    at: int
-    packed: int
-    size: int
-    first: int
-    past: int
+_NOT_TOLD: Final = -1  # how many bytes are packed
+_OTHER: Final = 1
+_DAMAGED: Final = 2
+"""What `winnow_pages` says of pages: of another kind, damaged."""
 
 
-def texts_in(chunk: pa.Buffer, rows: Sequence[int], *, most: int, levels: bool) -> list[str] | None:
-    """The texts in some `rows` (in order, each once) of a column chunk packed by zstd. most: how many bytes it has unpacked.
-    levels: whether its pages have levels. None where pages are of another kind. Raises ValueError, IndexError or OSError where
-    it is damaged."""
-    wanted = np.array(rows, np.int64)
-    ways = (_pages_by_kernel, _places_by_kernel) if kernels.library() is not None else (_pages, _places)
-    pages = ways[0](chunk, wanted, most)
+def texts_in(chunk: pa.Buffer, rows: Array, *, most: int, levels: bool) -> pl.Series | None:
+    """The texts in some `rows` (i64, in order, each once) of a column chunk packed by zstd. most: how many bytes it has unpacked.
+    levels: whether its pages have levels. None where pages are of another kind. What
+    is raised where it is damaged: see storage.py."""
+    with_kernels = kernels.library() is not None
+    pages = (_pages_by_kernel if with_kernels else _pages)(chunk, rows, most)
     if pages is None:
         return None
-    codec, view = pa.Codec("zstd"), memoryview(chunk)
-    texts: list[str] = []
-    for page in pages:
-        unpacked = codec.decompress(view[page.at : page.at + page.packed], page.size, asbytes=True)
-        begin = 4 + int.from_bytes(unpacked[:4], "little") if levels else 0
-        places = ways[1](unpacked, begin, wanted[len(texts) : page.past] - page.first)
-        texts += [unpacked[first:past].decode() for first, past in places]
+    unpacked = _unpacked(chunk, pages)
+    texts = (_texts_by_kernel if with_kernels else _texts)(unpacked, pages, rows, levels=levels)
+    if len(texts) < len(rows):
+        raise ValueError(f"a page ends before the text in row {rows[len(texts)]}")
     return texts
 
 
-def _pages(chunk: pa.Buffer, rows: Array, most: int) -> list[Page] | None:
-    """The pages that hold `rows`; None where one up to the last of them is of another kind."""
+def _unpacked(chunk: pa.Buffer, pages: Array) -> list[bytes]:
+    """The content of each page. By zstandard: Arrow makes its tables anew for each, a tenth of the time."""
+    unpack, view = zstandard.ZstdDecompressor().decompress, memoryview(chunk)
+    unpacked = []
+    for at, packed, size, *_ in pages.tolist():
+        page = view[at : at + packed]
+        if zstandard.frame_content_size(page) not in (size, _NOT_TOLD):
+            raise ValueError(f"a page of {size} bytes is packed as one of another size")
+        unpacked.append(unpack(page, max_output_size=size))
+        if len(unpacked[-1]) != size:
+            raise ValueError(f"a page of {size} bytes has {len(unpacked[-1])}")
+    return unpacked
+
+
+def _pages(chunk: pa.Buffer, rows: Array, most: int) -> Array | None:
+    """The pages that hold `rows`, a row each with the columns PAGE; None where one up to the last of them is of another kind."""
     view = memoryview(chunk).cast("B")
-    pages: list[Page] = []
+    pages: list[tuple[int, ...]] = []
     at = first = done = 0
     while done < len(rows):
         header, at = _structure(view, at)
@@ -65,17 +75,17 @@ def _pages(chunk: pa.Buffer, rows: Array, most: int) -> list[Page] | None:
             raise ValueError(f"a page says that it has {values} values in {packed} bytes")
         past = bisect_left(rows, first + values)
         if past > done:
-            pages.append(Page(at, packed, size, first, past))
+            pages.append((at, packed, size, first, past))
             done = past
         first += values
         at += packed
-    return pages
+    return np.array(pages, np.int64).reshape(-1, len(PAGE))
 
 
-def _pages_by_kernel(chunk: pa.Buffer, rows: Array, most: int) -> list[Page] | None:
+def _pages_by_kernel(chunk: pa.Buffer, rows: Array, most: int) -> Array | None:
     library = kernels.library()
     assert library is not None
-    found, count = np.empty((len(rows), len(Page._fields)), np.int64), ctypes.c_int64()
+    pages, count = np.empty((len(rows), len(PAGE)), np.int64), ctypes.c_int64()
     library.winnow_pages.restype = ctypes.c_int
     told = library.winnow_pages(
         ctypes.c_void_p(chunk.address),
@@ -83,52 +93,46 @@ def _pages_by_kernel(chunk: pa.Buffer, rows: Array, most: int) -> list[Page] | N
         kernels.pointer(rows),
         ctypes.c_int64(len(rows)),
         ctypes.c_int64(most),
-        kernels.pointer(found),
+        kernels.pointer(pages),
         ctypes.byref(count),
     )
     if told == _DAMAGED:
-        raise ValueError(f"a page that begins before byte {chunk.size} of {chunk.size} says what can't be")
-    return None if told == _OTHER else [Page(*page) for page in found[: count.value].tolist()]
+        raise ValueError(f"a page that begins before byte {count.value} of its column says what can't be")
+    return None if told == _OTHER else pages[: count.value]
 
 
-_DAMAGED: Final = 2
-_OTHER: Final = 1
+def _texts(unpacked: Sequence[bytes], pages: Array, rows: Array, *, levels: bool) -> pl.Series:
+    """The texts in `rows`, from the pages that hold them, up to one that a page hasn't all of."""
+    texts: list[str] = []
+    for page, (*_, first, past) in zip(unpacked, pages.tolist(), strict=True):
+        end = 4 + int.from_bytes(page[:4], "little") if levels else 0
+        row = first
+        while len(texts) < past:
+            begin = end + 4
+            end = begin + int.from_bytes(page[begin - 4 : begin], "little")
+            if max(begin, end) > len(page):
+                return pl.Series(texts, dtype=pl.String)
+            if row == rows[len(texts)]:
+                texts.append(page[begin:end].decode())
+            row += 1
+    return pl.Series(texts, dtype=pl.String)
 
 
-def _places(page: bytes, begin: int, rows: Array) -> list[tuple[int, int]]:
-    """Where the texts in `rows` of a page lie. begin: where the first one's length stands."""
-    places = []
-    wanted = iter(rows.tolist())
-    row = next(wanted, -1)
-    for number in range(rows[-1] + 1):
-        first = begin + 4
-        if first > len(page):
-            raise ValueError(f"a page ends before its text {number}")
-        begin = first + int.from_bytes(page[begin:first], "little")
-        if begin > len(page):
-            raise ValueError(f"a page ends within its text {number}")
-        if number == row:
-            places.append((first, begin))
-            row = next(wanted, -1)
-    return places
-
-
-def _places_by_kernel(page: bytes, begin: int, rows: Array) -> list[tuple[int, int]]:
+def _texts_by_kernel(unpacked: Sequence[bytes], pages: Array, rows: Array, *, levels: bool) -> pl.Series:
     library = kernels.library()
     assert library is not None
-    places = np.empty((len(rows), 2), np.int64)
-    library.winnow_texts_of_page.restype = ctypes.c_int64
-    done = library.winnow_texts_of_page(
-        page,
-        ctypes.c_int64(len(page)),
-        ctypes.c_int64(begin),
+    library.winnow_page_texts.restype = ctypes.c_void_p
+    made = library.winnow_page_texts(
+        (ctypes.c_char_p * len(unpacked))(*unpacked),
+        kernels.pointer(pages),
+        ctypes.c_int64(len(pages)),
+        ctypes.c_int(levels),
         kernels.pointer(rows),
-        ctypes.c_int64(len(rows)),
-        kernels.pointer(places),
     )
-    if done < len(rows):
-        raise ValueError("a page ends before its last text")
-    return [(first, past) for first, past in places.tolist()]
+    found = kernels.take_arrays("winnow_page_texts", made, (("text", np.uint8), ("offsets", np.int64)))
+    texts = kernels.text_array(found["text"], found["offsets"])
+    texts.validate(full=True)  # of a damaged file they may be no UTF-8
+    return pl.Series(texts, dtype=pl.String)
 
 
 def _structure(view: memoryview, at: int) -> tuple[dict[int, Any], int]:

@@ -1149,7 +1149,8 @@ def _hashes(plan: Plan, table: str, column: str) -> npt.NDArray[np.int64]:
     """The different hashes in a column of a barrier's input, sorted; none when there is no history to look them up in."""
     if not plan.history:
         return np.zeros(0, dtype=np.int64)
-    return pl.scan_parquet(plan.shard_files(table)).select(pl.col(column).unique().sort()).collect()[column].to_numpy()
+    values = [some[column] for some in _Columns(plan)(table, [column])]
+    return meet.different(np.concatenate([np.zeros(0, np.int64), *values]))
 
 
 def _of_shard(plan: Plan, shard: int, table: str) -> pl.DataFrame:
@@ -1396,7 +1397,7 @@ def _sampled_documents(parts: Sequence[Path], query: Query) -> pa.Table:
     for path in parts:
         ids = pl.read_parquet(path, columns=["doc_id"])["doc_id"]
         rows = ids.is_in(asked.implode()).arg_true()
-        texts = pl.Series(read_texts(path, "text", rows.to_list()), dtype=pl.String)
+        texts = read_texts(path, "text", rows.to_numpy())
         found.append(pl.DataFrame({"doc_id": ids.gather(rows), "text": texts}))
     return pl.concat(found).to_arrow()
 

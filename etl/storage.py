@@ -9,7 +9,6 @@ import os
 import shutil
 import tempfile
 import weakref
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BufferedRandom
@@ -23,6 +22,7 @@ import polars.selectors as cs
 import pyarrow as pa
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
+import zstandard
 
 from etl.errors import ConfigError, StageError
 from etl.pages import texts_in
@@ -230,18 +230,19 @@ class Aside:
 
 _OF_DAMAGE: Final = (
     *(pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError),
-    *(LookupError, ValueError, TypeError, MemoryError, SystemError),
+    *(zstandard.ZstdError, LookupError, ValueError, TypeError, MemoryError, SystemError),
 )
 """What a damaged file makes Arrow, Polars and the reader of its pages raise."""
 
 
-def read_texts(path: Path, column: str, rows: Sequence[int]) -> list[str]:
+def read_texts(path: Path, column: str, rows: npt.NDArray[np.integer[Any]]) -> pl.Series:
     """The texts in some `rows` (in order, each once, all there) of a Parquet file's column without nulls.
 
     Only the pages that hold one are unpacked, where they are as `publish` writes them: Arrow and Polars unpack a whole row
     group for each. Others are left to Arrow. Raises StageError for a file that is damaged, or isn't there.
     """
-    texts: list[str] = []
+    rows = rows.astype(np.int64)
+    texts = [pl.Series(dtype=pl.String)]
     first = 0
     try:
         with pq.ParquetFile(path, memory_map=True) as file, pa.memory_map(str(path)) as data:
@@ -249,22 +250,24 @@ def read_texts(path: Path, column: str, rows: Sequence[int]) -> list[str]:
             for group in range(file.num_row_groups):
                 chunk = file.metadata.row_group(group).column(place)
                 past = first + chunk.num_values
-                wanted = [row - first for row in rows[bisect_left(rows, first) : bisect_left(rows, past)]]
-                pages: list[str] | None = None if wanted else []
-                if wanted and chunk.compression == "ZSTD" and set(chunk.encodings) <= {"PLAIN", "RLE"}:
+                wanted = rows[slice(*np.searchsorted(rows, [first, past]))] - first
+                first = past
+                if not len(wanted):
+                    continue
+                some = None
+                if chunk.compression == "ZSTD" and set(chunk.encodings) <= {"PLAIN", "RLE"}:
                     data.seek(chunk.data_page_offset)
                     levels = file.schema.column(place).max_definition_level > 0
                     held = data.read_buffer(chunk.total_compressed_size)
-                    pages = texts_in(held, wanted, most=chunk.total_uncompressed_size, levels=levels)
-                if pages is None:
-                    pages = pl.Series(file.read_row_group(group, columns=[column])[column]).gather(wanted).to_list()
-                texts += pages
-                first = past
+                    some = texts_in(held, wanted, most=chunk.total_uncompressed_size, levels=levels)
+                if some is None:
+                    some = pl.Series(file.read_row_group(group, columns=[column])[column]).gather(wanted)
+                texts.append(some)
     except _OF_DAMAGE as error:
         raise StageError(f"{path}: column {column} can't be read: {error}") from error
-    if len(texts) != len(rows):
+    if sum(map(len, texts)) != len(rows):
         raise StageError(f"{path}: has not all of the rows up to {rows[-1]}")
-    return texts
+    return pl.concat(texts)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import polars as pl
@@ -13,8 +14,10 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from etl import kernels
+from etl.dedup.fingerprint import POINT_BITS
 from etl.dedup.state import RUN_NUMBERS, STATE
-from etl.history import FILES, History, write_state
+from etl.history import FILES, History, Marks, _rows_of, _rows_of_sorted, write_state
 from etl.storage import sha256, write_parquet
 
 
@@ -198,3 +201,35 @@ def test_of_the_sentences_of_a_file_at_a_point_the_first_and_the_last_are_met(
         met = history(out, **{key: {} for key in keys}).meetings(keys, np.array(sorted(wanted), dtype=np.int64))
         columns = ("h", "rest", "number", "start_char", "cut", "n_chars", "stands")
         assert sorted(met.select(columns).rows()) == sorted(expected)
+
+
+HASHES = st.one_of(
+    st.lists(st.integers(-(2**63), 2**63 - 1), max_size=60),
+    st.lists(st.integers(0, 40), max_size=60),  # so that several are the same
+    st.lists(st.integers(0, 2**POINT_BITS - 1), max_size=60),
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(HASHES, HASHES, st.booleans())
+def test_wanted_hashes_are_found_where_they_stand(held: list[int], more: list[int], is_sorted: bool) -> None:
+    wanted = np.unique(np.array([*held[::3], *more], np.int64))
+    values = np.array(sorted(held) if is_sorted else held, np.int64)
+    expected = [n for n, value in enumerate(values.tolist()) if value in set(wanted.tolist())]
+    assert np.sort(_rows_of(values, wanted, Marks.of(wanted), is_sorted=is_sorted)).tolist() == expected
+    if is_sorted:
+        assert np.sort(_rows_of_sorted(values, wanted)).tolist() == expected
+        assert np.sort(_rows_of(values[:5], wanted, None, is_sorted=True)).tolist() == [n for n in expected if n < 5]
+
+
+@settings(deadline=None, max_examples=100)
+@given(HASHES, HASHES)
+def test_marks_are_the_same_without_the_kernels(held: list[int], more: list[int]) -> None:
+    wanted, values = np.unique(np.array([*held[::3], *more], np.int64)), np.array(held, np.int64)
+    marks = Marks.of(wanted)
+    with mock.patch.object(kernels, "library", lambda: None):
+        others = Marks.of(wanted)
+        found = others.find(values).tolist()
+    assert (marks.low == others.low).all()
+    assert (marks.high == others.high).all()
+    assert marks.find(values).tolist() == found

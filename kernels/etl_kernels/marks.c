@@ -37,3 +37,27 @@ EXPORT i64 winnow_find(const i64 *hashes, i64 n, u64 mask, int shift, const u8 *
     }
     return count;
 }
+
+/* The first of n sorted hashes from `at` on that isn't less. */
+static inline i64 ahead(const i64 *hashes, i64 n, i64 at, i64 value) {
+    while (at + 8 <= n && hashes[at + 7] < value) at += 8;
+    while (at < n && hashes[at] < value) at++;
+    return at;
+}
+
+/* The same of hashes that are sorted, as `wanted` is, each once: steps go by the fewer, and leap over the others. */
+EXPORT i64 winnow_find_sorted(const i64 *hashes, i64 n, const i64 *wanted, i64 n_wanted, u32 *found) {
+    i64 count = 0;
+    if (n < n_wanted) {
+        for (i64 i = 0, j = 0; i < n; i++) {
+            j = ahead(wanted, n_wanted, j, hashes[i]);
+            if (j == n_wanted) break;
+            found[count] = (u32)i;
+            count += wanted[j] == hashes[i];
+        }
+        return count;
+    }
+    for (i64 i = 0, j = 0; j < n_wanted; j++)
+        for (i = ahead(hashes, n, i, wanted[j]); i < n && hashes[i] == wanted[j]; i++) found[count++] = (u32)i;
+    return count;
+}

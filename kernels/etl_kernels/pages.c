@@ -102,11 +102,11 @@ EXPORT int winnow_pages(const u8 *chunk, i64 length, const i64 *rows, i64 n, i64
         if (!r.damaged && (!h.is_data || !h.has_values)) return OTHER;
         i64 past = done;
         if (r.damaged || h.size < 0 || h.size > most || h.packed <= 0 || h.packed > r.end - r.at || h.values <= 0 ||
-            h.values > INT64_MAX - first) {
+            h.values > INT32_MAX) {
             *count = r.at - chunk;
             return DAMAGED;
         }
-        while (past < n && rows[past] < first + h.values) past++;
+        while (past < n && rows[past] - first < h.values) past++;
         if (past > done) pages[(*count)++] = (Page){r.at - chunk, h.packed, h.size, first, past};
         done = past;
         first += h.values;
@@ -115,19 +115,32 @@ EXPORT int winnow_pages(const u8 *chunk, i64 length, const i64 *rows, i64 n, i64
     return FOUND;
 }
 
-/* Where the texts in n rows of a page lie, from `at` on, each behind its length: places, beginning and end of each. How many there are. */
-EXPORT i64 winnow_texts_of_page(const u8 *page, i64 length, i64 at, const i64 *rows, i64 n, i64 *places) {
-    i64 done = 0;
-    for (i64 row = 0; done < n; row++) {
-        if (at < 0 || at > length - 4) break;
-        i64 first = at + 4;
-        at = first + load32(page + at);
-        if (at > length) break;
-        if (row == rows[done]) {
-            places[2 * done] = first;
-            places[2 * done + 1] = at;
+typedef struct {
+    i64 buffers;
+    Buffer text, offsets;
+} Read;
+
+/* The texts in some rows of a chunk, from pages that hold them: unpacked ones, each text behind its length. has_levels: those stand
+   before, behind how many bytes they are. Fewer texts than rows where a page ends before. */
+EXPORT void *winnow_page_texts(const u8 *const *unpacked, const Page *pages, i64 n, int has_levels, const i64 *rows) {
+    Read *r = NEW_RESULT(Read);
+    if (!r) return NULL;
+    PUSH(r->offsets, i64, 0);
+    for (i64 p = 0, done = 0; p < n; p++) {
+        i64 at = 0, size = pages[p].size;
+        if (has_levels) at = size < 4 ? size : 4 + (i64)load32(unpacked[p]);
+        for (i64 row = pages[p].first; done < pages[p].past; row++) {
+            if (at > size - 4) return complete(r, 1);
+            i64 first = at + 4;
+            at = first + load32(unpacked[p] + first - 4);
+            if (at > size) return complete(r, 1);
+            if (row != rows[done]) continue;
+            if (!reserve(&r->text, at - first)) return complete(r, 0);
+            if (at > first) memcpy(r->text.data + r->text.size, unpacked[p] + first, (size_t)(at - first));
+            r->text.size += at - first;
+            PUSH(r->offsets, i64, r->text.size);
             done++;
         }
     }
-    return done;
+    return complete(r, 1);
 }
