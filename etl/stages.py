@@ -550,6 +550,7 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
     made = kernels.tables() if kernels else {}
     rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work, made=made)
     candidates, earlier = _near_candidates(plan, history, engine, kernels)
+    give_memory_back()
     near = _judge_across(plan, history, candidates, earlier, known=known, threads=engine.workers)
     counts = {
         "documents": rows["dropped_documents"],
