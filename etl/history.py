@@ -19,7 +19,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -51,6 +51,7 @@ GROUPS_AT_ONCE: Final = 25  # row groups of a file that one thread looks at
 COMPACTED: Final = ("bands", "sentences", "kept_lines")
 COMPACT_RUNS: Final = 16
 COMPACT_ROWS: Final = 2_000_000  # in memory at once while runs are put together
+MEETINGS_AT_ONCE: Final = 2_000_000  # rows in memory of which only some of each point are asked for
 MARK_BITS: Final = 26  # 8 MB; with more, looking at them takes longer than what more of them would tell
 
 RECIPE: Final = pa.schema([("name", pa.string()), ("text", pa.large_string())])
@@ -166,12 +167,13 @@ class History:
         ]
 
     def known(self, keys: Sequence[str], *, texts: Wanted, bands: Wanted, sentences: Wanted) -> dict[str, pl.DataFrame]:
-        """What the runs `keys` left that a run could meet which has these hashes: the tables known_… of barrier 2.
+        """What the runs `keys` left that a run could meet which has these hashes: the tables known_… of barrier 2, but for
+        known_sketches.
 
         texts, bands, sentences: key_hash of its documents, h of its bands, key_hash of its sentences; sorted, each once.
         """
         found = {
-            "bands": self.look_up(keys, "bands", "h", bands),
+            "bands": self.look_up(keys, "bands", "h", bands, in_order=False),
             "sentences": self.look_up(keys, "sentences", "key_hash", sentences),
         }
         same = self.look_up(keys, "fingerprints", "key_hash", texts)
@@ -179,26 +181,27 @@ class History:
         near = found["bands"]["number"].unique()
         numbers = pl.concat([same["number"], named["number"], near]).unique().sort()
         found["fingerprints"] = self.look_up(keys, "fingerprints", "number", numbers.to_numpy())
-        found["sketches"] = self.look_up(keys, "sketches", "number", near.sort().to_numpy())
         found["stand_ins"] = self.look_up(keys, "stand_ins", "number", named["number"].unique().sort().to_numpy())
         return {f"known_{name}": rows for name, rows in found.items()}
 
     def meetings(self, keys: Sequence[str], points: Wanted) -> pl.DataFrame:
-        """The sentences of the runs `keys` that meet at one of `points` (sorted, each once): the table known_meetings, a row
-        a point, with cut and n_chars. Of those of a file that share a point, the first and the last."""
+        """The sentences of the runs `keys` that meet at one of `points` (sorted, each once): the table known_meetings, with cut and
+        n_chars. Of those that share a point, the first and the last: near.sql asks for no other."""
         marks = Marks.of(points)
         files = [
-            (path, run)
+            (run, path)
             for run, key in enumerate(keys if len(points) else ())
             for path in self.state_files([key], "meetings")
         ]
-        parts = [STATE["meetings"].to_frame().with_columns(file=pl.lit(0))]
-        for found, (_, run) in zip(
-            in_threads(lambda of: _meeting(of[0], marks), files, self.threads), files, strict=True
-        ):
-            seen = pl.col("number") + (run - len(keys)) * RUN_NUMBERS
-            parts += [rows.with_columns(seen, file=pl.lit(len(parts))) for rows in found]
-        return _at_points(pl.concat(parts), points)
+        found = zip(files, in_threads(lambda file: _meeting(file[1], marks), files, self.threads), strict=True)
+        held, rows = [_MEETINGS.to_frame()], 0
+        for run, of_run in groupby(found, key=lambda told: told[0][0]):
+            seen = pl.concat([sides for _, sides in of_run]).sort("number", "start_char", maintain_order=True)
+            held.append(seen.with_columns(pl.col("number") + (run - len(keys)) * RUN_NUMBERS))
+            rows += seen.height
+            if rows > MEETINGS_AT_ONCE:
+                held, rows = [_edges(pl.concat(held))], 0
+        return _edges(pl.concat(held))
 
     def texts(self, keys: Sequence[str], places: pl.DataFrame) -> pl.Series:
         """Texts of the published documents of the runs `keys`, null where there is none any more, or none that can be read.
@@ -233,11 +236,19 @@ class History:
         return pl.concat([STATE[table].to_frame(), *parts])
 
     def look_up(
-        self, keys: Sequence[str], table: str, column: str, wanted: Wanted, *, columns: Sequence[str] = ()
+        self,
+        keys: Sequence[str],
+        table: str,
+        column: str,
+        wanted: Wanted,
+        *,
+        columns: Sequence[str] = (),
+        in_order: bool = True,
     ) -> pl.DataFrame:
         """The rows of the state `table` of the runs `keys` whose `column` is one of `wanted` (sorted, each once).
 
-        columns: those to read, `column` and number among them; () for all.
+        columns: those to read, `column` and number among them; () for all. in_order: sorted by all of them; else as files have
+        them, which were put together or not: for tables of which there may be millions of rows, whose order nobody asks for.
         Numbers are as the run after them sees them, in the result and in `wanted`. A table without numbers may also give
         rows of other runs that were put together with these.
         """
@@ -245,12 +256,12 @@ class History:
         marks = Marks.of(wanted) if column != "number" else None
         look = partial(_matching, column=column, columns=kinds, marks=marks, is_sorted=SORTED_BY[table] == column)
         parts = [pl.DataFrame(schema=kinds)]
-        for seen_as, found in in_threads(
+        for seen_as, matching in in_threads(
             lambda some: (some.seen_as, look(some.path, some.groups, wanted=some.wanted)),
             self._asked(keys, table, wanted, by_number=column == "number"),
             self.threads,
         ):
-            for part in found:
+            for part in matching:
                 rows = part.select(pl.col(name).cast(kind) for name, kind in kinds.items())
                 if "number" not in rows.columns:
                     parts.append(rows)
@@ -259,7 +270,8 @@ class History:
                 run = own // RUN_NUMBERS
                 rows = rows.with_columns(number=pl.Series(own + (seen_as[run] - run) * RUN_NUMBERS))
                 parts.append(rows.filter(pl.col("number") < 0))
-        return pl.concat(parts).sort(list(kinds))
+        found = pl.concat(parts)
+        return found.sort(list(kinds)) if in_order else found
 
     def _asked(self, keys: Sequence[str], table: str, wanted: Wanted, *, by_number: bool) -> Iterator[_Asked]:
         """What is to be looked at for `wanted` in the state `table` of the runs `keys`."""
@@ -483,44 +495,44 @@ def _matching(
     return matching
 
 
-def _meeting(path: Path, marks: Marks) -> list[pl.DataFrame]:
-    """The rows of a `meetings` file whose near_a or near_b is among what `marks` finds, of each row group that has some."""
-    meeting = []
+_OF_MEETING: Final = ("number", "start_char", "cut", "n_chars", "n_words", "stands")
+_MEETINGS: Final = pl.Schema(
+    [("h", pl.Int64()), ("rest", pl.UInt16()), *((name, STATE["meetings"][name]) for name in _OF_MEETING)]
+)
+"""A row of `meetings` at one of its points."""
+
+
+def _meeting(path: Path, marks: Marks) -> pl.DataFrame:
+    """The rows of a `meetings` file at the points that `marks` finds: _MEETINGS."""
+    meeting = [_MEETINGS.to_frame()]
     with pq.ParquetFile(path, memory_map=True) as file:
         for group in range(file.num_row_groups):
-            sides = file.read_row_group(group, columns=["near_a", "near_b"])
-            near_a, near_b = (pl.Series(sides[name]).to_numpy() for name in ("near_a", "near_b"))
-            met = np.zeros(len(near_a), dtype=np.bool_)
-            met[marks.find(near_a)] = met[marks.find(near_b)] = True
-            rows = np.flatnonzero(met)
-            if len(rows):
-                others = [name for name in STATE["meetings"] if name not in ("near_a", "near_b")]
-                found = pl.DataFrame(file.read_row_group(group, columns=others))[rows]
-                found = found.with_columns(near_a=pl.Series(near_a[rows]), near_b=pl.Series(near_b[rows]))
-                meeting.append(found.select(pl.col(name).cast(kind) for name, kind in STATE["meetings"].items()))
-    return meeting
+            points = file.read_row_group(group, columns=["near_a", "near_b"])
+            sides = [(side, pl.Series(points[f"near_{side}"])) for side in ("a", "b")]
+            met = [(side, at, rows) for side, at in sides if len(rows := marks.find(at.to_numpy()))]
+            if not met:
+                continue
+            told = pl.DataFrame(file.read_row_group(group, columns=[*_OF_MEETING, "rest_a", "rest_b"]))
+            meeting += [
+                told[rows]
+                .select(pl.Series("h", at.to_numpy()[rows]), pl.col(f"rest_{side}").alias("rest"), *_OF_MEETING)
+                .select(pl.col(name).cast(kind) for name, kind in _MEETINGS.items())
+                for side, at, rows in met
+            ]
+    return pl.concat(meeting)
+
+
+def _edges(meetings: pl.DataFrame) -> pl.DataFrame:
+    """The first and the last row of each point, in order of the points."""
+    held = meetings.sort("h", maintain_order=True)
+    point = pl.col("h")
+    return held.filter(point.ne_missing(point.shift()) | point.ne_missing(point.shift(-1)))
 
 
 def _is_in(wanted: Wanted, values: Wanted) -> npt.NDArray[np.bool_]:
     """Which of `values` are one of `wanted` (sorted, at least one)."""
     here: npt.NDArray[np.bool_] = wanted[np.minimum(np.searchsorted(wanted, values), len(wanted) - 1)] == values
     return here
-
-
-def _at_points(found: pl.DataFrame, points: Wanted) -> pl.DataFrame:
-    """A row for each of `points` that one of the sentences `found` has, in order; of those of a file that share one the first
-    and the last."""
-    sides = pl.concat(
-        found.select(
-            "file", "number", "start_char", "cut", "n_chars", "n_words", "stands", h=f"near_{side}", rest=f"rest_{side}"
-        )
-        for side in ("a", "b")
-    )
-    wanted = pl.DataFrame({"h": points}, schema={"h": pl.Int64})
-    sides = sides.join(wanted, on="h", how="semi").sort("file", "h", "number", "start_char", maintain_order=True)
-    point = pl.struct("file", "h")
-    edge = point.ne_missing(point.shift()) | point.ne_missing(point.shift(-1))
-    return sides.filter(edge).drop("file")
 
 
 def _rows_of(values: Wanted, wanted: Wanted, marks: Marks | None, *, is_sorted: bool) -> npt.NDArray[np.intp]:

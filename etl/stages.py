@@ -534,7 +534,6 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
     views: dict[str, Sequence[Path] | pa.Table] = {"params": plan.settings.dedup.params(plan.skip)}
     views |= {name: plan.shard_files(name) for name in DEDUP_TABLES}
     known = _known_duplicates(plan, history)
-    views |= {name: rows.to_arrow() for name, rows in known.items()}
     scripts = [_sql("etl.dedup", name) for name in ("documents.sql", "sentences.sql")]
     outputs = {
         name: plan.work / f"{name}.parquet"
@@ -546,7 +545,10 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
             "first_of_kind" if meet.available() else "meeting_sentences",
         )
     }
-    kernels = _Kernels(plan, known, engine.workers) if meet.available() else None
+    kernels = _Kernels(plan, history, known, engine.workers) if meet.available() else None
+    if kernels is None:
+        known["known_sketches"] = _known_sketches(plan, history, known["known_bands"]["number"])
+    views |= {name: rows.to_arrow() for name, rows in known.items()}
     made = kernels.tables() if kernels else {}
     rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work, made=made)
     candidates, earlier = _near_candidates(plan, history, engine, kernels)
@@ -841,6 +843,12 @@ def _known_duplicates(plan: Plan, history: History) -> dict[str, pl.DataFrame]:
     )
 
 
+def _known_sketches(plan: Plan, history: History, numbers: pl.Series) -> pl.DataFrame:
+    """known_sketches of the documents of earlier runs among `numbers`."""
+    wanted = numbers.filter(numbers < 0).unique().sort().to_numpy()
+    return history.look_up(list(plan.history), "sketches", "number", wanted, in_order=False)
+
+
 @dataclass(frozen=True, slots=True)
 class _Columns:
     """Reads columns of a barrier's inputs, a row group at a time."""
@@ -859,8 +867,8 @@ class _Columns:
 class _Kernels:
     """The tables of barrier 2 that kernels make."""
 
-    def __init__(self, plan: Plan, known: Mapping[str, pl.DataFrame], threads: int) -> None:
-        self.plan, self.known, self.threads = plan, known, threads
+    def __init__(self, plan: Plan, history: History, known: Mapping[str, pl.DataFrame], threads: int) -> None:
+        self.plan, self.history, self.known, self.threads = plan, history, known, threads
         self.columns = _Columns(plan)
         self.recurring = plan.work / "recurring_sentences.parquet"
 
@@ -904,7 +912,8 @@ class _Kernels:
 
     def _met_shingles(self, query: Query) -> pa.Table:
         pairs = pl.DataFrame(query(f"SELECT {', '.join(meet.CANDIDATE_COLUMNS)} FROM candidate_pairs"))
-        self._overlaps = meet.overlaps(self.columns, pairs, self.known["known_sketches"], self.aside)
+        known = _known_sketches(self.plan, self.history, pairs["earlier"])
+        self._overlaps = meet.overlaps(self.columns, pairs, known, self.aside)
         return self._overlaps.met_shingles()
 
     def _shared_facts(self, _: Query) -> pa.Table:
