@@ -2,11 +2,14 @@
 """Time a run without history and the same run after many earlier ones, and print one table.
 
     history.py CORPUS [--sentences 100000000 | --runs 30] [--site-lines] [--near] [--workers 2] [--cache .cache/history]
+    history.py CORPUS --runs 30 --earlier OTHER [--near] [--workers 2] [--cache .cache/history]
 
 The earlier runs are made: the state of the run itself, each time under other hashes, until they hold so many sentences.
 One sentence in twenty keeps its hash in the first of them, and one in fifty of the points where near-duplicate sentences
 meet in one of them (--near), so that there is something to find, and texts of its published documents to read. --site-lines adds what barrier 1 knows of
 earlier runs: as many other pages of each site, with its furniture and another text. CORPUS: a folder of raw files.
+
+--earlier: the earlier runs are real ones, of the files of another folder, as many files each.
 """
 
 from __future__ import annotations
@@ -17,10 +20,12 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 from run import measure
 
 from etl.dedup.fingerprint import POINT_BITS
@@ -48,18 +53,16 @@ def main() -> int:
     parser.add_argument(
         "--near", action="store_true", help="near-duplicate sentences of earlier runs too (near_history)"
     )
+    parser.add_argument("--earlier", type=Path, help="a folder whose files the earlier runs take")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--cache", type=Path, default=Path(__file__).resolve().parent.parent / ".cache" / "history")
     options = parser.parse_args()
     shutil.rmtree(options.cache, ignore_errors=True)
     out = options.cache / "out"
-    inputs = sorted(str(path) for path in options.corpus.iterdir() if path.name.startswith("part-"))
-    command = [str(Path(sys.executable).with_name("etl")), "run", *inputs, "--out", str(out), "--run-key", KEY]
-    command += ["--workers", str(options.workers)]
-    command += ["--set", f"sentence_dedup.near_history={'true' if options.near else 'false'}"]
+    command = _run_of(_parts(options.corpus), KEY, out, options)
     alone = measure(command)
     spent = _stages(out)
-    runs, sentences = _make_history(out, options)
+    runs, sentences = (_run_earlier if options.earlier else _make_history)(out, options)
     after = measure(command)
     print(f"{'earlier runs':<34}{runs:>14,}\n{'sentences in their state':<34}{sentences:>14,}")
     print(f"{'state on disk, MB':<34}{_megabytes(out / '_state'):>14,}")
@@ -71,6 +74,28 @@ def main() -> int:
     for stage, cpu in _stages(out).items():
         print(f"  {stage + ', CPU-s':<32}{spent[stage]:>14,.1f}{cpu:>14,.1f}")
     return 0
+
+
+def _parts(corpus: Path) -> list[Path]:
+    return sorted(path for path in corpus.iterdir() if path.name.startswith("part-"))
+
+
+def _run_of(files: Sequence[Path], key: str, out: Path, options: argparse.Namespace) -> list[str]:
+    """The command of a run."""
+    etl = str(Path(sys.executable).with_name("etl"))
+    near = "true" if options.near else "false"
+    told = ["--run-key", key, "--workers", str(options.workers), "--set", f"sentence_dedup.near_history={near}"]
+    return [etl, "run", *map(str, files), "--out", str(out), *told]
+
+
+def _run_earlier(out: Path, options: argparse.Namespace) -> tuple[int, int]:
+    """Do earlier runs; how many, and how many sentences they left."""
+    files = _parts(options.earlier)
+    for run in range(options.runs):
+        some = files[run * len(files) // options.runs : (run + 1) * len(files) // options.runs]
+        measure(_run_of(some, f"{run:04d}", out, options))
+    state = (out / "_state").glob("run=[0-9][0-9][0-9][0-9]/sentences-*.parquet")
+    return options.runs, sum(pq.read_metadata(path).num_rows for path in state if path.parent.name != f"run={KEY}")
 
 
 def _stages(out: Path) -> dict[str, float]:

@@ -13,13 +13,15 @@ each meets by two hashes, so they are in no order, and read from end to end; tex
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
+from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +29,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from etl import kernels
 from etl.boilerplate import templates
 from etl.dedup import state
 from etl.dedup.fingerprint import POINT_BITS
 from etl.dedup.state import RUN_NUMBERS
 from etl.errors import StageError
 from etl.storage import read_json, read_parquet, read_texts, remove_tree, sha256, write_json, write_parquet
+from etl.threads import in_threads
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +47,12 @@ SORTED_BY: Final = {**state.SORTED_BY, "kept_lines": "line"}
 """The tables that are looked up, each with the column by which it is asked, and sorted."""
 
 GROUP_ROWS: Final = 100_000  # of a row group: what one hash that is found makes be read
+GROUPS_AT_ONCE: Final = 25  # row groups of a file that one thread looks at
 COMPACTED: Final = ("bands", "sentences", "kept_lines")
 COMPACT_RUNS: Final = 16
 COMPACT_ROWS: Final = 2_000_000  # in memory at once while runs are put together
-MARK_BITS: Final = 24  # 16 MB; were it more, each look at it would be one at memory
-HIGH_BITS: Final = POINT_BITS - MARK_BITS
+MEETINGS_AT_ONCE: Final = 2_000_000  # rows in memory of which only some of each point are asked for
+MARK_BITS: Final = 26  # 8 MB; with more, looking at them takes longer than what more of them would tell
 
 RECIPE: Final = pa.schema([("name", pa.string()), ("text", pa.large_string())])
 """What a run was told, so that it can be done again: a row each for inputs, skip and overrides (JSON), and for each file
@@ -59,27 +64,67 @@ FILES: Final = pa.schema([("source", pa.string()), ("sha256", pa.string()), ("by
 @dataclass(frozen=True, slots=True)
 class Marks:
     """Finds hashes of POINT_BITS bits or more among some, `wanted` (sorted, each once): nearly all that aren't among them are
-    told by the low bits, or by the bits above, without a search."""
+    told without a search, by their low bits, or by those above.
+
+    low, high: a bit for each number that `bits` bits can have, set where one of `wanted` has it there.
+    """
 
     wanted: Wanted
-    low: npt.NDArray[np.bool_]
-    high: npt.NDArray[np.bool_]
+    bits: int
+    low: npt.NDArray[np.uint8]
+    high: npt.NDArray[np.uint8]
 
     @classmethod
     def of(cls, wanted: Wanted) -> Marks:
-        """Marks of `wanted`: a few in a hundred of the places there are."""
+        """Marks of `wanted`: a few in a hundred of the bits are set."""
         bits = min(max(len(wanted).bit_length() + 4, 12), MARK_BITS)
-        low, high = np.zeros(1 << bits, dtype=np.bool_), np.zeros(1 << bits, dtype=np.bool_)
-        low[wanted & (len(low) - 1)] = True
-        high[(wanted >> HIGH_BITS) & (len(high) - 1)] = True
-        return cls(wanted, low, high)
+        low, high = (np.zeros(1 << (bits - 3), np.uint8) for _ in range(2))
+        library = kernels.library()
+        if library is not None:
+            library.winnow_mark.restype = None
+            library.winnow_mark(
+                kernels.pointer(wanted),
+                ctypes.c_int64(len(wanted)),
+                *_looks_at(bits),
+                kernels.pointer(low),
+                kernels.pointer(high),
+            )
+        else:
+            for marks, numbers in ((low, wanted), (high, wanted >> (POINT_BITS - bits))):
+                places = numbers & ((1 << bits) - 1)
+                np.bitwise_or.at(marks, places >> 3, np.left_shift(1, places & 7).astype(np.uint8))
+        return cls(wanted, bits, low, high)
 
     def find(self, hashes: Wanted) -> npt.NDArray[np.intp]:
         """Where in `hashes` one of `wanted` stands."""
-        likely = np.flatnonzero(self.low[hashes & (len(self.low) - 1)])
-        likely = likely[self.high[(hashes[likely] >> HIGH_BITS) & (len(self.high) - 1)]]
-        found: npt.NDArray[np.intp] = likely[_is_in(self.wanted, hashes[likely])] if len(self.wanted) else likely
-        return found
+        library = kernels.library()
+        if library is None:
+            likely = np.flatnonzero(self._are_set(self.low, hashes))
+            likely = likely[self._are_set(self.high, hashes[likely] >> (POINT_BITS - self.bits))]
+            return likely[_is_in(self.wanted, hashes[likely])] if len(self.wanted) else likely
+        held, found = np.ascontiguousarray(hashes), np.empty(len(hashes), np.uint32)
+        library.winnow_find.restype = ctypes.c_int64
+        count = library.winnow_find(
+            kernels.pointer(held),
+            ctypes.c_int64(len(held)),
+            *_looks_at(self.bits),
+            kernels.pointer(self.low),
+            kernels.pointer(self.high),
+            kernels.pointer(self.wanted),
+            ctypes.c_int64(len(self.wanted)),
+            kernels.pointer(found),
+        )
+        return found[:count].astype(np.intp)
+
+    def _are_set(self, marks: npt.NDArray[np.uint8], numbers: Wanted) -> npt.NDArray[np.bool_]:
+        places = numbers & ((1 << self.bits) - 1)
+        told: npt.NDArray[np.bool_] = (marks[places >> 3] >> (places & 7).astype(np.uint8) & 1).astype(np.bool_)
+        return told
+
+
+def _looks_at(bits: int) -> tuple[ctypes.c_uint64, ctypes.c_int]:
+    """What of a hash its marks are: how many bits, and where those above the low ones begin."""
+    return ctypes.c_uint64((1 << bits) - 1), ctypes.c_int(POINT_BITS - bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +143,13 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The released runs of one dataset. runs: run key -> its entry in the manifest. forgotten: sources that are to be in none."""
+    """The released runs of one dataset. runs: run key -> its entry in the manifest. forgotten: sources that are to be in none.
+    threads: in which state is looked up."""
 
     out: Path
     runs: dict[str, dict[str, Any]]
     forgotten: tuple[str, ...] = ()
+    threads: int = 1
 
     @classmethod
     def of(cls, out: Path, manifest: Mapping[str, Any]) -> History:
@@ -120,12 +167,13 @@ class History:
         ]
 
     def known(self, keys: Sequence[str], *, texts: Wanted, bands: Wanted, sentences: Wanted) -> dict[str, pl.DataFrame]:
-        """What the runs `keys` left that a run could meet which has these hashes: the tables known_… of barrier 2.
+        """What the runs `keys` left that a run could meet which has these hashes: the tables known_… of barrier 2, but for
+        known_sketches.
 
         texts, bands, sentences: key_hash of its documents, h of its bands, key_hash of its sentences; sorted, each once.
         """
         found = {
-            "bands": self.look_up(keys, "bands", "h", bands),
+            "bands": self.look_up(keys, "bands", "h", bands, in_order=False),
             "sentences": self.look_up(keys, "sentences", "key_hash", sentences),
         }
         same = self.look_up(keys, "fingerprints", "key_hash", texts)
@@ -133,37 +181,48 @@ class History:
         near = found["bands"]["number"].unique()
         numbers = pl.concat([same["number"], named["number"], near]).unique().sort()
         found["fingerprints"] = self.look_up(keys, "fingerprints", "number", numbers.to_numpy())
-        found["sketches"] = self.look_up(keys, "sketches", "number", near.sort().to_numpy())
         found["stand_ins"] = self.look_up(keys, "stand_ins", "number", named["number"].unique().sort().to_numpy())
         return {f"known_{name}": rows for name, rows in found.items()}
 
     def meetings(self, keys: Sequence[str], points: Wanted) -> pl.DataFrame:
-        """The sentences of the runs `keys` that meet at one of `points` (sorted, each once): the table known_meetings, a row
-        a point, with cut and n_chars. Of those of a file that share a point, the first and the last."""
+        """The sentences of the runs `keys` that meet at one of `points` (sorted, each once): the table known_meetings, with cut and
+        n_chars. Of those that share a point, the first and the last: near.sql asks for no other."""
         marks = Marks.of(points)
-        parts = [STATE["meetings"].to_frame().with_columns(file=pl.lit(0))]
-        for run, key in enumerate(keys if len(points) else ()):
-            for path in self.state_files([key], "meetings"):
-                seen = pl.col("number") + (run - len(keys)) * RUN_NUMBERS
-                parts += [rows.with_columns(seen, file=pl.lit(len(parts))) for rows in _meeting(path, marks)]
-        return _at_points(pl.concat(parts), points)
+        files = [
+            (run, path)
+            for run, key in enumerate(keys if len(points) else ())
+            for path in self.state_files([key], "meetings")
+        ]
+        found = zip(files, in_threads(lambda file: _meeting(file[1], marks), files, self.threads), strict=True)
+        held, rows = [_MEETINGS.to_frame()], 0
+        for run, of_run in groupby(found, key=lambda told: told[0][0]):
+            seen = pl.concat([sides for _, sides in of_run]).sort("number", "start_char", maintain_order=True)
+            held.append(seen.with_columns(pl.col("number") + (run - len(keys)) * RUN_NUMBERS))
+            rows += seen.height
+            if rows > MEETINGS_AT_ONCE:
+                held, rows = [_edges(pl.concat(held))], 0
+        return _edges(pl.concat(held))
 
     def texts(self, keys: Sequence[str], places: pl.DataFrame) -> pl.Series:
         """Texts of the published documents of the runs `keys`, null where there is none any more, or none that can be read.
         places: number, part and row of a document, as look_up gives them, and start_char and n_chars in its published text."""
         numbered = places.with_row_index("asked").with_columns(run=pl.col("number") // RUN_NUMBERS + len(keys))
-        found = [pl.DataFrame(schema={"asked": pl.UInt32, "text": pl.String})]
         there = numbered.drop_nulls("row").sort("run", "part", "row")
-        for (run, part), wanted in there.group_by("run", "part", maintain_order=True):
+
+        def cut(told: tuple[tuple[Any, ...], pl.DataFrame]) -> pl.DataFrame:
+            (run, part), wanted = told
             rows = wanted["row"].unique().sort()
             try:
                 path = _only(self.out / "documents" / f"run={keys[int(run)]}", f"part-{part:05d}-*.parquet")
-                whole = pl.Series("text", read_texts(path, "text", rows.to_list()), dtype=pl.String)
+                whole = read_texts(path, "text", rows.to_numpy()).alias("text")
             except StageError as error:
                 log.warning("%s: near-duplicates of its sentences are not found", error)
-                continue
+                whole = pl.Series("text", [None] * len(rows), dtype=pl.String)
             texts = wanted.with_columns(whole.gather(rows.search_sorted(wanted["row"])))
-            found.append(texts.select("asked", pl.col("text").str.slice("start_char", "n_chars")))
+            return texts.select("asked", pl.col("text").str.slice("start_char", "n_chars"))
+
+        of_parts = there.group_by("run", "part", maintain_order=True)
+        found = [pl.DataFrame(schema={"asked": pl.UInt32, "text": pl.String}), *in_threads(cut, of_parts, self.threads)]
         return numbered.join(pl.concat(found), on="asked", how="left", maintain_order="left")["text"]
 
     def known_pages(self, keys: Sequence[str], lines: Wanted) -> dict[str, pl.DataFrame]:
@@ -177,33 +236,52 @@ class History:
         return pl.concat([STATE[table].to_frame(), *parts])
 
     def look_up(
-        self, keys: Sequence[str], table: str, column: str, wanted: Wanted, *, columns: Sequence[str] = ()
+        self,
+        keys: Sequence[str],
+        table: str,
+        column: str,
+        wanted: Wanted,
+        *,
+        columns: Sequence[str] = (),
+        in_order: bool = True,
     ) -> pl.DataFrame:
         """The rows of the state `table` of the runs `keys` whose `column` is one of `wanted` (sorted, each once).
 
-        columns: those to read, `column` and number among them; () for all.
+        columns: those to read, `column` and number among them; () for all. in_order: sorted by all of them; else as files have
+        them, which were put together or not: for tables of which there may be millions of rows, whose order nobody asks for.
         Numbers are as the run after them sees them, in the result and in `wanted`. A table without numbers may also give
         rows of other runs that were put together with these.
         """
         kinds = {name: kind for name, kind in STATE[table].items() if name in (columns or STATE[table])}
-        parts = [pl.DataFrame(schema=kinds)]
         marks = Marks.of(wanted) if column != "number" else None
+        look = partial(_matching, column=column, columns=kinds, marks=marks, is_sorted=SORTED_BY[table] == column)
+        parts = [pl.DataFrame(schema=kinds)]
+        for seen_as, matching in in_threads(
+            lambda some: (some.seen_as, look(some.path, some.groups, wanted=some.wanted)),
+            self._asked(keys, table, wanted, by_number=column == "number"),
+            self.threads,
+        ):
+            for part in matching:
+                rows = part.select(pl.col(name).cast(kind) for name, kind in kinds.items())
+                if "number" not in rows.columns:
+                    parts.append(rows)
+                    continue
+                own = rows["number"].to_numpy()
+                run = own // RUN_NUMBERS
+                rows = rows.with_columns(number=pl.Series(own + (seen_as[run] - run) * RUN_NUMBERS))
+                parts.append(rows.filter(pl.col("number") < 0))
+        found = pl.concat(parts)
+        return found.sort(list(kinds)) if in_order else found
+
+    def _asked(self, keys: Sequence[str], table: str, wanted: Wanted, *, by_number: bool) -> Iterator[_Asked]:
+        """What is to be looked at for `wanted` in the state `table` of the runs `keys`."""
         for paths, runs in self._files_of(keys, table):
             seen_as = np.array([(keys.index(key) - len(keys)) if key in keys else 0 for key in runs], dtype=np.int64)
-            asked = wanted if column != "number" else _as_own(wanted, seen_as)
-            if not len(asked):
-                continue
-            for path in paths:
-                for part in _matching(path, column, asked, kinds, marks, is_sorted=SORTED_BY[table] == column):
-                    rows = part.select(pl.col(name).cast(kind) for name, kind in kinds.items())
-                    if "number" not in rows.columns:
-                        parts.append(rows)
-                        continue
-                    own = rows["number"].to_numpy()
-                    run = own // RUN_NUMBERS
-                    rows = rows.with_columns(number=pl.Series(own + (seen_as[run] - run) * RUN_NUMBERS))
-                    parts.append(rows.filter(pl.col("number") < 0))
-        return pl.concat(parts).sort(list(kinds))
+            own = _as_own(wanted, seen_as) if by_number else wanted
+            for path in paths if len(own) else ():
+                groups = range(pq.read_metadata(path).num_row_groups)
+                for first in groups[::GROUPS_AT_ONCE]:
+                    yield _Asked(path, groups[first : first + GROUPS_AT_ONCE], own, seen_as)
 
     def compact(self, *, runs: int = COMPACT_RUNS) -> list[Path]:
         """Put every `runs` runs together that are in no compacted folder, and delete those folders that are out of date.
@@ -317,6 +395,16 @@ class History:
         return found
 
 
+class _Asked(NamedTuple):
+    """Row groups of a state file that are to be looked at for `wanted`. seen_as: of the runs that the file may speak of, where each is
+    among the earlier ones, from behind; 0 for one that isn't."""
+
+    path: Path
+    groups: range
+    wanted: Wanted
+    seen_as: Wanted
+
+
 def write_state(
     folder: Path, table: str, tables: Iterable[pa.Table], schema: pa.Schema, *, sorted_by: str = ""
 ) -> tuple[Path, str]:
@@ -375,14 +463,22 @@ def _only(folder: Path, name: str) -> Path:
 
 
 def _matching(
-    path: Path, column: str, wanted: Wanted, columns: Iterable[str], marks: Marks | None, *, is_sorted: bool
-) -> Iterator[pl.DataFrame]:
-    """Those `columns` of the rows of a Parquet file whose `column` is one of `wanted` (sorted), row group by row group. marks:
-    what finds them faster, where they are hashes."""
+    path: Path,
+    groups: Iterable[int],
+    *,
+    column: str,
+    wanted: Wanted,
+    columns: Iterable[str],
+    marks: Marks | None,
+    is_sorted: bool,
+) -> list[pl.DataFrame]:
+    """Those `columns` of the rows of a Parquet file whose `column` is one of `wanted` (sorted), of each of `groups` (row groups) that
+    has some. marks: what finds them faster, where they are hashes."""
+    matching = []
     with pq.ParquetFile(path, memory_map=True) as file:
         place = file.schema_arrow.names.index(column)
         others = [name for name in file.schema_arrow.names if name != column and name in columns]
-        for group in range(file.num_row_groups):
+        for group in groups:
             bounds = file.metadata.row_group(group).column(place).statistics
             if bounds is None or not bounds.has_min_max:
                 continue  # no rows
@@ -395,23 +491,42 @@ def _matching(
             rows = _rows_of(values, wanted[low:high], marks, is_sorted=is_sorted)
             if len(rows):
                 found = pl.DataFrame(file.read_row_group(group, columns=others))[rows]
-                yield found.with_columns(pl.Series(column, values[rows]))
+                matching.append(found.with_columns(pl.Series(column, values[rows])))
+    return matching
 
 
-def _meeting(path: Path, marks: Marks) -> Iterator[pl.DataFrame]:
-    """The rows of a `meetings` file whose near_a or near_b is among what `marks` finds, row group by row group."""
+_OF_MEETING: Final = ("number", "start_char", "cut", "n_chars", "n_words", "stands")
+_MEETINGS: Final = pl.Schema(
+    [("h", pl.Int64()), ("rest", pl.UInt16()), *((name, STATE["meetings"][name]) for name in _OF_MEETING)]
+)
+"""A row of `meetings` at one of its points."""
+
+
+def _meeting(path: Path, marks: Marks) -> pl.DataFrame:
+    """The rows of a `meetings` file at the points that `marks` finds: _MEETINGS."""
+    meeting = [_MEETINGS.to_frame()]
     with pq.ParquetFile(path, memory_map=True) as file:
         for group in range(file.num_row_groups):
-            sides = file.read_row_group(group, columns=["near_a", "near_b"])
-            near_a, near_b = (pl.Series(sides[name]).to_numpy() for name in ("near_a", "near_b"))
-            met = np.zeros(len(near_a), dtype=np.bool_)
-            met[marks.find(near_a)] = met[marks.find(near_b)] = True
-            rows = np.flatnonzero(met)
-            if len(rows):
-                others = [name for name in STATE["meetings"] if name not in ("near_a", "near_b")]
-                found = pl.DataFrame(file.read_row_group(group, columns=others))[rows]
-                found = found.with_columns(near_a=pl.Series(near_a[rows]), near_b=pl.Series(near_b[rows]))
-                yield found.select(pl.col(name).cast(kind) for name, kind in STATE["meetings"].items())
+            points = file.read_row_group(group, columns=["near_a", "near_b"])
+            sides = [(side, pl.Series(points[f"near_{side}"])) for side in ("a", "b")]
+            met = [(side, at, rows) for side, at in sides if len(rows := marks.find(at.to_numpy()))]
+            if not met:
+                continue
+            told = pl.DataFrame(file.read_row_group(group, columns=[*_OF_MEETING, "rest_a", "rest_b"]))
+            meeting += [
+                told[rows]
+                .select(pl.Series("h", at.to_numpy()[rows]), pl.col(f"rest_{side}").alias("rest"), *_OF_MEETING)
+                .select(pl.col(name).cast(kind) for name, kind in _MEETINGS.items())
+                for side, at, rows in met
+            ]
+    return pl.concat(meeting)
+
+
+def _edges(meetings: pl.DataFrame) -> pl.DataFrame:
+    """The first and the last row of each point, in order of the points."""
+    held = meetings.sort("h", maintain_order=True)
+    point = pl.col("h")
+    return held.filter(point.ne_missing(point.shift()) | point.ne_missing(point.shift(-1)))
 
 
 def _is_in(wanted: Wanted, values: Wanted) -> npt.NDArray[np.bool_]:
@@ -420,28 +535,27 @@ def _is_in(wanted: Wanted, values: Wanted) -> npt.NDArray[np.bool_]:
     return here
 
 
-def _at_points(found: pl.DataFrame, points: Wanted) -> pl.DataFrame:
-    """A row for each of `points` that one of the sentences `found` has, in order; of those of a file that share one the first
-    and the last."""
-    sides = pl.concat(
-        found.select(
-            "file", "number", "start_char", "cut", "n_chars", "n_words", "stands", h=f"near_{side}", rest=f"rest_{side}"
-        )
-        for side in ("a", "b")
-    )
-    wanted = pl.DataFrame({"h": points}, schema={"h": pl.Int64})
-    sides = sides.join(wanted, on="h", how="semi").sort("file", "h", "number", "start_char", maintain_order=True)
-    point = pl.struct("file", "h")
-    edge = point.ne_missing(point.shift()) | point.ne_missing(point.shift(-1))
-    return sides.filter(edge).drop("file")
-
-
 def _rows_of(values: Wanted, wanted: Wanted, marks: Marks | None, *, is_sorted: bool) -> npt.NDArray[np.intp]:
-    """Where in `values` something wanted stands; both sorted, or `wanted` alone."""
-    if not is_sorted or len(wanted) > len(values) // 4:
-        if marks is None:
-            return np.flatnonzero(_is_in(wanted, values))
-        return marks.find(values)
+    """Where in `values` something wanted stands; both sorted, or `wanted` alone, which `marks` then may find faster."""
+    if not is_sorted:
+        return np.flatnonzero(_is_in(wanted, values)) if marks is None else marks.find(values)
+    library = kernels.library()
+    if library is None:
+        return _rows_of_sorted(values, wanted)
+    held, asked = np.ascontiguousarray(values), np.ascontiguousarray(wanted)
+    found = np.empty(len(held), np.uint32)
+    library.winnow_find_sorted.restype = ctypes.c_int64
+    count = library.winnow_find_sorted(
+        kernels.pointer(held),
+        ctypes.c_int64(len(held)),
+        kernels.pointer(asked),
+        ctypes.c_int64(len(asked)),
+        kernels.pointer(found),
+    )
+    return found[:count].astype(np.intp)
+
+
+def _rows_of_sorted(values: Wanted, wanted: Wanted) -> npt.NDArray[np.intp]:
     first = np.searchsorted(values, wanted, side="left")
     past = np.searchsorted(values, wanted, side="right")
     hit = np.flatnonzero(past > first)

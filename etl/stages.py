@@ -443,7 +443,7 @@ def _prepare(plan: Plan, shard: int) -> Counter[str]:
 def count_templates(work: str, engine: LocalEngine) -> StageReport:
     """Barrier 1: which lines recur on the pages of a site, earlier runs included."""
     plan, started = load_plan(work), _clock()
-    history = history_of(Path(plan.out))
+    history = replace(history_of(Path(plan.out)), threads=engine.workers)
     limits = plan.settings.pipeline.boilerplate.templates
     known = history.known_pages(list(plan.history), _hashes(plan, "page_lines", "line"))
 
@@ -549,11 +549,10 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
     for _, outcome in engine.map_shards(_repair_again, gone):  # where this stage is repeated after `write`
         if outcome is not None:
             raise outcome
-    history = history_of(Path(plan.out))
+    history = replace(history_of(Path(plan.out)), threads=engine.workers)
     views: dict[str, Sequence[Path] | pa.Table] = {"params": plan.settings.dedup.params(plan.skip)}
     views |= {name: plan.shard_files(name) for name in DEDUP_TABLES}
     known = _known_duplicates(plan, history)
-    views |= {name: rows.to_arrow() for name, rows in known.items()}
     scripts = [_sql("etl.dedup", name) for name in ("documents.sql", "sentences.sql")]
     outputs = {
         name: plan.work / f"{name}.parquet"
@@ -565,10 +564,14 @@ def find_duplicates(work: str, engine: LocalEngine) -> StageReport:
             "first_of_kind" if meet.available() else "meeting_sentences",
         )
     }
-    kernels = _Kernels(plan, known, engine.workers) if meet.available() else None
+    kernels = _Kernels(plan, history, known, engine.workers) if meet.available() else None
+    if kernels is None:
+        known["known_sketches"] = _known_sketches(plan, history, known["known_bands"]["number"])
+    views |= {name: rows.to_arrow() for name, rows in known.items()}
     made = kernels.tables() if kernels else {}
     rows = engine.sql("\n".join(scripts), views=views, outputs=outputs, temp=plan.work, made=made)
     candidates, earlier = _near_candidates(plan, history, engine, kernels)
+    give_memory_back()
     near = _judge_across(plan, history, candidates, earlier, known=known, threads=engine.workers)
     counts = {
         "documents": rows["dropped_documents"],
@@ -859,6 +862,12 @@ def _known_duplicates(plan: Plan, history: History) -> dict[str, pl.DataFrame]:
     )
 
 
+def _known_sketches(plan: Plan, history: History, numbers: pl.Series) -> pl.DataFrame:
+    """known_sketches of the documents of earlier runs among `numbers`."""
+    wanted = numbers.filter(numbers < 0).unique().sort().to_numpy()
+    return history.look_up(list(plan.history), "sketches", "number", wanted, in_order=False)
+
+
 @dataclass(frozen=True, slots=True)
 class _Columns:
     """Reads columns of a barrier's inputs, a row group at a time."""
@@ -877,8 +886,8 @@ class _Columns:
 class _Kernels:
     """The tables of barrier 2 that kernels make."""
 
-    def __init__(self, plan: Plan, known: Mapping[str, pl.DataFrame], threads: int) -> None:
-        self.plan, self.known, self.threads = plan, known, threads
+    def __init__(self, plan: Plan, history: History, known: Mapping[str, pl.DataFrame], threads: int) -> None:
+        self.plan, self.history, self.known, self.threads = plan, history, known, threads
         self.columns = _Columns(plan)
         self.recurring = plan.work / "recurring_sentences.parquet"
 
@@ -922,7 +931,8 @@ class _Kernels:
 
     def _met_shingles(self, query: Query) -> pa.Table:
         pairs = pl.DataFrame(query(f"SELECT {', '.join(meet.CANDIDATE_COLUMNS)} FROM candidate_pairs"))
-        self._overlaps = meet.overlaps(self.columns, pairs, self.known["known_sketches"], self.aside)
+        known = _known_sketches(self.plan, self.history, pairs["earlier"])
+        self._overlaps = meet.overlaps(self.columns, pairs, known, self.aside)
         return self._overlaps.met_shingles()
 
     def _shared_facts(self, _: Query) -> pa.Table:
@@ -1168,7 +1178,8 @@ def _hashes(plan: Plan, table: str, column: str) -> npt.NDArray[np.int64]:
     """The different hashes in a column of a barrier's input, sorted; none when there is no history to look them up in."""
     if not plan.history:
         return np.zeros(0, dtype=np.int64)
-    return pl.scan_parquet(plan.shard_files(table)).select(pl.col(column).unique().sort()).collect()[column].to_numpy()
+    values = [some[column] for some in _Columns(plan)(table, [column])]
+    return meet.different(np.concatenate([np.zeros(0, np.int64), *values]))
 
 
 def _of_shard(plan: Plan, shard: int, table: str) -> pl.DataFrame:
@@ -1415,7 +1426,7 @@ def _sampled_documents(parts: Sequence[Path], query: Query) -> pa.Table:
     for path in parts:
         ids = pl.read_parquet(path, columns=["doc_id"])["doc_id"]
         rows = ids.is_in(asked.implode()).arg_true()
-        texts = pl.Series(read_texts(path, "text", rows.to_list()), dtype=pl.String)
+        texts = read_texts(path, "text", rows.to_numpy())
         found.append(pl.DataFrame({"doc_id": ids.gather(rows), "text": texts}))
     return pl.concat(found).to_arrow()
 

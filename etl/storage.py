@@ -9,7 +9,6 @@ import os
 import shutil
 import tempfile
 import weakref
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BufferedRandom
@@ -23,8 +22,10 @@ import polars.selectors as cs
 import pyarrow as pa
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
+import zstandard
 
 from etl.errors import ConfigError, StageError
+from etl.pages import texts_in
 
 WRITTEN_AT_ONCE: Final = 1 << 20  # bytes of rows that are set aside
 
@@ -232,18 +233,19 @@ class Aside:
 
 _OF_DAMAGE: Final = (
     *(pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError),
-    *(LookupError, ValueError, TypeError, MemoryError, SystemError),
+    *(zstandard.ZstdError, LookupError, ValueError, TypeError, MemoryError, SystemError),
 )
 """What a damaged file makes Arrow, Polars and the reader of its pages raise."""
 
 
-def read_texts(path: Path, column: str, rows: Sequence[int]) -> list[str]:
+def read_texts(path: Path, column: str, rows: npt.NDArray[np.integer[Any]]) -> pl.Series:
     """The texts in some `rows` (in order, each once, all there) of a Parquet file's column without nulls.
 
     Only the pages that hold one are unpacked, where they are as `publish` writes them: Arrow and Polars unpack a whole row
     group for each. Others are left to Arrow. Raises StageError for a file that is damaged, or isn't there.
     """
-    texts: list[str] = []
+    rows = rows.astype(np.int64)
+    texts = [pl.Series(dtype=pl.String)]
     first = 0
     try:
         with pq.ParquetFile(path, memory_map=True) as file, pa.memory_map(str(path)) as data:
@@ -251,89 +253,24 @@ def read_texts(path: Path, column: str, rows: Sequence[int]) -> list[str]:
             for group in range(file.num_row_groups):
                 chunk = file.metadata.row_group(group).column(place)
                 past = first + chunk.num_values
-                wanted = [row - first for row in rows[bisect_left(rows, first) : bisect_left(rows, past)]]
-                pages: list[str] | None = None if wanted else []
-                if wanted and chunk.compression == "ZSTD" and set(chunk.encodings) <= {"PLAIN", "RLE"}:
+                wanted = rows[slice(*np.searchsorted(rows, [first, past]))] - first
+                first = past
+                if not len(wanted):
+                    continue
+                some = None
+                if chunk.compression == "ZSTD" and set(chunk.encodings) <= {"PLAIN", "RLE"}:
                     data.seek(chunk.data_page_offset)
                     levels = file.schema.column(place).max_definition_level > 0
-                    pages = _in_pages(data.read_buffer(chunk.total_compressed_size), wanted, chunk, levels=levels)
-                if pages is None:
-                    pages = pl.Series(file.read_row_group(group, columns=[column])[column]).gather(wanted).to_list()
-                texts += pages
-                first = past
+                    held = data.read_buffer(chunk.total_compressed_size)
+                    some = texts_in(held, wanted, most=chunk.total_uncompressed_size, levels=levels)
+                if some is None:
+                    some = pl.Series(file.read_row_group(group, columns=[column])[column]).gather(wanted)
+                texts.append(some)
     except _OF_DAMAGE as error:
         raise StageError(f"{path}: column {column} can't be read: {error}") from error
-    if len(texts) != len(rows):
+    if sum(map(len, texts)) != len(rows):
         raise StageError(f"{path}: has not all of the rows up to {rows[-1]}")
-    return texts
-
-
-def _in_pages(chunk: pa.Buffer, rows: Sequence[int], about: Any, *, levels: bool) -> list[str] | None:
-    """The texts in some `rows` of a column chunk: pages, each a header, then packed: levels, where the column has them, and
-    length and bytes of each text. about: what the file says of the chunk. None where pages are of another kind."""
-    codec, view = pa.Codec("zstd"), memoryview(chunk).cast("B")
-    texts: list[str] = []
-    at = first = 0
-    while len(texts) < len(rows):
-        header, at = _compact_struct(view, at)
-        if header.get(1) != 0 or 5 not in header:
-            return None
-        size, packed, values = header[2], header[3], header[5][1]
-        if not (0 <= size <= about.total_uncompressed_size and 0 < packed <= len(view) - at and values > 0):
-            raise ValueError(f"a page says that it has {values} values in {packed} bytes")
-        past = bisect_left(rows, first + values)
-        if past > len(texts):
-            page = codec.decompress(view[at : at + packed], size, asbytes=True)
-            here = 4 + int.from_bytes(page[:4], "little") if levels else 0
-            for row in range(first, rows[past - 1] + 1):
-                begin, here = here + 4, here + 4 + int.from_bytes(page[here : here + 4], "little")
-                if row == rows[len(texts)]:
-                    texts.append(page[begin:here].decode())
-        first += values
-        at += packed
-    return texts
-
-
-def _compact_struct(view: memoryview, at: int) -> tuple[dict[int, Any], int]:
-    """(field -> value, end) of the structure at `at` in Thrift's compact protocol, with what a page's header may hold: whole
-    numbers, flags, bytes, structures."""
-    fields: dict[int, Any] = {}
-    field = 0
-    while head := view[at]:
-        at += 1
-        step, kind = divmod(head, 16)
-        if step:
-            field += step
-        else:
-            field, at = _zigzag(view, at)
-        if kind in (1, 2):
-            fields[field] = kind == 1
-        elif kind in (4, 5, 6):
-            fields[field], at = _zigzag(view, at)
-        elif kind == 8:
-            size, at = _varint(view, at)
-            fields[field], at = bytes(view[at : at + size]), at + size
-        elif kind == 12:
-            fields[field], at = _compact_struct(view, at)
-        else:
-            raise ValueError(f"the header of a page has a field of type {kind}")
-    return fields, at + 1
-
-
-def _varint(view: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = view[at]
-        at += 1
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            return value, at
-
-
-def _zigzag(view: memoryview, at: int) -> tuple[int, int]:
-    value, at = _varint(view, at)
-    return (value >> 1) ^ -(value & 1), at
+    return pl.concat(texts)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import polars as pl
@@ -13,8 +14,10 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from etl import kernels
+from etl.dedup.fingerprint import POINT_BITS
 from etl.dedup.state import RUN_NUMBERS, STATE
-from etl.history import FILES, History, write_state
+from etl.history import FILES, History, Marks, _rows_of, _rows_of_sorted, write_state
 from etl.storage import sha256, write_parquet
 
 
@@ -173,13 +176,13 @@ POINTS = st.sampled_from([*range(12), 5 << 24, (5 << 24) + 1, (1 << 40) - 1])
     st.sets(POINTS, max_size=8),
     st.integers(1, 9),
 )
-def test_of_the_sentences_of_a_file_at_a_point_the_first_and_the_last_are_met(
+def test_of_the_sentences_at_a_point_the_first_and_the_last_are_met(
     runs: list[list[tuple[int, int, bool]]], wanted: set[int], rows_in_group: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         keys = [f"k{number}" for number in range(len(runs))]
-        expected = []
+        at: dict[int, list[tuple[Any, ...]]] = {point: [] for point in wanted}
         for run, (key, rows) in enumerate(zip(keys, runs, strict=True)):
             told = pl.DataFrame(rows, schema=["near_a", "near_b", "stands"], orient="row").with_row_index("n")
             told = told.with_columns(number=pl.col("n") // 3 + 1, start_char=pl.col("n") * 10, rest_a=1, rest_b=2)
@@ -187,14 +190,46 @@ def test_of_the_sentences_of_a_file_at_a_point_the_first_and_the_last_are_met(
             state = told.select(pl.col(name).cast(kind) for name, kind in STATE["meetings"].items()).to_arrow()
             path = out / "_state" / f"run={key}" / "meetings-00000-x.parquet"
             write_parquet(path, [state], state.schema, row_group_rows=rows_in_group, narrow=["near_a", "near_b"])
-            for point in wanted:
-                at = [
-                    (point, rest, (run - len(runs)) * RUN_NUMBERS + n // 3 + 1, n * 10, n, n + 40, row[2])
-                    for n, row in enumerate(rows)
-                    for rest, side in ((1, row[0]), (2, row[1]))
-                    if side == point
-                ]
-                expected += [at[0], at[-1]] if len(at) > 1 else at
-        met = history(out, **{key: {} for key in keys}).meetings(keys, np.array(sorted(wanted), dtype=np.int64))
+            for n, (*sides, stands) in enumerate(rows):
+                for rest, side in enumerate(sides, 1):
+                    if side in wanted:
+                        seen = (run - len(runs)) * RUN_NUMBERS + n // 3 + 1
+                        at[side].append((side, rest, seen, n * 10, n, n + 40, stands))
+        expected = [row for rows in at.values() for row in (rows if len(rows) < 2 else (rows[0], rows[-1]))]
+        known = history(out, **{key: {} for key in keys})
+        with mock.patch("etl.history.MEETINGS_AT_ONCE", rows_in_group):
+            met = known.meetings(keys, np.array(sorted(wanted), dtype=np.int64))
         columns = ("h", "rest", "number", "start_char", "cut", "n_chars", "stands")
         assert sorted(met.select(columns).rows()) == sorted(expected)
+
+
+HASHES = st.one_of(
+    st.lists(st.integers(-(2**63), 2**63 - 1), max_size=60),
+    st.lists(st.integers(0, 40), max_size=60),  # so that several are the same
+    st.lists(st.integers(0, 2**POINT_BITS - 1), max_size=60),
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(HASHES, HASHES, st.booleans())
+def test_wanted_hashes_are_found_where_they_stand(held: list[int], more: list[int], is_sorted: bool) -> None:
+    wanted = np.unique(np.array([*held[::3], *more], np.int64))
+    values = np.array(sorted(held) if is_sorted else held, np.int64)
+    expected = [n for n, value in enumerate(values.tolist()) if value in set(wanted.tolist())]
+    assert np.sort(_rows_of(values, wanted, Marks.of(wanted), is_sorted=is_sorted)).tolist() == expected
+    if is_sorted:
+        assert np.sort(_rows_of_sorted(values, wanted)).tolist() == expected
+        assert np.sort(_rows_of(values[:5], wanted, None, is_sorted=True)).tolist() == [n for n in expected if n < 5]
+
+
+@settings(deadline=None, max_examples=100)
+@given(HASHES, HASHES)
+def test_marks_are_the_same_without_the_kernels(held: list[int], more: list[int]) -> None:
+    wanted, values = np.unique(np.array([*held[::3], *more], np.int64)), np.array(held, np.int64)
+    marks = Marks.of(wanted)
+    with mock.patch.object(kernels, "library", lambda: None):
+        others = Marks.of(wanted)
+        found = others.find(values).tolist()
+    assert (marks.low == others.low).all()
+    assert (marks.high == others.high).all()
+    assert marks.find(values).tolist() == found

@@ -84,6 +84,9 @@ class LocalEngine:
     _served: bool = field(default=False, repr=False)
     _database: duckdb.DuckDBPyConnection | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        _share_memory()
+
     def map_shards(
         self, function: Callable[..., R], tasks: Sequence[tuple[Any, ...]]
     ) -> Iterator[tuple[int, R | Exception]]:
@@ -522,6 +525,15 @@ def _end_server() -> None:
 
 _TRIM_THRESHOLD: Final = -1
 _MMAP_THRESHOLD: Final = -3
+_ARENA_MAX: Final = -8
+
+
+def _share_memory() -> None:
+    """Have the C library take memory of all threads from two places, unless the user said otherwise: of some for each thread every
+    one keeps what was freed in it, 60 MB and more after barrier 2 of a million documents. (glibc's mallopt)"""
+    if "MALLOC_ARENA_MAX" not in os.environ:
+        with suppress(AttributeError, TypeError):
+            ctypes.CDLL(None).mallopt(_ARENA_MAX, 2)
 
 
 def _keep_memory() -> None:

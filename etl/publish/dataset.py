@@ -45,7 +45,7 @@ FEW_VALUES: Final = {
 }
 """Columns that get a dictionary: their values repeat."""
 
-PAGES: Final = {"documents": (16, 1 << 17)}
+PAGES: Final = {"documents": (8, 1 << 15)}
 """Of the dataset whose texts later runs read singly: a page of a column ends after so many rows more, once it has so many bytes.
 With smaller ones documents take more room, with those of the others they are read more slowly."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -210,3 +212,36 @@ def test_freed_memory_is_given_back() -> None:
 def _resident_mb() -> float:
     status = Path("/proc/self/status").read_text()
     return int(re.findall(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)[0]) / 1024
+
+
+ARENAS = """
+import ctypes, os, sys, tempfile, threading
+from etl.engine.local import LocalEngine
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+LocalEngine()
+together = threading.Barrier(6)
+def work():
+    together.wait()
+    libc.malloc(ctypes.c_size_t(1 << 16))
+    together.wait()
+threads = [threading.Thread(target=work) for _ in range(6)]
+for one in threads: one.start()
+for one in threads: one.join()
+with tempfile.TemporaryDirectory() as folder:
+    path = os.path.join(folder, "info")
+    file = libc.fopen(path.encode(), b"w")
+    libc.malloc_info(0, ctypes.c_void_p(file))
+    libc.fclose(ctypes.c_void_p(file))
+    print(open(path).read().count("<heap nr="))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone")
+@pytest.mark.parametrize(("told", "arenas"), [({}, range(1, 3)), ({"MALLOC_ARENA_MAX": "5"}, range(3, 6))])
+def test_threads_share_the_memory_of_the_c_library(told: dict[str, str], arenas: range) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"} | told
+    done = subprocess.run(
+        [sys.executable, "-c", ARENAS], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert int(done.stdout) in arenas
