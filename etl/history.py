@@ -196,7 +196,8 @@ class History:
         found = zip(files, in_threads(lambda file: _meeting(file[1], marks), files, self.threads), strict=True)
         held, rows = [_MEETINGS.to_frame()], 0
         for run, of_run in groupby(found, key=lambda told: told[0][0]):
-            seen = pl.concat([sides for _, sides in of_run]).sort("number", "start_char", maintain_order=True)
+            place = pl.col("number") * RUN_NUMBERS + pl.col("start_char")
+            seen = pl.concat([sides for _, sides in of_run]).sort(place, maintain_order=True)
             held.append(seen.with_columns(pl.col("number") + (run - len(keys)) * RUN_NUMBERS))
             rows += seen.height
             if rows > MEETINGS_AT_ONCE:
@@ -524,9 +525,11 @@ def _meeting(path: Path, marks: Marks) -> pl.DataFrame:
 
 def _edges(meetings: pl.DataFrame) -> pl.DataFrame:
     """The first and the last row of each point, in order of the points."""
-    held = meetings.sort("h", maintain_order=True)
-    point = pl.col("h")
-    return held.filter(point.ne_missing(point.shift()) | point.ne_missing(point.shift(-1)))
+    points = meetings["h"].to_numpy()
+    order = state.order_of(points)
+    begins = np.ones(len(order) + 1, np.bool_)
+    np.not_equal(points[order[1:]], points[order[:-1]], out=begins[1:-1])
+    return meetings[order[begins[:-1] | begins[1:]]]
 
 
 def _is_in(wanted: Wanted, values: Wanted) -> npt.NDArray[np.bool_]:

@@ -251,7 +251,7 @@ def _sentences(
     usable = whole & (near | ~removed) & (fates == 0)[slots]
     usable[_also_said(find(near_sentences)[1], places >> 32, hashes)] = False
     number = numbers[slots]
-    order = _order_of(hashes)
+    order = order_of(hashes)
     held = {"number": number[order], "key_hash": hashes[order]}
     new = _is_new(held["key_hash"]) | _is_new(held["number"])
     _put_first(order, new, usable)
@@ -312,11 +312,11 @@ def _in_order(table: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
 def _bands(table: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     rows = _in_order(table, known)  # so those with the same hash are in the order of documents too
     number, hashes = (rows[name].to_numpy() for name in ("number", "h"))
-    order = _order_of(hashes)
+    order = order_of(hashes)
     return pl.DataFrame({"number": number[order], "h": hashes[order]})
 
 
-def _order_of(hashes: Numbers) -> Numbers:
+def order_of(hashes: Numbers) -> Numbers:
     """The order of `hashes`, the same ones as they stand."""
     return native.order_of(hashes) if native.available() else np.argsort(hashes, kind="stable")
 
