@@ -102,7 +102,7 @@ class Marks:
             likely = np.flatnonzero(self._are_set(self.low, hashes))
             likely = likely[self._are_set(self.high, hashes[likely] >> (POINT_BITS - self.bits))]
             return likely[_is_in(self.wanted, hashes[likely])] if len(self.wanted) else likely
-        held, found = np.ascontiguousarray(hashes), np.empty(len(hashes), np.uint32)
+        held, found = np.ascontiguousarray(hashes, np.int64), np.empty(len(hashes), np.uint32)
         library.winnow_find.restype = ctypes.c_int64
         count = library.winnow_find(
             kernels.pointer(held),
@@ -254,8 +254,9 @@ class History:
         rows of other runs that were put together with these.
         """
         kinds = {name: kind for name, kind in STATE[table].items() if name in (columns or STATE[table])}
-        marks = Marks.of(wanted) if column != "number" else None
-        look = partial(_matching, column=column, columns=kinds, marks=marks, is_sorted=SORTED_BY[table] == column)
+        is_sorted = SORTED_BY[table] == column
+        marks = None if is_sorted or column == "number" else Marks.of(wanted)
+        look = partial(_matching, column=column, columns=kinds, marks=marks, is_sorted=is_sorted)
         parts = [pl.DataFrame(schema=kinds)]
         for seen_as, matching in in_threads(
             lambda some: (some.seen_as, look(some.path, some.groups, wanted=some.wanted)),
@@ -545,7 +546,7 @@ def _rows_of(values: Wanted, wanted: Wanted, marks: Marks | None, *, is_sorted: 
     library = kernels.library()
     if library is None:
         return _rows_of_sorted(values, wanted)
-    held, asked = np.ascontiguousarray(values), np.ascontiguousarray(wanted)
+    held, asked = (np.ascontiguousarray(hashes, np.int64) for hashes in (values, wanted))
     found = np.empty(len(held), np.uint32)
     library.winnow_find_sorted.restype = ctypes.c_int64
     count = library.winnow_find_sorted(

@@ -26,6 +26,8 @@ PAGE: Final = ("at", "packed", "size", "first", "past")
 """A page that holds wanted rows: where its content begins in the chunk, how many bytes it has there, and unpacked; the row of its
 first text; how many of the wanted rows are in it or before it."""
 
+PAGES_AT_ONCE: Final = 256  # unpacked in memory
+_MOST_FIELDS: Final = (1 << 15) - 1
 _NOT_TOLD: Final = -1  # how many bytes are packed
 _OTHER: Final = 1
 _DAMAGED: Final = 2
@@ -40,11 +42,17 @@ def texts_in(chunk: pa.Buffer, rows: Array, *, most: int, levels: bool) -> pl.Se
     pages = (_pages_by_kernel if with_kernels else _pages)(chunk, rows, most)
     if pages is None:
         return None
-    unpacked = _unpacked(chunk, pages)
-    texts = (_texts_by_kernel if with_kernels else _texts)(unpacked, pages, rows, levels=levels)
-    if len(texts) < len(rows):
-        raise ValueError(f"a page ends before the text in row {rows[len(texts)]}")
-    return texts
+    read, done = [pl.Series(dtype=pl.String)], 0
+    for first in range(0, len(pages), PAGES_AT_ONCE):
+        some = pages[first : first + PAGES_AT_ONCE].copy()
+        some[:, -1] -= done
+        asked = rows[done : done + some[-1, -1]]
+        texts = (_texts_by_kernel if with_kernels else _texts)(_unpacked(chunk, some), some, asked, levels=levels)
+        if len(texts) < len(asked):
+            raise ValueError(f"a page ends before the text in row {asked[len(texts)]}")
+        read.append(texts)
+        done += len(asked)
+    return pl.concat(read)
 
 
 def _unpacked(chunk: pa.Buffer, pages: Array) -> list[bytes]:
@@ -147,6 +155,8 @@ def _structure(view: memoryview, at: int) -> tuple[dict[int, Any], int]:
             field += step
         else:
             field, at = _zigzag(view, at)
+        if not 1 <= field <= _MOST_FIELDS:
+            raise ValueError(f"the header of a page has a field {field}")
         if kind in (1, 2):
             fields[field] = kind == 1
         elif kind in (4, 5, 6):

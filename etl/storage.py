@@ -233,7 +233,7 @@ class Aside:
 
 _OF_DAMAGE: Final = (
     *(pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError),
-    *(zstandard.ZstdError, LookupError, ValueError, TypeError, MemoryError, SystemError),
+    *(zstandard.ZstdError, LookupError, ValueError, TypeError, MemoryError, RecursionError, SystemError),
 )
 """What a damaged file makes Arrow, Polars and the reader of its pages raise."""
 
@@ -265,7 +265,7 @@ def read_texts(path: Path, column: str, rows: npt.NDArray[np.integer[Any]]) -> p
                     some = texts_in(held, wanted, most=chunk.total_uncompressed_size, levels=levels)
                 if some is None:
                     some = pl.Series(file.read_row_group(group, columns=[column])[column]).gather(wanted)
-                texts.append(some)
+                texts.append(some.cast(pl.String))
     except _OF_DAMAGE as error:
         raise StageError(f"{path}: column {column} can't be read: {error}") from error
     if sum(map(len, texts)) != len(rows):

@@ -79,9 +79,11 @@ def test_a_look_up_finds_the_rows_asked_for_and_no_others(
             path = out / "_state" / f"run={key}" / "bands-00000-x.parquet"
             write_parquet(path, [bands.to_arrow()], bands.to_arrow().schema, row_group_rows=rows_in_group)
             expected += [(number + (run - len(runs)) * RUN_NUMBERS, h) for number, h in rows if h in wanted]
-        known = history(out, **{key: {} for key in keys})
-        found = known.look_up(keys, "bands", "h", np.array(sorted(wanted), dtype=np.int64))
-        assert found.rows() == sorted(expected)
+        known = replace(history(out, **{key: {} for key in keys}), threads=2)
+        with mock.patch("etl.history.GROUPS_AT_ONCE", 2):
+            found = known.look_up(keys, "bands", "h", np.array(sorted(wanted), dtype=np.int64))
+            unordered = known.look_up(keys, "bands", "h", np.array(sorted(wanted), dtype=np.int64), in_order=False)
+        assert found.rows() == sorted(expected) == sorted(unordered.rows())
         numbers = sorted({number for number, _ in expected})
         again = known.look_up(keys, "bands", "number", np.array(numbers, dtype=np.int64))
         assert set(found.rows()) <= set(again.rows()) and set(again["number"]) == set(numbers)
@@ -196,7 +198,7 @@ def test_of_the_sentences_at_a_point_the_first_and_the_last_are_met(
                         seen = (run - len(runs)) * RUN_NUMBERS + n // 3 + 1
                         at[side].append((side, rest, seen, n * 10, n, n + 40, stands))
         expected = [row for rows in at.values() for row in (rows if len(rows) < 2 else (rows[0], rows[-1]))]
-        known = history(out, **{key: {} for key in keys})
+        known = replace(history(out, **{key: {} for key in keys}), threads=2)
         with mock.patch("etl.history.MEETINGS_AT_ONCE", rows_in_group):
             met = known.meetings(keys, np.array(sorted(wanted), dtype=np.int64))
         columns = ("h", "rest", "number", "start_char", "cut", "n_chars", "stands")
@@ -233,3 +235,11 @@ def test_marks_are_the_same_without_the_kernels(held: list[int], more: list[int]
     assert (marks.low == others.low).all()
     assert (marks.high == others.high).all()
     assert marks.find(values).tolist() == found
+
+
+def test_hashes_of_another_width_are_found_too(tmp_path: Path) -> None:
+    path = tmp_path / "_state" / "run=k1" / "bands-00000-x.parquet"
+    narrow = pa.table({"number": pa.array([1, 2], pa.int32()), "h": pa.array([5, 9], pa.int32())})
+    write_parquet(path, [narrow], narrow.schema)
+    found = history(tmp_path, k1={}).look_up(["k1"], "bands", "h", np.array([9], np.int64))
+    assert found["h"].to_list() == [9]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -59,6 +60,10 @@ def test_kernels_find_the_pages_and_texts_that_their_twin_finds(data: st.DataObj
         codec.decompress(chunk[at : at + packed], size, asbytes=True) for at, packed, size, *_ in found.tolist()
     ]
     expected = [TEXTS[row] for row in rows]
+    with mock.patch.object(pages, "PAGES_AT_ONCE", 2):
+        read = pages.texts_in(chunk, rows, most=most, levels=levels)
+    assert read is not None
+    assert read.to_list() == expected
     assert pages._texts(unpacked, found, rows, levels=levels).to_list() == expected
     assert pages._texts_by_kernel(unpacked, found, rows, levels=levels).to_list() == expected
 

@@ -6,6 +6,7 @@ import contextlib
 import random
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl import storage
+from etl import kernels, pages, storage
 from etl.errors import ConfigError, StageError
 
 
@@ -158,3 +159,16 @@ def test_texts_of_a_damaged_file_are_an_error_that_names_it(tmp_path: Path) -> N
     path.write_bytes(whole[:500])
     with pytest.raises(StageError, match=r"a\.parquet"):
         texts_in(path, [1])
+
+
+def test_texts_of_another_type_are_read_or_are_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": pa.array(["x", "y", "x"]).dictionary_encode()}), path, compression="lz4")
+    assert texts_in(path, [0, 1]) == ["x", "y"]
+    pq.write_table(pa.table({"text": [b"\xff", b"y"]}), path, compression="lz4")
+    with pytest.raises(StageError, match=r"a\.parquet: column text can't be read"):
+        texts_in(path, [0, 1])
+    header = pa.py_buffer(b"\x1c" * 5000)
+    with mock.patch.object(kernels, "library", lambda: None), pytest.raises(RecursionError):
+        pages.texts_in(header, np.array([0]), most=9, levels=False)
+    assert RecursionError in storage._OF_DAMAGE

@@ -43,10 +43,9 @@ static i64 field_after(Reader *r, i64 before, int *kind) {
     u8 head = *r->at++;
     if (!head) return 0;
     *kind = head & 15;
-    if (head >> 4) return before + (head >> 4);
-    i64 told = zigzag(r);
-    if (!told) r->damaged = 1;
-    return told;
+    i64 field = head >> 4 ? before + (head >> 4) : zigzag(r);
+    if (field < 1 || field > INT16_MAX) r->damaged = 1;
+    return r->damaged ? 0 : field;
 }
 
 static int is_whole(int kind) { return kind >= 4 && kind <= 6; }
@@ -72,7 +71,7 @@ static Header header_of(Reader *r) {
     Header h = {0, 0, -1, -1, -1};
     int kind;
     for (i64 field = 0; (field = field_after(r, field, &kind)) && !r->damaged;) {
-        if (field <= 3 && is_whole(kind)) {
+        if (field >= 1 && field <= 3 && is_whole(kind)) {
             i64 value = zigzag(r);
             if (field == 1) h.is_data = value == 0;
             else if (field == 2) h.size = value;
