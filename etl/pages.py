@@ -36,8 +36,8 @@ _DAMAGED: Final = 2
 
 def texts_in(chunk: pa.Buffer, rows: Array, *, most: int, levels: bool) -> pl.Series | None:
     """The texts in some `rows` (i64, in order, each once) of a column chunk packed by zstd. most: how many bytes it has unpacked.
-    levels: whether its pages have levels. None where pages are of another kind. What
-    is raised where it is damaged: see storage.py."""
+    levels: whether its pages have levels. None where pages are of another kind. Raises ValueError, LookupError, TypeError, ZstdError,
+    RecursionError or ArrowInvalid where it is damaged."""
     with_kernels = kernels.library() is not None
     pages = (_pages_by_kernel if with_kernels else _pages)(chunk, rows, most)
     if pages is None:
