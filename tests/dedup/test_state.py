@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.dedup import native
-from etl.dedup.state import _Blocks, _cut_before, _order_of, _put_first
+from etl.dedup.state import _Blocks, _cut_before, _put_first, order_of
 
 HASHES = st.integers(-4, 4) | st.integers(-(2**63), 2**63 - 1) | st.integers(0, 7).map(lambda low: 2**40 + low)
 
@@ -28,7 +28,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 @given(st.lists(HASHES, max_size=40), st.integers(1, 80))
 def test_hashes_are_ordered_and_the_same_ones_stay_as_they_stood(some: list[int], times: int) -> None:
     hashes = np.array(some * times, np.int64)
-    assert _order_of(hashes).tolist() == sorted(range(len(hashes)), key=lambda row: hashes[row])
+    assert order_of(hashes).tolist() == sorted(range(len(hashes)), key=lambda row: hashes[row])
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40))
