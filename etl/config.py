@@ -188,7 +188,7 @@ def _parsed(text: str) -> Any:
 
     try:
         return yaml.load(text, Loader=_loader())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, TypeError) as error:  # TypeError: a key that is a list or a mapping
         raise ValueError(" ".join(str(error).split())) from error
 
 
@@ -201,12 +201,14 @@ def _loader() -> Any:
         pass
 
     def mapping(loader: Any, node: yaml.MappingNode) -> dict[object, object]:
-        keys = [loader.construct_object(key) for key, _ in node.value]
-        for number, key in enumerate(keys):
-            if key in keys[:number]:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key!r} is given twice", node.value[number][0].start_mark
-                )
+        keys: list[object] = []
+        for told, _ in node.value:
+            if told.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = loader.construct_object(told)
+            if key in keys:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", told.start_mark)
+            keys.append(key)
         loader.flatten_mapping(node)
         return {
             loader.construct_object(key, deep=True): loader.construct_object(value, deep=True)

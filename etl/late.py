@@ -26,6 +26,9 @@ class _Late:
         self.pattern = pattern
         self._flags = flags
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return late, (self.pattern, self._flags)
+
     def __getattr__(self, name: str) -> Any:
         """A method of the compiled pattern, which then stands for itself."""
         compiled = re.compile(self.pattern, self._flags)

@@ -71,3 +71,14 @@ def test_what_the_package_keeps_of_its_own_configuration_is_up_to_date() -> None
 def test_a_key_given_twice_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"p\.yaml: not valid YAML: 'b' is given twice .*line 3"):
         read_yaml("a: 1\nc:\n  {b: 1, b: 2}\n", file="p.yaml")
+
+
+def test_a_key_that_is_no_word_is_no_yaml_of_ours() -> None:
+    with pytest.raises(ConfigError, match=r"p\.yaml: not valid YAML"):
+        read_yaml("limits: {{ max }}\n", file="p.yaml")
+    with pytest.raises(ConfigError, match="--set a"):
+        apply_overrides({}, {"a": "{{x}}"})
+
+
+def test_what_is_merged_into_a_mapping_is_read() -> None:
+    assert read_yaml("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n", file="p.yaml")["b"] == {"x": 1, "y": 3}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 
 import pytest
@@ -35,3 +36,8 @@ def test_every_late_pattern_of_the_package_can_be_compiled() -> None:
 
     assert len(late._waiting) > 20
     late.compile_all()
+
+
+def test_a_late_pattern_can_be_copied() -> None:
+    copied = pickle.loads(pickle.dumps(late.late(r"\d+", re.ASCII)))
+    assert copied.search("a 12").group() == "12"

@@ -21,6 +21,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, Thr
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from types import MappingProxyType
@@ -125,7 +126,7 @@ class LocalEngine:
         made: Mapping[str, Made] = MappingProxyType({}),
     ) -> dict[str, int]:
         """Run `script`, statements of the form `CREATE TABLE name AS SELECT …;`, and write tables to Parquet. A table is
-        dropped when no later statement names it, and never made when no output needs it. A statement below a comment line
+        never made when no output needs it. Of large inputs, one is dropped when no later statement names it, and a statement below a comment line
         such as `-- In parts of 4,000,000: bands, known_bands by h` is run so many rows of those tables at a time.
 
         views: name -> Parquet files (all with one schema, at least one) or a table. outputs: table -> file to write,
@@ -258,6 +259,9 @@ _CONFIG: Final[dict[str, str | int | float | list[str]]] = {
 }
 
 
+_NUMBERS: Final = count(1)  # of databases: a barrier that Ctrl-C ended leaves its name to none
+
+
 def _run_small(
     database: duckdb.DuckDBPyConnection,
     script: str,
@@ -267,11 +271,12 @@ def _run_small(
     made: Mapping[str, Made],
 ) -> dict[str, int]:
     """`LocalEngine.sql` of a small input, all of it in memory, seen by no other barrier. Raises duckdb.Error."""
-    database.execute("ATTACH ':memory:' AS barrier")
+    barrier = f"barrier_{next(_NUMBERS)}"
     try:
+        database.execute(f"ATTACH ':memory:' AS {barrier}")
         with _statements(database.cursor()) as statements:
             connection = statements.connection
-            connection.execute("USE barrier")
+            connection.execute(f"USE {barrier}")
             for name, source in views.items():
                 _see(connection, name, source)
             for statement in _needed(split_statements(script), outputs, made):
@@ -282,7 +287,7 @@ def _run_small(
                     statements.run(statement)
             return {table: statements.copy(table, path) for table, path in outputs.items()}
     finally:
-        database.execute("DETACH barrier")
+        database.execute(f"DETACH DATABASE IF EXISTS {barrier}")
 
 
 def _run_sql(

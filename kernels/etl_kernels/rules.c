@@ -383,7 +383,7 @@ EXPORT Named *winnow_rules(const Rules *t, Known *known, const Texts *texts, con
     i64 room = 16;
     while (room < 2 * n) room *= 2;
     int ok = named && r && n < INT32_MAX && reserve(&r->slots, room * 8) && reserve(&r->like, n * 4) &&
-             reserve(&r->begin, (t->patterns + 2) * 4) && reserve(&r->asked, t->patterns * 4);
+             reserve(&r->begin, (t->patterns + 2) * 4) && reserve(&r->asked, (t->patterns + 1) * 4);
     if (ok) {
         memset(r->slots.data, 0, (size_t)room * 8);
         memset(r->asked.data, 0, (size_t)t->patterns * 4);

@@ -107,6 +107,8 @@ def test_any_pattern_matches_the_same_lines(found: list[str], at: str, texts: li
         (["[!-~]{3} ", "é"], ["é ", "abc "]),  # too many would do
         (["(?:AB)? ?"], ["AB ", "C"]),  # no character is needed
         (["一+"], ["一 ", "AB - "]),  # no line of ASCII can match
+        (["[A-Z]+-"], ["AA-"]),  # at the last place that is looked at
+        (["[A-Z]+-", r"\bAB!"], ["A-", "AB!"]),
     ],
 )
 def test_what_opens_a_line_is_found_wherever_what_it_needs_stands(found: list[str], opened: list[str]) -> None:
