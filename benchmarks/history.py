@@ -57,6 +57,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--cache", type=Path, default=Path(__file__).resolve().parent.parent / ".cache" / "history")
     options = parser.parse_args()
+    if options.earlier and not 0 < options.runs <= len(_parts(options.earlier)):
+        parser.error(f"--earlier {options.earlier}: each of --runs earlier runs takes a file part-… of it at least")
     shutil.rmtree(options.cache, ignore_errors=True)
     out = options.cache / "out"
     command = _run_of(_parts(options.corpus), KEY, out, options)
