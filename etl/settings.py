@@ -149,9 +149,8 @@ def freeze(target: Path, files: Mapping[str, str], overrides: Mapping[str, str],
     if not own:
         with replacing(target / TABLES_FILE) as new, new.open("wb") as file:
             np.savez(file, **{VERSION_NAME: np.array(kernels.VERSION), **tables})
-    write_text(
-        target / PASSES_FILE, json.dumps(None if own else passes)
-    )  # long, and read by machines alone: without indents, fast
+    # Long, and read by machines alone: without indents, fast.
+    write_text(target / PASSES_FILE, json.dumps(None if own else passes))
     _THAWED.clear()  # a process has one run at a time
     _THAWED[target] = _stamp(target), replace(told, rules=rules.with_passes(told.rules, passes, tables))
 

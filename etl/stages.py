@@ -518,9 +518,8 @@ def clean(work: str, shard: int) -> StageReport:
     for name, rows in left.items():
         narrow = fingerprint.NARROW.get(name, ())
         write_parquet(plan.shard_file(name, shard), rows, _arrow_schema(DEDUP_TABLES[name]), narrow=narrow)
-    plan.shard_file("line_keys", shard, "arrow").unlink(
-        missing_ok=True
-    )  # a tenth of the text; made anew if asked for again
+    # A tenth of the text; the keys are made anew if they are asked for again.
+    plan.shard_file("line_keys", shard, "arrow").unlink(missing_ok=True)
     return _report(plan, _done("clean", counts, started, shard))
 
 

@@ -437,9 +437,8 @@ class _Statements:
         done = self.thread.submit(call)
         try:
             return done.result(HEARING_CTRL_C)
-        except (
-            BaseException
-        ):  # its own error; or Ctrl-C, and what else a signal raises here, as when Airflow ends a task
+        except BaseException:
+            # Its own error; or Ctrl-C, and what else a signal raises here, as when Airflow ends a task.
             if not done.done():
                 self.connection.interrupt()
                 wait([done], HEARING_CTRL_C)
