@@ -16,10 +16,9 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -33,6 +32,7 @@ from etl import kernels
 from etl.boilerplate import templates
 from etl.dedup import state
 from etl.dedup.fingerprint import POINT_BITS
+from etl.dedup.meet import FIRST_HOLDERS, LAST_HOLDERS
 from etl.dedup.state import RUN_NUMBERS
 from etl.errors import StageError
 from etl.storage import read_json, read_parquet, read_texts, remove_tree, sha256, write_json, write_parquet
@@ -166,14 +166,17 @@ class History:
             path for key in keys for path in sorted((self.out / "_state" / f"run={key}").glob(f"{table}-*.parquet"))
         ]
 
-    def known(self, keys: Sequence[str], *, texts: Wanted, bands: Wanted, sentences: Wanted) -> dict[str, pl.DataFrame]:
+    def known(
+        self, keys: Sequence[str], *, texts: Wanted, bands: Wanted, sentences: Wanted, near_min_words: int
+    ) -> dict[str, pl.DataFrame]:
         """What the runs `keys` left that a run could meet which has these hashes: the tables known_… of barrier 2, but for
         known_sketches.
 
         texts, bands, sentences: key_hash of its documents, h of its bands, key_hash of its sentences; sorted, each once.
+        near_min_words: of a document that it compares with others.
         """
         found = {
-            "bands": self.look_up(keys, "bands", "h", bands, in_order=False),
+            "bands": self.holders(keys, bands, near_min_words=near_min_words),
             "sentences": self.look_up(keys, "sentences", "key_hash", sentences),
         }
         same = self.look_up(keys, "fingerprints", "key_hash", texts)
@@ -183,6 +186,31 @@ class History:
         found["fingerprints"] = self.look_up(keys, "fingerprints", "number", numbers.to_numpy())
         found["stand_ins"] = self.look_up(keys, "stand_ins", "number", named["number"].unique().sort().to_numpy())
         return {f"known_{name}": rows for name, rows in found.items()}
+
+    def holders(self, keys: Sequence[str], bands: Wanted, *, near_min_words: int) -> pl.DataFrame:
+        """The documents of the runs `keys`, of near_min_words words at least, that have one of `bands` (sorted, each once): the table
+        known_bands, by h and number. Of those that share a band the first and the last ones, which documents.sql pairs others with."""
+        short = Marks.of(self._short(keys, near_min_words) if len(bands) else bands)
+
+        def some(rows: pl.DataFrame) -> pl.DataFrame:
+            kept = np.ones(rows.height, np.bool_)
+            kept[short.find(rows["number"].to_numpy())] = False
+            return _at_ends(rows.filter(pl.Series(kept)), FIRST_HOLDERS, LAST_HOLDERS)
+
+        found = pl.concat(self._found(keys, "bands", "h", bands, kinds=STATE["bands"], some=some))
+        order = state.order_of(found["number"].to_numpy())
+        order = order[state.order_of(found["h"].to_numpy()[order])]
+        return _at_ends(found[order], FIRST_HOLDERS, LAST_HOLDERS)
+
+    def _short(self, keys: Sequence[str], words: int) -> Wanted:
+        """The numbers of the documents of the runs `keys` that have fewer words, sorted."""
+        found = [np.zeros(0, np.int64)]
+        for run, key in enumerate(keys):
+            for path in self.state_files([key], "fingerprints"):
+                prints = pl.DataFrame(read_parquet(path, columns=["number", "n_tokens"]))
+                numbers = prints.filter(pl.col("n_tokens") < words)["number"]
+                found.append(numbers.to_numpy() + (run - len(keys)) * RUN_NUMBERS)
+        return np.sort(np.concatenate(found))
 
     def meetings(self, keys: Sequence[str], points: Wanted) -> pl.DataFrame:
         """The sentences of the runs `keys` that meet at one of `points` (sorted, each once): the table known_meetings, with cut and
@@ -254,26 +282,41 @@ class History:
         rows of other runs that were put together with these.
         """
         kinds = {name: kind for name, kind in STATE[table].items() if name in (columns or STATE[table])}
+        found = pl.concat(self._found(keys, table, column, wanted, kinds=kinds))
+        return found.sort(list(kinds)) if in_order else found
+
+    def _found(
+        self,
+        keys: Sequence[str],
+        table: str,
+        column: str,
+        wanted: Wanted,
+        *,
+        kinds: Mapping[str, pl.DataType],
+        some: Callable[[pl.DataFrame], pl.DataFrame] = lambda rows: rows,
+    ) -> list[pl.DataFrame]:
+        """What look_up finds, as files have it. some: chooses among rows of a part of a file, in their order there."""
         is_sorted = SORTED_BY[table] == column
         marks = None if is_sorted or column == "number" else Marks.of(wanted)
-        look = partial(_matching, column=column, columns=kinds, marks=marks, is_sorted=is_sorted)
-        parts = [pl.DataFrame(schema=kinds)]
-        for seen_as, matching in in_threads(
-            lambda some: (some.seen_as, look(some.path, some.groups, wanted=some.wanted)),
-            self._asked(keys, table, wanted, by_number=column == "number"),
-            self.threads,
-        ):
+
+        def look(asked: _Asked) -> list[pl.DataFrame]:
+            matching = _matching(
+                *(asked.path, asked.groups),
+                **{"column": column, "wanted": asked.wanted, "columns": kinds, "marks": marks, "is_sorted": is_sorted},
+            )
+            parts = []
             for part in matching:
                 rows = part.select(pl.col(name).cast(kind) for name, kind in kinds.items())
-                if "number" not in rows.columns:
-                    parts.append(rows)
-                    continue
-                own = rows["number"].to_numpy()
-                run = own // RUN_NUMBERS
-                rows = rows.with_columns(number=pl.Series(own + (seen_as[run] - run) * RUN_NUMBERS))
-                parts.append(rows.filter(pl.col("number") < 0))
-        found = pl.concat(parts)
-        return found.sort(list(kinds)) if in_order else found
+                if "number" in rows.columns:
+                    own = rows["number"].to_numpy()
+                    run = own // RUN_NUMBERS
+                    rows = rows.with_columns(number=pl.Series(own + (asked.seen_as[run] - run) * RUN_NUMBERS))
+                    rows = rows.filter(pl.col("number") < 0)
+                parts.append(some(rows))
+            return parts
+
+        asked = self._asked(keys, table, wanted, by_number=column == "number")
+        return [pl.DataFrame(schema=kinds), *chain.from_iterable(in_threads(look, asked, self.threads))]
 
     def _asked(self, keys: Sequence[str], table: str, wanted: Wanted, *, by_number: bool) -> Iterator[_Asked]:
         """What is to be looked at for `wanted` in the state `table` of the runs `keys`."""
@@ -497,7 +540,7 @@ def _matching(
     return matching
 
 
-_OF_MEETING: Final = ("number", "start_char", "cut", "n_chars", "n_words", "stands")
+_OF_MEETING: Final = ("number", "start_char", "cut", "n_chars", "n_words", "word_bits", "stands")
 _MEETINGS: Final = pl.Schema(
     [("h", pl.Int64()), ("rest", pl.UInt16()), *((name, STATE["meetings"][name]) for name in _OF_MEETING)]
 )
@@ -515,6 +558,8 @@ def _meeting(path: Path, marks: Marks) -> pl.DataFrame:
             if not met:
                 continue
             told = pl.DataFrame(file.read_row_group(group, columns=[*_OF_MEETING, "rest_a", "rest_b"]))
+            if "word_bits" not in told.columns:  # as earlier versions left it
+                told = told.with_columns(word_bits=pl.lit(0))
             meeting += [
                 told[rows]
                 .select(pl.Series("h", at.to_numpy()[rows]), pl.col(f"rest_{side}").alias("rest"), *_OF_MEETING)
@@ -528,9 +573,21 @@ def _edges(meetings: pl.DataFrame) -> pl.DataFrame:
     """The first and the last row of each point, in order of the points."""
     points = meetings["h"].to_numpy()
     order = state.order_of(points)
-    begins = np.ones(len(order) + 1, np.bool_)
-    np.not_equal(points[order[1:]], points[order[:-1]], out=begins[1:-1])
-    return meetings[order[begins[:-1] | begins[1:]]]
+    return meetings[order[_near_ends(points[order], 1, 1)]]
+
+
+def _at_ends(rows: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
+    """Of the rows with the same h, which stand together, the first and the last so many."""
+    return rows.filter(pl.Series(_near_ends(rows["h"].to_numpy(), first, last)))
+
+
+def _near_ends(hashes: Wanted, first: int, last: int) -> npt.NDArray[np.bool_]:
+    """Which of `hashes` are among the first or the last so many of equal ones, which stand together."""
+    near = np.ones(len(hashes), np.bool_)
+    near[first:] = hashes[first:] != hashes[:-first]
+    near[:-last] |= hashes[:-last] != hashes[last:]
+    near[len(hashes) - last :] = True
+    return near
 
 
 def _is_in(wanted: Wanted, values: Wanted) -> npt.NDArray[np.bool_]:

@@ -858,6 +858,7 @@ def _known_duplicates(plan: Plan, history: History) -> dict[str, pl.DataFrame]:
         texts=_hashes(plan, "fingerprints", "key_hash"),
         bands=_hashes(plan, "bands", "h"),
         sentences=_hashes(plan, "sentences", "key_hash"),
+        near_min_words=plan.settings.dedup.document_dedup.near_min_words,
     )
 
 

@@ -188,7 +188,7 @@ def test_of_the_sentences_at_a_point_the_first_and_the_last_are_met(
         for run, (key, rows) in enumerate(zip(keys, runs, strict=True)):
             told = pl.DataFrame(rows, schema=["near_a", "near_b", "stands"], orient="row").with_row_index("n")
             told = told.with_columns(number=pl.col("n") // 3 + 1, start_char=pl.col("n") * 10, rest_a=1, rest_b=2)
-            told = told.with_columns(cut=pl.col("n"), n_chars=pl.col("n") + 40, n_words=9)
+            told = told.with_columns(cut=pl.col("n"), n_chars=pl.col("n") + 40, n_words=9, word_bits=3)
             state = told.select(pl.col(name).cast(kind) for name, kind in STATE["meetings"].items()).to_arrow()
             path = out / "_state" / f"run={key}" / "meetings-00000-x.parquet"
             write_parquet(path, [state], state.schema, row_group_rows=rows_in_group, narrow=["near_a", "near_b"])
@@ -203,6 +203,52 @@ def test_of_the_sentences_at_a_point_the_first_and_the_last_are_met(
             met = known.meetings(keys, np.array(sorted(wanted), dtype=np.int64))
         columns = ("h", "rest", "number", "start_char", "cut", "n_chars", "stands")
         assert sorted(met.select(columns).rows()) == sorted(expected)
+
+
+def test_sentences_that_an_earlier_version_left_have_no_bits_of_words(tmp_path: Path) -> None:
+    kinds = {name: kind for name, kind in STATE["meetings"].items() if name != "word_bits"}
+    left = pl.DataFrame({name: [True if name == "stands" else 5] for name in kinds}, schema=kinds).to_arrow()
+    write_parquet(tmp_path / "_state" / "run=k1" / "meetings-00000-x.parquet", [left], left.schema)
+    met = history(tmp_path, k1={}).meetings(["k1"], np.array([5], np.int64))
+    assert met.select("h", "n_words", "word_bits").rows() == [(5, 5, 0)] * 2
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    st.lists(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 2)), max_size=60), min_size=1, max_size=4),
+    st.sets(st.integers(0, 3), max_size=3),
+    st.sets(st.integers(1, 40), max_size=20),
+    st.booleans(),
+    st.integers(1, 9),
+)
+def test_of_the_documents_with_a_band_the_first_and_the_last_long_ones_are_known(
+    runs: list[list[tuple[int, int]]], wanted: set[int], short: set[int], compacted: bool, rows_in_group: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        keys = [f"k{number}" for number in range(len(runs))]
+        holders: dict[int, list[int]] = {band: [] for band in sorted(wanted)}
+        for run, (key, rows) in enumerate(zip(keys, runs, strict=True)):
+            bands = pl.DataFrame(sorted(set(rows)), schema=STATE["bands"], orient="row").sort("h", "number")
+            prints = pl.DataFrame({"number": range(1, 41)}).with_columns(
+                n_tokens=pl.when(pl.col("number").is_in(short)).then(19).otherwise(20)
+            )
+            for table, told in (("bands", bands), ("fingerprints", prints)):
+                path = out / "_state" / f"run={key}" / f"{table}-00000-x.parquet"
+                write_parquet(path, [told.to_arrow()], told.to_arrow().schema, row_group_rows=rows_in_group)
+            for number, band in bands.rows():
+                if band in wanted and number not in short:
+                    holders[band].append((run - len(runs)) * RUN_NUMBERS + number)
+        known = replace(history(out, **{key: {} for key in keys}), threads=2)
+        if compacted:
+            known.compact(runs=2)
+        found = known.holders(keys, np.array(sorted(wanted), dtype=np.int64), near_min_words=20)
+    expected = [
+        (number, band)
+        for band, numbers in holders.items()
+        for number in (numbers if len(numbers) < 9 else numbers[:6] + numbers[-2:])
+    ]
+    assert found.rows() == expected
 
 
 HASHES = st.one_of(

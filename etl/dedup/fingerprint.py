@@ -68,10 +68,12 @@ DOC_SENTENCES: Final = pl.Schema(
         "near_b": pl.Int64(),
         "rest_a": pl.UInt16(),
         "rest_b": pl.UInt16(),
+        "word_bits": pl.UInt32(),
     }
 )
 """near_a, near_b: hashes of two least runs of two words each, of POINT_BITS bits, by which near-duplicates of different
-documents meet; rest_a, rest_b: a byte of each of the other two runs. All null for a sentence that is none's near-duplicate."""
+documents meet; rest_a, rest_b: a byte of each of the other two runs; word_bits: a bit for each word. All null for a sentence that is
+none's near-duplicate."""
 
 DOC_NEAR_SENTENCES: Final = pl.Schema({**NEAR_SENTENCES, "doc": pl.Int64()})
 
@@ -163,7 +165,7 @@ def _by_doc(table: pl.DataFrame, column: str) -> npt.NDArray[np.int64]:
 
 
 def _meeting_points(batch: Batch, policy: SentencePolicy) -> list[pl.Series]:
-    """near_a, near_b, rest_a and rest_b of each sentence of a batch."""
+    """near_a, near_b, rest_a, rest_b and word_bits of each sentence of a batch."""
     meets = (
         batch.whole
         & batch.ends_properly
@@ -180,6 +182,7 @@ def _meeting_points(batch: Batch, policy: SentencePolicy) -> list[pl.Series]:
         hashes = _mix(((least[one] << np.uint64(32)) | least[two]) + _MIX[one])
         points[f"near_{side}"] = (hashes >> np.uint64(64 - POINT_BITS)).view(np.int64)
         points[f"rest_{side}"] = ((byte[three] << np.uint64(8)) | byte[four]).astype(np.uint16)
+    points["word_bits"] = batch.word_bits[rows]
     columns = []
     for name, values in points.items():
         spread = np.zeros(len(meets), values.dtype)
@@ -228,6 +231,7 @@ def _read_native(segments: pl.DataFrame, *, near_words: int) -> _Read:
         quoted=quoted,
         segment=found["segment"],
         least=found["least"].reshape(-1, len(ORDERS)),
+        word_bits=found["word_bits"],
         texts=segments["text"],
         from_char=segments["start"].to_numpy(),
     )

@@ -49,6 +49,9 @@ SetAside = Callable[[Mapping[str, npt.DTypeLike], bool], Aside]
 PART_ROWS: Final = 4_000_000  # hashes in memory at once, up to 60 bytes each
 KINDS: Final = 3  # of sampled hashes
 FIRST_HOLDERS: Final = 6  # of a band, which each later one is paired with
+LAST_HOLDERS: Final = 2  # before it, with which it is paired too
+FEW_WORDS: Final = 2  # of a sentence that one nearly the same may lack
+FEW_OF_WORDS: Final = 5  # or one in so many
 LIKELY_SHARED: Final = 3  # shingles of a pair of which documents.sql asks more, at least
 
 CANDIDATE_COLUMNS: Final = (
@@ -491,7 +494,32 @@ def near_candidates(
     stands = known["stands"].to_numpy()
     meeting = in_threads(lambda part: _met(parts.take(part), stands, n_rows), range(parts.count), threads)
     met = different(np.concatenate([np.zeros(0, np.int64), *meeting]))
-    return _named(columns, compared, met, starts, known)
+    return _named(columns, compared, met[_share_words(columns, met, starts, known)], starts, known)
+
+
+def _share_words(columns: Columns, met: Array, starts: Array, known: pl.DataFrame) -> Array:
+    """Which pairs of rows have as many words in common as near.sql asks for."""
+    sides = met >> 32, met & 0xFFFFFFFF
+    rows = different(np.concatenate([different(side) for side in sides]))
+    bounds = np.searchsorted(rows, starts)
+    n_words, bits = (np.zeros(len(rows), np.uint32) for _ in range(2))
+    for n, some in enumerate(columns("sentences", ["n_words", "word_bits"]) if bounds[-1] else ()):
+        here = slice(bounds[n], bounds[n + 1])
+        n_words[here], bits[here] = (some[name][rows[here] - starts[n]] for name in ("n_words", "word_bits"))
+    theirs = known[pl.Series(rows[bounds[-1] :] - starts[-1])]
+    n_words[bounds[-1] :], bits[bounds[-1] :] = theirs["n_words"].to_numpy(), theirs["word_bits"].to_numpy()
+    one, two = (np.searchsorted(rows, side) for side in sides)
+    missing = np.maximum(_bits_set(bits[one] & ~bits[two]), _bits_set(bits[two] & ~bits[one]))
+    allowed = np.maximum(FEW_WORDS, np.maximum(n_words[one], n_words[two]) // FEW_OF_WORDS)
+    told: Array = (missing <= allowed) | (bits[one] == 0) | (bits[two] == 0)
+    return told
+
+
+def _bits_set(values: Array) -> Array:
+    """How many bits of each of some numbers of 32 bits are set."""
+    set_in_byte = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
+    counts: Array = set_in_byte[values.view(np.uint8).reshape(-1, 4)].sum(axis=1, dtype=np.uint32)
+    return counts
 
 
 def _met(told: Mapping[str, Array], stands: Array, n_rows: int) -> Array:

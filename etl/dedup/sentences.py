@@ -87,6 +87,7 @@ _CITATION_CHARS: Final = 30
 _CHUNK_CHARS: Final = 1 << 19
 _WORD_FACTOR: Final = 0x01000193  # odd, so it has an inverse modulo 2^32
 _POWERS: Final = 1 << 16
+_RUN_FACTOR: Final = np.uint32(0x9E3779B1)
 
 ORDERS: Final = tuple(np.uint32(factor) for factor in (0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1))
 """Orders in which runs of two words are laid; two sentences alike have the same least one by some of them."""
@@ -98,7 +99,8 @@ class Batch:
 
     One entry a sentence: doc, line, start, end, n_words, key_hash, whole, ends_properly, quoted as in SENTENCES; segment: in
     which of `texts` it is. least: shape (sentences, len(ORDERS)), the least run of two words by each order, for
-    near-duplicates to meet by. One entry a segment: texts, and from_char, where each begins in its document.
+    near-duplicates to meet by; word_bits: of each sentence a bit for each word. One entry a segment: texts, and from_char, where
+    each begins in its document.
     """
 
     doc: npt.NDArray[np.uint32]
@@ -112,6 +114,7 @@ class Batch:
     quoted: Flags
     segment: npt.NDArray[np.uint32]
     least: npt.NDArray[np.uint32]
+    word_bits: npt.NDArray[np.uint32]
     texts: pl.Series
     from_char: npt.NDArray[np.uint32]
 
@@ -246,6 +249,7 @@ def read(segments: pl.DataFrame) -> Reading:
         quoted=quoted,
         segment=segment.astype(np.uint32),
         least=_least_runs(hashes, begin, n_words),
+        word_bits=_word_bits(hashes, begin, n_words),
         texts=segments["text"],
         from_char=segments["start"].to_numpy(),
     )
@@ -270,13 +274,26 @@ def _least_runs(
     some = np.flatnonzero(n_words >= 2)
     if not len(some):
         return least
-    runs = (hashes[:-1] * np.uint32(0x9E3779B1)) ^ hashes[1:]
+    runs = (hashes[:-1] * _RUN_FACTOR) ^ hashes[1:]
     edges = np.ravel(np.column_stack([begin[some], begin[some] + n_words[some] - 1]))
     for place, factor in enumerate(ORDERS):
         runs *= factor
         mixed = np.append(runs ^ (runs >> np.uint32(15)), np.uint32(0xFFFFFFFF))
         least[some, place] = np.minimum.reduceat(mixed, edges)[::2]
     return least
+
+
+def _word_bits(
+    hashes: npt.NDArray[np.uint32], begin: Indices, n_words: npt.NDArray[np.uint32]
+) -> npt.NDArray[np.uint32]:
+    """A bit for each word of each sentence, of 32."""
+    bits = np.zeros(len(begin), dtype=np.uint32)
+    some = np.flatnonzero(n_words)
+    if len(some):
+        of_words = np.append(np.uint32(1) << ((hashes * _RUN_FACTOR) >> np.uint32(27)), np.uint32(0))
+        edges = np.ravel(np.column_stack([begin[some], begin[some] + n_words[some]]))
+        bits[some] = np.bitwise_or.reduceat(of_words, edges)[::2]
+    return bits
 
 
 @cache

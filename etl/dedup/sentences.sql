@@ -144,7 +144,7 @@ CREATE TABLE first_of_kind AS
 SELECT first_number AS number, first_start AS start_char FROM first_places WHERE first_number > 0;
 
 CREATE TABLE meeting_sentences AS
-SELECT d.number, s.doc, s.start_char, s.end_char, s.n_words, s.near_a, s.near_b, s.rest_a, s.rest_b
+SELECT d.number, s.doc, s.start_char, s.end_char, s.n_words, s.near_a, s.near_b, s.rest_a, s.rest_b, s.word_bits
 FROM sentences AS s
 CROSS JOIN params AS p
 INNER JOIN documents AS d ON s.doc = d.doc

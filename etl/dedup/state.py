@@ -47,6 +47,7 @@ STATE: Final = {
             "near_b": pl.Int64,
             "rest_a": pl.UInt16,
             "rest_b": pl.UInt16,
+            "word_bits": pl.UInt32,
             "stands": pl.Boolean,
         }
     ),
@@ -84,7 +85,7 @@ READ: Final = {
     "fingerprints": tuple(FINGERPRINTS),
     "sentences": (
         *("doc", "start_char", "end_char", "n_words", "key_hash", "whole"),
-        *("near_a", "near_b", "rest_a", "rest_b"),
+        *("near_a", "near_b", "rest_a", "rest_b", "word_bits"),
     ),
     "sketches": tuple(SKETCHES),
     "bands": tuple(BANDS),
@@ -265,7 +266,7 @@ def _sentences(
     chosen = np.flatnonzero(meets)
     cut = _cut_before(places[chosen], place_of(cuts, "start"), (cuts["end"] - cuts["start"]).to_numpy())
     lengths = (pl.col("end_char") - pl.col("start_char")).alias("n_chars")
-    meetings = table.select("start_char", lengths, "n_words", "near_a", "near_b", "rest_a", "rest_b")[
+    meetings = table.select("start_char", lengths, "n_words", "near_a", "near_b", "rest_a", "rest_b", "word_bits")[
         rows[chosen]
     ].with_columns(number=pl.Series(number[chosen]), cut=pl.Series(cut), stands=pl.Series(~removed[chosen]))
     return sentences, meetings

@@ -35,7 +35,7 @@ typedef struct {
 typedef struct {
     i64 buffers;
     /* one entry a sentence */
-    Buffer doc, line, start, end, n_words, flags, key, segment, least;
+    Buffer doc, line, start, end, n_words, flags, key, segment, least, word_bits;
     /* one entry a document */
     Buffer f_doc, f_chars, f_tokens, f_key, f_check, f_shingle_level, f_number_level, f_name_level, f_band_level;
     /* one entry a sampled hash; the bands among them */
@@ -554,15 +554,16 @@ static int fingerprint(const Tables *t, Sentences *r, i64 low, const int *sizes,
     return 1;
 }
 
-/* For each order, the least run of two words of each sentence from `low` on: what near-duplicate sentences meet by. */
+/* For each order, the least run of two words of each sentence from `low` on: what near-duplicate sentences meet by. And a bit
+   for each of its words. */
 WIDE static int least_runs(Sentences *r, i64 low) {
     const i64 *starts = AT(r->word_start, i64), *firsts = AT(r->first, i64);
     const u32 *hashes = AT(r->word_hash, u32);
     i64 sentences = COUNT(r->first, i64), w = 0;
-    if (!reserve(&r->least, sentences * ORDERS * 4)) return 0;
+    if (!reserve(&r->least, sentences * ORDERS * 4) || !reserve(&r->word_bits, sentences * 4)) return 0;
     while (w < COUNT(r->word_start, i64) && starts[w] < firsts[0]) w++;
     for (i64 s = 0; s < sentences; s++) { /* words are in the order of the sentences */
-        u32 words = AT(r->n_words, u32)[low + s], least[ORDERS];
+        u32 words = AT(r->n_words, u32)[low + s], least[ORDERS], bits = 0;
         for (int o = 0; o < ORDERS; o++) least[o] = 0xFFFFFFFF;
         for (u32 i = 0; i + 1 < words; i++) {
             u32 run = (hashes[w + i] * 0x9E3779B1U) ^ hashes[w + i + 1];
@@ -572,8 +573,10 @@ WIDE static int least_runs(Sentences *r, i64 low) {
                 least[o] = value < least[o] ? value : least[o];
             }
         }
+        for (u32 i = 0; i < words; i++) bits |= 1U << ((hashes[w + i] * 0x9E3779B1U) >> 27);
         w += words;
         for (int o = 0; o < ORDERS; o++) PUSH(r->least, u32, least[o]);
+        PUSH(r->word_bits, u32, bits);
     }
     return 1;
 }

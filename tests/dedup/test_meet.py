@@ -168,9 +168,9 @@ def _known(states: Sequence[Tables]) -> Tables:
         known[f"known_{name}"] = pl.concat([kind.to_frame(), *past])
     meetings = known["known_meetings"]
     known["known_meetings"] = pl.concat(
-        meetings.select("number", "start_char", "n_words", "stands", h=f"near_{side}", rest=f"rest_{side}")
+        meetings.select("number", "start_char", "n_words", "word_bits", "stands", h=f"near_{side}", rest=f"rest_{side}")
         for side in "ab"
-    )
+    ).with_columns(word_bits=pl.when(pl.col("number") % 3 != 0).then("word_bits").otherwise(0))  # as earlier versions left it
     return known
 
 
