@@ -509,9 +509,12 @@ def _share_words(columns: Columns, met: Array, starts: Array, known: pl.DataFram
     theirs = known[pl.Series(rows[bounds[-1] :] - starts[-1])]
     n_words[bounds[-1] :], bits[bounds[-1] :] = theirs["n_words"].to_numpy(), theirs["word_bits"].to_numpy()
     one, two = (np.searchsorted(rows, side) for side in sides)
-    missing = np.maximum(_bits_set(bits[one] & ~bits[two]), _bits_set(bits[two] & ~bits[one]))
-    allowed = np.maximum(FEW_WORDS, np.maximum(n_words[one], n_words[two]) // FEW_OF_WORDS)
-    told: Array = (missing <= allowed) | (bits[one] == 0) | (bits[two] == 0)
+    more = n_words[one].astype(np.int64) - n_words[two]
+    few = np.maximum(FEW_WORDS, np.maximum(n_words[one], n_words[two]) // FEW_OF_WORDS)
+    few = np.maximum(1, few - np.abs(more))
+    mine, theirs = (_bits_set(bits[a] & ~bits[b]) for a, b in ((one, two), (two, one)))
+    good = (mine <= few + np.maximum(more, 0)) & (theirs <= few + np.maximum(-more, 0))
+    told: Array = good | (bits[one] == 0) | (bits[two] == 0)
     return told
 
 

@@ -3,11 +3,12 @@
 -- out  near_candidates(number, doc, start_char, end_char, earlier, kept_doc, kept_start, kept_end): earlier is the number of the
 --      document that stays; for one of an earlier run it is negative, and kept_doc and kept_end are null
 --
--- Two sentences meet at a hash of two of their four least runs of words, and are a pair when a third one agrees, and of each
--- no more words than two, or a fifth, are missing in the other: word_bits, one of 32 bits for each word, tells fewer of them
--- (0: earlier versions left none). Like bands, a meeting point that many share gives a pair or two for each, with the
--- first that has it and with the one before: of what an earlier run left, no other is ever asked. Nothing here looks at
--- what comes later, so days give the pairs of one run.
+-- Two sentences meet at a hash of two of their four least runs of words, and are a pair when a third one agrees and few words
+-- of each are missing in the other: two, or a fifth, less one (but never less than one) for each word that one has more,
+-- which then may be missing too, for it may be a label. word_bits, one of 32 bits for each word, tells at least so many (0:
+-- earlier versions left none). Like bands, a meeting point that many share gives a pair or two for each, with the first
+-- that has it and with the one before: of what an earlier run left, no other is ever asked. Nothing here looks at what
+-- comes later, so days give the pairs of one run.
 
 CREATE TABLE every_meeting AS
 SELECT near_a AS h, rest_a AS rest, word_bits, number, doc, start_char, end_char, n_words, 1 AS stands FROM meeting_sentences
@@ -38,21 +39,24 @@ SELECT DISTINCT
     kept_start,
     kept_end
 FROM (
-    SELECT
-        l.number, l.doc, l.start_char, l.end_char, l.n_words, l.rest, l.word_bits,
-        e.number AS earlier, e.doc AS kept_doc, e.start_char AS kept_start, e.end_char AS kept_end,
-        e.n_words AS their_words, e.rest AS their_rest, e.word_bits AS their_bits, e.stands
-    FROM meetings AS l
-    INNER JOIN meetings AS e ON l.h = e.h AND l.place - 1 = e.place
-    WHERE l.number > 0
-    UNION ALL
-    SELECT
-        l.number, l.doc, l.start_char, l.end_char, l.n_words, l.rest, l.word_bits,
-        e.number AS earlier, e.doc AS kept_doc, e.start_char AS kept_start, e.end_char AS kept_end,
-        e.n_words AS their_words, e.rest AS their_rest, e.word_bits AS their_bits, e.stands
-    FROM meetings AS l
-    INNER JOIN first_meetings AS e ON l.h = e.h
-    WHERE l.number > 0 AND l.place > 2
+    SELECT *, GREATEST(1, GREATEST(2, GREATEST(n_words, their_words) // 5) - ABS(n_words - their_words)) AS few
+    FROM (
+        SELECT
+            l.number, l.doc, l.start_char, l.end_char, CAST(l.n_words AS INT) AS n_words, l.rest, l.word_bits,
+            e.number AS earlier, e.doc AS kept_doc, e.start_char AS kept_start, e.end_char AS kept_end,
+            CAST(e.n_words AS INT) AS their_words, e.rest AS their_rest, e.word_bits AS their_bits, e.stands
+        FROM meetings AS l
+        INNER JOIN meetings AS e ON l.h = e.h AND l.place - 1 = e.place
+        WHERE l.number > 0
+        UNION ALL
+        SELECT
+            l.number, l.doc, l.start_char, l.end_char, CAST(l.n_words AS INT) AS n_words, l.rest, l.word_bits,
+            e.number AS earlier, e.doc AS kept_doc, e.start_char AS kept_start, e.end_char AS kept_end,
+            CAST(e.n_words AS INT) AS their_words, e.rest AS their_rest, e.word_bits AS their_bits, e.stands
+        FROM meetings AS l
+        INNER JOIN first_meetings AS e ON l.h = e.h
+        WHERE l.number > 0 AND l.place > 2
+    ) AS every_pair
 ) AS met
 WHERE
     earlier < number
@@ -62,7 +66,9 @@ WHERE
     AND (
         word_bits = 0
         OR their_bits = 0
-        OR GREATEST(BIT_COUNT(word_bits & ~their_bits), BIT_COUNT(their_bits & ~word_bits))
-        <= GREATEST(2, GREATEST(n_words, their_words) // 5)
+        OR (
+            BIT_COUNT(word_bits & ~their_bits) <= few + GREATEST(n_words - their_words, 0)
+            AND BIT_COUNT(their_bits & ~word_bits) <= few + GREATEST(their_words - n_words, 0)
+        )
     )
 ORDER BY number, start_char, earlier, kept_start;
