@@ -18,7 +18,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby, pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -195,12 +195,11 @@ class History:
         def some(rows: pl.DataFrame) -> pl.DataFrame:
             kept = np.ones(rows.height, np.bool_)
             kept[short.find(rows["number"].to_numpy())] = False
-            return _at_ends(rows.filter(pl.Series(kept)), FIRST_HOLDERS, LAST_HOLDERS)
+            kept = np.flatnonzero(kept)
+            return rows[kept[_near_ends(rows["h"].to_numpy()[kept], FIRST_HOLDERS, LAST_HOLDERS)]]
 
         found = pl.concat(self._found(keys, "bands", "h", bands, kinds=STATE["bands"], some=some))
-        order = state.order_of(found["number"].to_numpy())
-        order = order[state.order_of(found["h"].to_numpy()[order])]
-        return _at_ends(found[order], FIRST_HOLDERS, LAST_HOLDERS)
+        return _at_ends(found, FIRST_HOLDERS, LAST_HOLDERS)
 
     def _short(self, keys: Sequence[str], words: int) -> Wanted:
         """The numbers of the documents of the runs `keys` that have fewer words, sorted."""
@@ -221,11 +220,9 @@ class History:
             for run, key in enumerate(keys if len(points) else ())
             for path in self.state_files([key], "meetings")
         ]
-        found = zip(files, in_threads(lambda file: _meeting(file[1], marks), files, self.threads), strict=True)
+        found = in_threads(lambda file: _meeting(file[1], marks), files, self.threads)
         held, rows = [_MEETINGS.to_frame()], 0
-        for run, of_run in groupby(found, key=lambda told: told[0][0]):
-            place = pl.col("number") * RUN_NUMBERS + pl.col("start_char")
-            seen = pl.concat([sides for _, sides in of_run]).sort(place, maintain_order=True)
+        for (run, _), seen in zip(files, found, strict=True):
             held.append(seen.with_columns(pl.col("number") + (run - len(keys)) * RUN_NUMBERS))
             rows += seen.height
             if rows > MEETINGS_AT_ONCE:
@@ -570,15 +567,21 @@ def _meeting(path: Path, marks: Marks) -> pl.DataFrame:
 
 
 def _edges(meetings: pl.DataFrame) -> pl.DataFrame:
-    """The first and the last row of each point, in order of the points."""
-    points = meetings["h"].to_numpy()
-    order = state.order_of(points)
-    return meetings[order[_near_ends(points[order], 1, 1)]]
+    """The first and the last row of each point."""
+    return _at_ends(meetings, 1, 1, starts="start_char")
 
 
-def _at_ends(rows: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
-    """Of the rows with the same h, which stand together, the first and the last so many."""
-    return rows.filter(pl.Series(_near_ends(rows["h"].to_numpy(), first, last)))
+def _at_ends(rows: pl.DataFrame, first: int, last: int, *, starts: str = "") -> pl.DataFrame:
+    """The first and the last so many of the rows with the same h, by number and what they have in the column `starts`; in order of h."""
+    number = rows["number"].to_numpy()
+    run, own = number // RUN_NUMBERS, number % RUN_NUMBERS
+    places = (run - run.min(initial=0)) * (own.max(initial=0) + 1) + own  # without gaps numbers are sorted faster
+    if starts:
+        places = (places << 32) | rows[starts].to_numpy()
+    order = state.order_of(places)
+    hashes = rows["h"].to_numpy()[order]
+    by_hash = state.order_of(hashes)
+    return rows[order[by_hash[_near_ends(hashes[by_hash], first, last)]]]
 
 
 def _near_ends(hashes: Wanted, first: int, last: int) -> npt.NDArray[np.bool_]:
