@@ -193,9 +193,9 @@ class History:
         short = Marks.of(self._short(keys, near_min_words) if len(bands) else bands)
 
         def some(rows: pl.DataFrame) -> pl.DataFrame:
-            kept = np.ones(rows.height, np.bool_)
-            kept[short.find(rows["number"].to_numpy())] = False
-            kept = np.flatnonzero(kept)
+            long = np.ones(rows.height, np.bool_)
+            long[short.find(rows["number"].to_numpy())] = False
+            kept = np.flatnonzero(long)
             return rows[kept[_near_ends(rows["h"].to_numpy()[kept], FIRST_HOLDERS, LAST_HOLDERS)]]
 
         found = pl.concat(self._found(keys, "bands", "h", bands, kinds=STATE["bands"], some=some))
@@ -297,12 +297,8 @@ class History:
         marks = None if is_sorted or column == "number" else Marks.of(wanted)
 
         def look(asked: _Asked) -> list[pl.DataFrame]:
-            matching = _matching(
-                *(asked.path, asked.groups),
-                **{"column": column, "wanted": asked.wanted, "columns": kinds, "marks": marks, "is_sorted": is_sorted},
-            )
             parts = []
-            for part in matching:
+            for part in _matching(asked, column=column, columns=kinds, marks=marks, is_sorted=is_sorted):
                 rows = part.select(pl.col(name).cast(kind) for name, kind in kinds.items())
                 if "number" in rows.columns:
                     own = rows["number"].to_numpy()
@@ -505,32 +501,25 @@ def _only(folder: Path, name: str) -> Path:
 
 
 def _matching(
-    path: Path,
-    groups: Iterable[int],
-    *,
-    column: str,
-    wanted: Wanted,
-    columns: Iterable[str],
-    marks: Marks | None,
-    is_sorted: bool,
+    asked: _Asked, *, column: str, columns: Iterable[str], marks: Marks | None, is_sorted: bool
 ) -> list[pl.DataFrame]:
-    """Those `columns` of the rows of a Parquet file whose `column` is one of `wanted` (sorted), of each of `groups` (row groups) that
-    has some. marks: what finds them faster, where they are hashes."""
+    """Those `columns` of the rows whose `column` is one of those wanted, of each row group that is asked about and has some. marks:
+    what finds them faster, where they are hashes."""
     matching = []
-    with pq.ParquetFile(path, memory_map=True) as file:
+    with pq.ParquetFile(asked.path, memory_map=True) as file:
         place = file.schema_arrow.names.index(column)
         others = [name for name in file.schema_arrow.names if name != column and name in columns]
-        for group in groups:
+        for group in asked.groups:
             bounds = file.metadata.row_group(group).column(place).statistics
             if bounds is None or not bounds.has_min_max:
                 continue  # no rows
-            low = np.searchsorted(wanted, bounds.min, side="left")
-            high = np.searchsorted(wanted, bounds.max, side="right")
+            low = np.searchsorted(asked.wanted, bounds.min, side="left")
+            high = np.searchsorted(asked.wanted, bounds.max, side="right")
             if low == high:
                 continue
             # Through Polars: pyarrow's own ways to and from numpy import pandas where it is installed.
             values = pl.Series(file.read_row_group(group, columns=[column])[column]).to_numpy()
-            rows = _rows_of(values, wanted[low:high], marks, is_sorted=is_sorted)
+            rows = _rows_of(values, asked.wanted[low:high], marks, is_sorted=is_sorted)
             if len(rows):
                 found = pl.DataFrame(file.read_row_group(group, columns=others))[rows]
                 matching.append(found.with_columns(pl.Series(column, values[rows])))

@@ -506,8 +506,8 @@ def _share_words(columns: Columns, met: Array, starts: Array, known: pl.DataFram
     for n, some in enumerate(columns("sentences", ["n_words", "word_bits"]) if bounds[-1] else ()):
         here = slice(bounds[n], bounds[n + 1])
         n_words[here], bits[here] = (some[name][rows[here] - starts[n]] for name in ("n_words", "word_bits"))
-    theirs = known[pl.Series(rows[bounds[-1] :] - starts[-1])]
-    n_words[bounds[-1] :], bits[bounds[-1] :] = theirs["n_words"].to_numpy(), theirs["word_bits"].to_numpy()
+    before = known[pl.Series(rows[bounds[-1] :] - starts[-1])]
+    n_words[bounds[-1] :], bits[bounds[-1] :] = before["n_words"].to_numpy(), before["word_bits"].to_numpy()
     one, two = (np.searchsorted(rows, side) for side in sides)
     more = n_words[one].astype(np.int64) - n_words[two]
     few = np.maximum(FEW_WORDS, np.maximum(n_words[one], n_words[two]) // FEW_OF_WORDS)

@@ -170,7 +170,9 @@ def _known(states: Sequence[Tables]) -> Tables:
     known["known_meetings"] = pl.concat(
         meetings.select("number", "start_char", "n_words", "word_bits", "stands", h=f"near_{side}", rest=f"rest_{side}")
         for side in "ab"
-    ).with_columns(word_bits=pl.when(pl.col("number") % 3 != 0).then("word_bits").otherwise(0))  # as earlier versions left it
+    ).with_columns(
+        word_bits=pl.when(pl.col("number") % 3 != 0).then("word_bits").otherwise(0)
+    )  # as earlier versions left it
     return known
 
 
