@@ -502,7 +502,7 @@ def _share_words(columns: Columns, met: Array, starts: Array, known: pl.DataFram
     sides = met >> 32, met & 0xFFFFFFFF
     rows = different(np.concatenate([different(side) for side in sides]))
     bounds = np.searchsorted(rows, starts)
-    n_words, bits = (np.zeros(len(rows), np.uint32) for _ in range(2))
+    n_words, bits = np.zeros(len(rows), np.uint32), np.zeros(len(rows), np.uint64)
     for n, some in enumerate(columns("sentences", ["n_words", "word_bits"]) if bounds[-1] else ()):
         here = slice(bounds[n], bounds[n + 1])
         n_words[here], bits[here] = (some[name][rows[here] - starts[n]] for name in ("n_words", "word_bits"))
@@ -519,9 +519,9 @@ def _share_words(columns: Columns, met: Array, starts: Array, known: pl.DataFram
 
 
 def _bits_set(values: Array) -> Array:
-    """How many bits of each of some numbers of 32 bits are set."""
+    """How many bits of each of some numbers of 64 bits are set."""
     set_in_byte = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
-    counts: Array = set_in_byte[values.view(np.uint8).reshape(-1, 4)].sum(axis=1, dtype=np.uint32)
+    counts: Array = set_in_byte[values.view(np.uint8).reshape(-1, 8)].sum(axis=1, dtype=np.uint32)
     return counts
 
 

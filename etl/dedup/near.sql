@@ -5,7 +5,7 @@
 --
 -- Two sentences meet at a hash of two of their four least runs of words, and are a pair when a third one agrees and few words
 -- of each are missing in the other: two, or a fifth, less one (but never less than one) for each word that one has more,
--- which then may be missing too, for it may be a label. word_bits, one of 32 bits for each word, tells at least so many (0:
+-- which then may be missing too, for it may be a label. word_bits, one of 64 bits for each word, tells at least so many (0:
 -- earlier versions left none). Like bands, a meeting point that many share gives a pair or two for each, with the first
 -- that has it and with the one before: of what an earlier run left, no other is ever asked. Nothing here looks at what
 -- comes later, so days give the pairs of one run.

@@ -47,7 +47,7 @@ STATE: Final = {
             "near_b": pl.Int64,
             "rest_a": pl.UInt16,
             "rest_b": pl.UInt16,
-            "word_bits": pl.UInt32,
+            "word_bits": pl.UInt64,
             "stands": pl.Boolean,
         }
     ),

@@ -560,10 +560,11 @@ WIDE static int least_runs(Sentences *r, i64 low) {
     const i64 *starts = AT(r->word_start, i64), *firsts = AT(r->first, i64);
     const u32 *hashes = AT(r->word_hash, u32);
     i64 sentences = COUNT(r->first, i64), w = 0;
-    if (!reserve(&r->least, sentences * ORDERS * 4) || !reserve(&r->word_bits, sentences * 4)) return 0;
+    if (!reserve(&r->least, sentences * ORDERS * 4) || !reserve(&r->word_bits, sentences * 8)) return 0;
     while (w < COUNT(r->word_start, i64) && starts[w] < firsts[0]) w++;
     for (i64 s = 0; s < sentences; s++) { /* words are in the order of the sentences */
-        u32 words = AT(r->n_words, u32)[low + s], least[ORDERS], bits = 0;
+        u32 words = AT(r->n_words, u32)[low + s], least[ORDERS];
+        u64 bits = 0;
         for (int o = 0; o < ORDERS; o++) least[o] = 0xFFFFFFFF;
         for (u32 i = 0; i + 1 < words; i++) {
             u32 run = (hashes[w + i] * 0x9E3779B1U) ^ hashes[w + i + 1];
@@ -573,10 +574,10 @@ WIDE static int least_runs(Sentences *r, i64 low) {
                 least[o] = value < least[o] ? value : least[o];
             }
         }
-        for (u32 i = 0; i < words; i++) bits |= 1U << ((hashes[w + i] * 0x9E3779B1U) >> 27);
+        for (u32 i = 0; i < words; i++) bits |= 1ULL << ((hashes[w + i] * 0x9E3779B1U) >> 26);
         w += words;
         for (int o = 0; o < ORDERS; o++) PUSH(r->least, u32, least[o]);
-        PUSH(r->word_bits, u32, bits);
+        PUSH(r->word_bits, u64, bits);
     }
     return 1;
 }
