@@ -557,17 +557,12 @@ def _meeting(path: Path, marks: Marks) -> pl.DataFrame:
 
 def _edges(meetings: pl.DataFrame) -> pl.DataFrame:
     """The first and the last row of each point."""
-    return _at_ends(meetings, 1, 1, starts="start_char")
+    return _at_ends(meetings, 1, 1, starts=meetings["start_char"].to_numpy())
 
 
-def _at_ends(rows: pl.DataFrame, first: int, last: int, *, starts: str = "") -> pl.DataFrame:
-    """The first and the last so many of the rows with the same h, by number and what they have in the column `starts`; in order of h."""
-    number = rows["number"].to_numpy()
-    run, own = number // RUN_NUMBERS, number % RUN_NUMBERS
-    places = (run - run.min(initial=0)) * (own.max(initial=0) + 1) + own  # without gaps numbers are sorted faster
-    if starts:
-        places = (places << 32) | rows[starts].to_numpy()
-    order = state.order_of(places)
+def _at_ends(rows: pl.DataFrame, first: int, last: int, *, starts: Wanted | None = None) -> pl.DataFrame:
+    """The first and the last so many of the rows with the same h, by number and start; in order of h."""
+    order = state.order_of_places(rows["number"].to_numpy(), starts)
     hashes = rows["h"].to_numpy()[order]
     by_hash = state.order_of(hashes)
     return rows[order[by_hash[_near_ends(hashes[by_hash], first, last)]]]

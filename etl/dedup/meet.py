@@ -18,6 +18,7 @@ import polars as pl
 import pyarrow as pa
 
 from etl import kernels
+from etl.dedup.state import order_of_places
 from etl.threads import in_threads
 
 Array = npt.NDArray[Any]
@@ -455,14 +456,15 @@ def near_candidates(
     columns: Columns, compared: Compared, known: pl.DataFrame, aside: SetAside, *, threads: int = 1
 ) -> Candidates:
     """The table near_candidates. known: known_meetings."""
-    known = known.sort("number", "start_char")
     starts = np.cumsum([0, *compared.sizes])
     n_known, n_rows = known.height, int(starts[-1])
     kinds = {"key": np.int64, "rank": np.uint32, "row": np.uint32, "rest": np.uint16, "n_words": np.uint16}
     parts = _Parts(2 * compared.count + n_known, kinds, aside, at_once=threads)
+    ranks = np.empty(n_known, np.uint32)
+    ranks[order_of_places(known["number"].to_numpy(), known["start_char"].to_numpy())] = np.arange(n_known)
     theirs = {
         "key": known["h"].to_numpy(),
-        "rank": np.arange(n_known, dtype=np.uint32),
+        "rank": ranks,
         "row": np.arange(n_rows, n_rows + n_known),
         "rest": known["rest"].to_numpy(),
         "n_words": known["n_words"].to_numpy(),
