@@ -54,7 +54,19 @@ from etl.ingest.discover import is_input, plan_sources
 from etl.ingest.site import registered_domain, sites
 from etl.kernels import text_array, text_buffers, text_series
 from etl.publish import cut, dataset, native
-from etl.publish.assemble import REASONED, Assembled, Dropped, Marks, assemble, coded, column, same, stacked, strings
+from etl.publish.assemble import (
+    CODED,
+    REASONED,
+    Assembled,
+    Dropped,
+    Marks,
+    assemble,
+    coded,
+    column,
+    same,
+    stacked,
+    strings,
+)
 from etl.repair import mojibake
 from etl.report import gates, metrics
 from etl.storage import (
@@ -94,12 +106,12 @@ FOUND: Final = pa.schema(
         ("lang_score", pa.float32()),
     ]
 )
-MARKS: Final = pl.Schema(
-    {
-        **{name: pl.UInt32() for name in ("doc", "start", "end")},
-        **{name: pl.String() for name in ("unit", "stage", "rule", "reason")},
-        "score": pl.Float32(),
-    }
+MARKS: Final = pa.schema(
+    [
+        *((name, pa.uint32()) for name in ("doc", "start", "end")),
+        *((name, CODED) for name in ("unit", "stage", "rule", "reason")),
+        ("score", pa.float32()),
+    ]
 )
 """What boilerplate would remove: doc is a row of the batch, the others as in removals."""
 
@@ -406,10 +418,8 @@ def _prepare(plan: Plan, shard: int) -> Counter[str]:
     pages: list[pa.Table] = []
     page_lines: list[pa.Table] = []
     with (
-        batch_writer(plan.shard_file("docs", shard, "arrow"), DOCS, packed=False) as writer,
-        batch_writer(
-            plan.shard_file("line_keys", shard, "arrow"), _arrow_schema(templates.LINE_KEYS), packed=False
-        ) as keys_writer,
+        batch_writer(plan.shard_file("docs", shard, "arrow"), DOCS) as writer,
+        batch_writer(plan.shard_file("line_keys", shard, "arrow"), _arrow_schema(templates.LINE_KEYS)) as keys_writer,
     ):
         for table in _batches(plan, shard, rejects):
             docs = _as_frame(table)
@@ -487,10 +497,8 @@ def clean(work: str, shard: int) -> StageReport:
     site_lines, site_pages = _evidence(plan)
     counts: Counter[str] = Counter(lines=0)
     left: dict[str, list[pa.Table]] = {name: [] for name in DEDUP_TABLES}
-    with (
-        batch_writer(plan.shard_file("marks", shard, "arrow"), _arrow_schema(MARKS)) as marks_writer,
-        batch_writer(plan.shard_file("found", shard, "arrow"), FOUND) as found_writer,
-    ):
+    marked: list[pl.DataFrame] = []
+    with batch_writer(plan.shard_file("found", shard, "arrow"), FOUND) as found_writer:
         batches = read_batch_file(_repaired(plan, shard))
         named = _line_keys(plan, shard)
         for some in _several(batches, max_bytes=told.pipeline.ingest.batch_chars * CLEANED_AT_ONCE):
@@ -507,20 +515,34 @@ def clean(work: str, shard: int) -> StageReport:
             counts.update(stripped.marks["stage"].to_list())
             found = _found(docs, stripped)
             edges = np.cumsum([0, *(table.num_rows for table in some)]).tolist()
-            marked = np.searchsorted(stripped.marks["doc"].to_numpy(), edges).tolist()
-            for (first, past), (low, high) in zip(pairwise(edges), pairwise(marked), strict=True):
-                marks = stripped.marks[low:high].with_columns(pl.col("doc") - first)
-                write_batch(marks_writer, _to_arrow(marks, MARKS))
+            of_batch = np.searchsorted(stripped.marks["doc"].to_numpy(), edges).tolist()
+            for (first, past), (low, high) in zip(pairwise(edges), pairwise(of_batch), strict=True):
+                marked.append(stripped.marks[low:high].with_columns(pl.col("doc") - first))
                 write_batch(found_writer, found[first:past].to_arrow().select(FOUND.names).cast(FOUND))
             tables = fingerprint.shard_tables(docs, stripped.segments, told.dedup.sentence_dedup)
             for name in DEDUP_TABLES:
                 left[name].append(_to_arrow(getattr(tables, name), DEDUP_TABLES[name]))
+    _write_marks(plan.shard_file("marks", shard, "arrow"), marked)
     for name, rows in left.items():
         narrow = fingerprint.NARROW.get(name, ())
         write_parquet(plan.shard_file(name, shard), rows, _arrow_schema(DEDUP_TABLES[name]), narrow=narrow)
     # A tenth of the text; the keys are made anew if they are asked for again.
     plan.shard_file("line_keys", shard, "arrow").unlink(missing_ok=True)
     return _report(plan, _done("clean", counts, started, shard))
+
+
+def _write_marks(path: Path, marked: Sequence[pl.DataFrame]) -> None:
+    """Write MARKS of each batch of a shard: which strings there are is told once."""
+    edges = np.cumsum([0, *(marks.height for marks in marked)]).tolist()
+    with batch_writer(path, MARKS) as writer:
+        if not marked:
+            return
+        table = pl.concat(marked).to_arrow()
+        columns = [table[field.name].combine_chunks() for field in MARKS]
+        columns = [coded(one) if field.type == CODED else one for one, field in zip(columns, MARKS, strict=True)]
+        whole = pa.RecordBatch.from_arrays(columns, schema=MARKS)
+        for first, past in pairwise(edges):
+            writer.write_batch(whole.slice(first, past - first))
 
 
 def _line_keys(plan: Plan, shard: int) -> Iterator[pa.Table]:
@@ -1231,7 +1253,7 @@ def _decided(
     known = [name for name in DOCS.names if name in schema.DOCUMENTS.names and name not in FOUND.names]
     batches = (
         read_batch_file(plan.shard_file(name, shard, "arrow"), columns=columns)
-        for name, columns in (("docs", known), ("found", FOUND.names), ("marks", MARKS.names()))
+        for name, columns in (("docs", known), ("found", FOUND.names), ("marks", MARKS.names))
     )
     for number, (table, found, marks) in enumerate(zip(*batches, strict=True)):
         first, past = numbered.first[number : number + 2]
@@ -1287,7 +1309,7 @@ def _marks(table: pa.Table) -> Marks:
     """What boilerplate would remove."""
     rows = table.num_rows
     doc, starts, ends = (pl.Series(table[name]).to_numpy() for name in ("doc", "start", "end"))
-    told = [coded(table[name]) for name in ("unit", "stage", "rule", "reason")]
+    told = [table[name] for name in ("unit", "stage", "rule", "reason")]
     empty = pa.DictionaryArray.from_arrays(pa.nulls(rows, pa.int32()), strings([]))
     return Marks(
         doc, starts, ends, pa.table([*told, table["score"], empty, pa.nulls(rows, pa.int64())], schema=REASONED)

@@ -274,13 +274,12 @@ def read_texts(path: Path, column: str, rows: npt.NDArray[np.integer[Any]]) -> p
 
 
 @contextmanager
-def batch_writer(path: Path, schema: pa.Schema, *, packed: bool = True) -> Iterator[ipc.RecordBatchFileWriter]:
-    """An Arrow file at `path` that takes one record batch a batch of documents.
+def batch_writer(path: Path, schema: pa.Schema) -> Iterator[ipc.RecordBatchFileWriter]:
+    """An Arrow file at `path` that takes one record batch a batch of documents, to be read where it lies on disk, without a copy.
 
-    packed: by zstd at its lowest level. What isn't is read where it lies on disk, without a copy.
+    A column with a dictionary has one for all batches.
     """
-    options = ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1) if packed else None)
-    with replacing(path) as part, ipc.new_file(str(part), schema, options=options) as writer:
+    with replacing(path) as part, ipc.new_file(str(part), schema) as writer:
         yield writer
 
 
@@ -294,17 +293,18 @@ def write_batch(writer: ipc.RecordBatchFileWriter, table: pa.Table) -> None:
 
 
 def read_batch_file(path: Path, *, columns: Sequence[str] = ()) -> Iterator[pa.Table]:
-    """The batches that `batch_writer` wrote, one at a time, each a table. columns: those to read; () for all.
+    """The batches that `batch_writer` wrote, one at a time, each a table. columns: those to have; () for all.
 
-    Each is mapped into memory by itself, so that it goes when its table does.
+    Each is mapped into memory by itself, so that it goes when its table does. Arrow would copy columns that it is asked for, and
+    leaves in place those of a whole batch.
     """
     with pa.memory_map(str(path)) as source, ipc.open_file(source) as reader:
-        places = [reader.schema.names.index(name) for name in columns]
         batches = reader.num_record_batches
-    options = ipc.IpcReadOptions(included_fields=places)
     for number in range(batches):
-        with pa.memory_map(str(path)) as source, ipc.open_file(source, options=options) as reader:
+        with pa.memory_map(str(path)) as source, ipc.open_file(source) as reader:
             tables = [pa.Table.from_batches([reader.get_batch(number)])]
+        if columns:
+            tables = [tables.pop().select(list(columns))]
         yield tables.pop()
 
 
