@@ -10,6 +10,7 @@ engine, an Airflow task, a retry. Stages write by renames and may be repeated at
               found/ marks/ N.arrow       what boilerplate found and would remove, batch by batch as in docs
               …/N.parquet                 for barrier 2 (sentences, fingerprints, …), whose dropped_*.parquet lie beside
               release/                    the parts that `release` puts in place
+              rule_counts/ … N.arrow      what each part tells the report, as metrics.py has it
               digests/N.json              sha256 of those that a shard wrote, by name
               reports/STAGE-N.json        StageReports
 """
@@ -79,7 +80,6 @@ from etl.storage import (
     read_columns,
     read_json,
     read_parquet,
-    read_texts,
     remove_tree,
     sha256,
     write_batch,
@@ -612,9 +612,12 @@ def write(work: str, shard: int) -> StageReport:
     plan.shard_file("docs", shard, "arrow").unlink(missing_ok=True)  # as large as all that is written from here on
     staging = plan.work / "release"
     parts = [dataset.write_part(staging, shard, "documents", [one.documents for one in made], options)]
-    for name in ("removals", "annotations"):
-        rows = [stacked([getattr(one, name) for one in made])] if made else []
-        parts.append(dataset.write_part(staging, shard, name, rows, options))
+    rows = {
+        name: [stacked([getattr(one, name) for one in made])] if made else [] for name in ("removals", "annotations")
+    }
+    parts += [dataset.write_part(staging, shard, name, some, options) for name, some in rows.items()]
+    if made:
+        _tell(plan, shard, pa.concat_tables([one.documents for one in made]), *rows["removals"])
     refused = [read_parquet(plan.shard_file("rejects", shard))]
     parts.append(dataset.write_part(staging, shard, "rejects", refused, options))
     state = _write_shard_state(plan, shard, judged, *_published(numbered, made))
@@ -624,6 +627,14 @@ def write(work: str, shard: int) -> StageReport:
     for one in made:
         counts.update(one.counts)
     return _report(plan, _done("write", counts, started, shard))
+
+
+def _tell(plan: Plan, shard: int, documents: pa.Table, removals: pa.Table) -> None:
+    """Leave what the report asks of a shard's documents and removals."""
+    for name, rows in metrics.tell(documents, removals).items():
+        kind = metrics.TOLD[name]
+        with batch_writer(plan.shard_file(name, shard, "arrow"), _arrow_schema(kind)) as writer:
+            write_batch(writer, _to_arrow(rows, kind))
 
 
 def report(work: str, engine: LocalEngine) -> StageReport:
@@ -1428,9 +1439,14 @@ def _facts(plan: Plan, engine: LocalEngine) -> metrics.Facts:
     folder = plan.work / "metrics"
     folder.mkdir(exist_ok=True)
     outputs = {name: folder / f"{name}.parquet" for name in metrics.AGGREGATES}
-    views = {name: sorted((plan.work / "release" / name).glob("*.parquet")) for name in metrics.INPUTS}
-    made = {"sampled_documents": Made(lambda query: _sampled_documents(views["documents"], query), ("chosen",))}
-    engine.sql(_sql("etl.report", "metrics.sql"), views=views, outputs=outputs, temp=plan.work, made=made)
+    views: dict[str, Sequence[Path] | pa.Table] = {
+        "rejects": sorted((plan.work / "release" / "rejects").glob("*.parquet"))
+    }
+    for name, kind in metrics.TOLD.items():
+        told = [path for path in plan.shard_files(name, "arrow") if path.exists()]
+        tables = [table for path in told for table in read_batch_file(path)]
+        views[name] = pa.concat_tables([kind.to_frame().to_arrow(), *tables])
+    engine.sql(_sql("etl.report", "metrics.sql"), views=views, outputs=outputs, temp=plan.work)
     return metrics.Facts(
         run_key=plan.run_key,
         reports=[read_json(path) for path in sorted((plan.work / "reports").glob("*.json"))],
@@ -1438,18 +1454,6 @@ def _facts(plan: Plan, engine: LocalEngine) -> metrics.Facts:
         earlier=list(plan.history),
         **{name: read_parquet(path) for name, path in outputs.items()},
     )
-
-
-def _sampled_documents(parts: Sequence[Path], query: Query) -> pa.Table:
-    """sampled_documents of metrics.sql: of the texts, only the pages that hold one of them are unpacked."""
-    asked = pl.DataFrame(query("SELECT DISTINCT doc_id FROM chosen WHERE unit <> 'document'"))["doc_id"]
-    found = [pl.DataFrame(schema={"doc_id": pl.String, "text": pl.String})]
-    for path in parts:
-        ids = pl.read_parquet(path, columns=["doc_id"])["doc_id"]
-        rows = ids.is_in(asked.implode()).arg_true()
-        texts = read_texts(path, "text", rows.to_numpy())
-        found.append(pl.DataFrame({"doc_id": ids.gather(rows), "text": texts}))
-    return pl.concat(found).to_arrow()
 
 
 def _evidence(plan: Plan) -> tuple[pl.DataFrame, pl.DataFrame]:
