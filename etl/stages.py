@@ -441,7 +441,8 @@ def _prepare(plan: Plan, shard: int) -> Counter[str]:
             counts["repaired"] += docs.select((pl.col("repairs").list.len() > 0).sum()).item()
             counts["chars"] += docs.select(pl.col("text").str.len_chars().sum()).item()
     for name, rows in (("pages", pages), ("page_lines", page_lines)):
-        write_parquet(plan.shard_file(name, shard), rows, _arrow_schema(templates.TABLES[name]))
+        hashes = templates.HASHES.get(name, ())
+        write_parquet(plan.shard_file(name, shard), rows, _arrow_schema(templates.TABLES[name]), hashes=hashes)
     counts["rejects"] = len(rejects)
     refused = schema.table_of(
         {name: [getattr(one, name) for one in rejects] for name in schema.REJECTS.names}, schema.REJECTS
@@ -524,8 +525,9 @@ def clean(work: str, shard: int) -> StageReport:
                 left[name].append(_to_arrow(getattr(tables, name), DEDUP_TABLES[name]))
     _write_marks(plan.shard_file("marks", shard, "arrow"), marked)
     for name, rows in left.items():
-        narrow = fingerprint.NARROW.get(name, ())
-        write_parquet(plan.shard_file(name, shard), rows, _arrow_schema(DEDUP_TABLES[name]), narrow=narrow)
+        narrow, hashes = (columns.get(name, ()) for columns in (fingerprint.NARROW, fingerprint.HASHES))
+        path = plan.shard_file(name, shard)
+        write_parquet(path, rows, _arrow_schema(DEDUP_TABLES[name]), narrow=narrow, hashes=hashes)
     # A tenth of the text; the keys are made anew if they are asked for again.
     plan.shard_file("line_keys", shard, "arrow").unlink(missing_ok=True)
     return _report(plan, _done("clean", counts, started, shard))

@@ -91,6 +91,9 @@ NARROW: Final = {
 }
 """Columns with fewer bits than their type, other in every row."""
 
+HASHES: Final = {"sentences": ("key_hash",), "bands": ("h",)}
+"""Columns of which all bits are a hash's."""
+
 SKETCH_BITS: Final = 48  # two documents compare a hundred or two: with so many bits none is the same by chance
 
 POINT_BITS: Final = 40
