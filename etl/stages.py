@@ -10,6 +10,7 @@ engine, an Airflow task, a retry. Stages write by renames and may be repeated at
               found/ marks/ N.arrow       what boilerplate found and would remove, batch by batch as in docs
               …/N.parquet                 for barrier 2 (sentences, fingerprints, …), whose dropped_*.parquet lie beside
               release/                    the parts that `release` puts in place
+              rule_counts/ … N.arrow      what each part tells the report, as metrics.py has it
               digests/N.json              sha256 of those that a shard wrote, by name
               reports/STAGE-N.json        StageReports
 """
@@ -54,7 +55,19 @@ from etl.ingest.discover import is_input, plan_sources
 from etl.ingest.site import registered_domain, sites
 from etl.kernels import text_array, text_buffers, text_series
 from etl.publish import cut, dataset, native
-from etl.publish.assemble import REASONED, Assembled, Dropped, Marks, assemble, coded, column, same, stacked, strings
+from etl.publish.assemble import (
+    CODED,
+    REASONED,
+    Assembled,
+    Dropped,
+    Marks,
+    assemble,
+    coded,
+    column,
+    same,
+    stacked,
+    strings,
+)
 from etl.repair import mojibake
 from etl.report import gates, metrics
 from etl.storage import (
@@ -67,7 +80,6 @@ from etl.storage import (
     read_columns,
     read_json,
     read_parquet,
-    read_texts,
     remove_tree,
     sha256,
     write_batch,
@@ -94,12 +106,12 @@ FOUND: Final = pa.schema(
         ("lang_score", pa.float32()),
     ]
 )
-MARKS: Final = pl.Schema(
-    {
-        **{name: pl.UInt32() for name in ("doc", "start", "end")},
-        **{name: pl.String() for name in ("unit", "stage", "rule", "reason")},
-        "score": pl.Float32(),
-    }
+MARKS: Final = pa.schema(
+    [
+        *((name, pa.uint32()) for name in ("doc", "start", "end")),
+        *((name, CODED) for name in ("unit", "stage", "rule", "reason")),
+        ("score", pa.float32()),
+    ]
 )
 """What boilerplate would remove: doc is a row of the batch, the others as in removals."""
 
@@ -406,10 +418,8 @@ def _prepare(plan: Plan, shard: int) -> Counter[str]:
     pages: list[pa.Table] = []
     page_lines: list[pa.Table] = []
     with (
-        batch_writer(plan.shard_file("docs", shard, "arrow"), DOCS, packed=False) as writer,
-        batch_writer(
-            plan.shard_file("line_keys", shard, "arrow"), _arrow_schema(templates.LINE_KEYS), packed=False
-        ) as keys_writer,
+        batch_writer(plan.shard_file("docs", shard, "arrow"), DOCS) as writer,
+        batch_writer(plan.shard_file("line_keys", shard, "arrow"), _arrow_schema(templates.LINE_KEYS)) as keys_writer,
     ):
         for table in _batches(plan, shard, rejects):
             docs = _as_frame(table)
@@ -431,7 +441,8 @@ def _prepare(plan: Plan, shard: int) -> Counter[str]:
             counts["repaired"] += docs.select((pl.col("repairs").list.len() > 0).sum()).item()
             counts["chars"] += docs.select(pl.col("text").str.len_chars().sum()).item()
     for name, rows in (("pages", pages), ("page_lines", page_lines)):
-        write_parquet(plan.shard_file(name, shard), rows, _arrow_schema(templates.TABLES[name]))
+        hashes = templates.HASHES.get(name, ())
+        write_parquet(plan.shard_file(name, shard), rows, _arrow_schema(templates.TABLES[name]), hashes=hashes)
     counts["rejects"] = len(rejects)
     refused = schema.table_of(
         {name: [getattr(one, name) for one in rejects] for name in schema.REJECTS.names}, schema.REJECTS
@@ -487,10 +498,8 @@ def clean(work: str, shard: int) -> StageReport:
     site_lines, site_pages = _evidence(plan)
     counts: Counter[str] = Counter(lines=0)
     left: dict[str, list[pa.Table]] = {name: [] for name in DEDUP_TABLES}
-    with (
-        batch_writer(plan.shard_file("marks", shard, "arrow"), _arrow_schema(MARKS)) as marks_writer,
-        batch_writer(plan.shard_file("found", shard, "arrow"), FOUND) as found_writer,
-    ):
+    marked: list[pl.DataFrame] = []
+    with batch_writer(plan.shard_file("found", shard, "arrow"), FOUND) as found_writer:
         batches = read_batch_file(_repaired(plan, shard))
         named = _line_keys(plan, shard)
         for some in _several(batches, max_bytes=told.pipeline.ingest.batch_chars * CLEANED_AT_ONCE):
@@ -507,20 +516,35 @@ def clean(work: str, shard: int) -> StageReport:
             counts.update(stripped.marks["stage"].to_list())
             found = _found(docs, stripped)
             edges = np.cumsum([0, *(table.num_rows for table in some)]).tolist()
-            marked = np.searchsorted(stripped.marks["doc"].to_numpy(), edges).tolist()
-            for (first, past), (low, high) in zip(pairwise(edges), pairwise(marked), strict=True):
-                marks = stripped.marks[low:high].with_columns(pl.col("doc") - first)
-                write_batch(marks_writer, _to_arrow(marks, MARKS))
+            of_batch = np.searchsorted(stripped.marks["doc"].to_numpy(), edges).tolist()
+            for (first, past), (low, high) in zip(pairwise(edges), pairwise(of_batch), strict=True):
+                marked.append(stripped.marks[low:high].with_columns(pl.col("doc") - first))
                 write_batch(found_writer, found[first:past].to_arrow().select(FOUND.names).cast(FOUND))
             tables = fingerprint.shard_tables(docs, stripped.segments, told.dedup.sentence_dedup)
             for name in DEDUP_TABLES:
                 left[name].append(_to_arrow(getattr(tables, name), DEDUP_TABLES[name]))
+    _write_marks(plan.shard_file("marks", shard, "arrow"), marked)
     for name, rows in left.items():
-        narrow = fingerprint.NARROW.get(name, ())
-        write_parquet(plan.shard_file(name, shard), rows, _arrow_schema(DEDUP_TABLES[name]), narrow=narrow)
+        narrow, hashes = (columns.get(name, ()) for columns in (fingerprint.NARROW, fingerprint.HASHES))
+        path = plan.shard_file(name, shard)
+        write_parquet(path, rows, _arrow_schema(DEDUP_TABLES[name]), narrow=narrow, hashes=hashes)
     # A tenth of the text; the keys are made anew if they are asked for again.
     plan.shard_file("line_keys", shard, "arrow").unlink(missing_ok=True)
     return _report(plan, _done("clean", counts, started, shard))
+
+
+def _write_marks(path: Path, marked: Sequence[pl.DataFrame]) -> None:
+    """Write MARKS of each batch of a shard: which strings there are is told once."""
+    edges = np.cumsum([0, *(marks.height for marks in marked)]).tolist()
+    with batch_writer(path, MARKS) as writer:
+        if not marked:
+            return
+        table = pl.concat(marked).to_arrow()
+        columns = [table[field.name].combine_chunks() for field in MARKS]
+        columns = [coded(one) if field.type == CODED else one for one, field in zip(columns, MARKS, strict=True)]
+        whole = pa.RecordBatch.from_arrays(columns, schema=MARKS)
+        for first, past in pairwise(edges):
+            writer.write_batch(whole.slice(first, past - first))
 
 
 def _line_keys(plan: Plan, shard: int) -> Iterator[pa.Table]:
@@ -590,9 +614,12 @@ def write(work: str, shard: int) -> StageReport:
     plan.shard_file("docs", shard, "arrow").unlink(missing_ok=True)  # as large as all that is written from here on
     staging = plan.work / "release"
     parts = [dataset.write_part(staging, shard, "documents", [one.documents for one in made], options)]
-    for name in ("removals", "annotations"):
-        rows = [stacked([getattr(one, name) for one in made])] if made else []
-        parts.append(dataset.write_part(staging, shard, name, rows, options))
+    rows = {
+        name: [stacked([getattr(one, name) for one in made])] if made else [] for name in ("removals", "annotations")
+    }
+    parts += [dataset.write_part(staging, shard, name, some, options) for name, some in rows.items()]
+    if made:
+        _tell(plan, shard, pa.concat_tables([one.documents for one in made]), *rows["removals"])
     refused = [read_parquet(plan.shard_file("rejects", shard))]
     parts.append(dataset.write_part(staging, shard, "rejects", refused, options))
     state = _write_shard_state(plan, shard, judged, *_published(numbered, made))
@@ -602,6 +629,14 @@ def write(work: str, shard: int) -> StageReport:
     for one in made:
         counts.update(one.counts)
     return _report(plan, _done("write", counts, started, shard))
+
+
+def _tell(plan: Plan, shard: int, documents: pa.Table, removals: pa.Table) -> None:
+    """Leave what the report asks of a shard's documents and removals."""
+    for name, rows in metrics.tell(documents, removals).items():
+        kind = metrics.TOLD[name]
+        with batch_writer(plan.shard_file(name, shard, "arrow"), _arrow_schema(kind)) as writer:
+            write_batch(writer, _to_arrow(rows, kind))
 
 
 def report(work: str, engine: LocalEngine) -> StageReport:
@@ -1232,7 +1267,7 @@ def _decided(
     known = [name for name in DOCS.names if name in schema.DOCUMENTS.names and name not in FOUND.names]
     batches = (
         read_batch_file(plan.shard_file(name, shard, "arrow"), columns=columns)
-        for name, columns in (("docs", known), ("found", FOUND.names), ("marks", MARKS.names()))
+        for name, columns in (("docs", known), ("found", FOUND.names), ("marks", MARKS.names))
     )
     for number, (table, found, marks) in enumerate(zip(*batches, strict=True)):
         first, past = numbered.first[number : number + 2]
@@ -1288,7 +1323,7 @@ def _marks(table: pa.Table) -> Marks:
     """What boilerplate would remove."""
     rows = table.num_rows
     doc, starts, ends = (pl.Series(table[name]).to_numpy() for name in ("doc", "start", "end"))
-    told = [coded(table[name]) for name in ("unit", "stage", "rule", "reason")]
+    told = [table[name] for name in ("unit", "stage", "rule", "reason")]
     empty = pa.DictionaryArray.from_arrays(pa.nulls(rows, pa.int32()), strings([]))
     return Marks(
         doc, starts, ends, pa.table([*told, table["score"], empty, pa.nulls(rows, pa.int64())], schema=REASONED)
@@ -1407,9 +1442,14 @@ def _facts(plan: Plan, engine: LocalEngine) -> metrics.Facts:
     folder = plan.work / "metrics"
     folder.mkdir(exist_ok=True)
     outputs = {name: folder / f"{name}.parquet" for name in metrics.AGGREGATES}
-    views = {name: sorted((plan.work / "release" / name).glob("*.parquet")) for name in metrics.INPUTS}
-    made = {"sampled_documents": Made(lambda query: _sampled_documents(views["documents"], query), ("chosen",))}
-    engine.sql(_sql("etl.report", "metrics.sql"), views=views, outputs=outputs, temp=plan.work, made=made)
+    views: dict[str, Sequence[Path] | pa.Table] = {
+        "rejects": sorted((plan.work / "release" / "rejects").glob("*.parquet"))
+    }
+    for name, kind in metrics.TOLD.items():
+        told = [path for path in plan.shard_files(name, "arrow") if path.exists()]
+        tables = [table for path in told for table in read_batch_file(path)]
+        views[name] = pa.concat_tables([kind.to_frame().to_arrow(), *tables])
+    engine.sql(_sql("etl.report", "metrics.sql"), views=views, outputs=outputs, temp=plan.work)
     return metrics.Facts(
         run_key=plan.run_key,
         reports=[read_json(path) for path in sorted((plan.work / "reports").glob("*.json"))],
@@ -1417,18 +1457,6 @@ def _facts(plan: Plan, engine: LocalEngine) -> metrics.Facts:
         earlier=list(plan.history),
         **{name: read_parquet(path) for name, path in outputs.items()},
     )
-
-
-def _sampled_documents(parts: Sequence[Path], query: Query) -> pa.Table:
-    """sampled_documents of metrics.sql: of the texts, only the pages that hold one of them are unpacked."""
-    asked = pl.DataFrame(query("SELECT DISTINCT doc_id FROM chosen WHERE unit <> 'document'"))["doc_id"]
-    found = [pl.DataFrame(schema={"doc_id": pl.String, "text": pl.String})]
-    for path in parts:
-        ids = pl.read_parquet(path, columns=["doc_id"])["doc_id"]
-        rows = ids.is_in(asked.implode()).arg_true()
-        texts = read_texts(path, "text", rows.to_numpy())
-        found.append(pl.DataFrame({"doc_id": ids.gather(rows), "text": texts}))
-    return pl.concat(found).to_arrow()
 
 
 def _evidence(plan: Plan) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -107,6 +107,7 @@ def write_parquet(
     lasting: bool = False,
     sorted_by: str = "",
     narrow: Sequence[str] = (),
+    hashes: Sequence[str] = (),
 ) -> int:
     """A work or state table at `path`; the number of rows. Tables stream, an empty one gives a file without rows. Where they are
     all there, columns without nulls say so: where each null is would take a quarter of the time to write, and some to read. (Two such
@@ -115,6 +116,7 @@ def write_parquet(
     Only strings get a dictionary: for hashes it would be built in vain, a third of the time.
     narrow: columns of numbers that differ from row to row, of fewer bits than their type has: they are stored byte by byte, all
     first ones, all second ones, so that lz4 finds the high ones, which are alike.
+    hashes: columns in which lz4 finds nothing, and would look for it twice as long as they take to write.
     lasting: not soon deleted: all numbers are stored so, and strings by zstd. In a random hash there is nothing to be found, and
     zstd looks for long.
     sorted_by: the column of whole numbers by which the rows are sorted: its differences are stored, a fifth less of a hash.
@@ -128,12 +130,14 @@ def write_parquet(
     encoding = dict.fromkeys(numbers if lasting else narrow, "BYTE_STREAM_SPLIT")
     if sorted_by:
         encoding[sorted_by] = "DELTA_BINARY_PACKED"
+    packing = {field.name: "zstd" if lasting and field.name in strings else "lz4" for field in schema}
+    packing |= dict.fromkeys(hashes, "none")
     with (
         replacing(path) as part,
         pq.ParquetWriter(
             part,
             schema,
-            compression={f.name: "zstd" if f.name in strings else "lz4" for f in schema} if lasting else "lz4",
+            compression=packing,
             use_dictionary=strings,
             column_encoding=encoding or None,
         ) as writer,
@@ -274,13 +278,12 @@ def read_texts(path: Path, column: str, rows: npt.NDArray[np.integer[Any]]) -> p
 
 
 @contextmanager
-def batch_writer(path: Path, schema: pa.Schema, *, packed: bool = True) -> Iterator[ipc.RecordBatchFileWriter]:
-    """An Arrow file at `path` that takes one record batch a batch of documents.
+def batch_writer(path: Path, schema: pa.Schema) -> Iterator[ipc.RecordBatchFileWriter]:
+    """An Arrow file at `path` that takes one record batch a batch of documents, to be read where it lies on disk, without a copy.
 
-    packed: by zstd at its lowest level. What isn't is read where it lies on disk, without a copy.
+    A column with a dictionary has one for all batches.
     """
-    options = ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1) if packed else None)
-    with replacing(path) as part, ipc.new_file(str(part), schema, options=options) as writer:
+    with replacing(path) as part, ipc.new_file(str(part), schema) as writer:
         yield writer
 
 
@@ -294,17 +297,18 @@ def write_batch(writer: ipc.RecordBatchFileWriter, table: pa.Table) -> None:
 
 
 def read_batch_file(path: Path, *, columns: Sequence[str] = ()) -> Iterator[pa.Table]:
-    """The batches that `batch_writer` wrote, one at a time, each a table. columns: those to read; () for all.
+    """The batches that `batch_writer` wrote, one at a time, each a table. columns: those to have; () for all.
 
-    Each is mapped into memory by itself, so that it goes when its table does.
+    Each is mapped into memory by itself, so that it goes when its table does. Arrow would copy columns that it is asked for, and
+    leaves in place those of a whole batch.
     """
     with pa.memory_map(str(path)) as source, ipc.open_file(source) as reader:
-        places = [reader.schema.names.index(name) for name in columns]
         batches = reader.num_record_batches
-    options = ipc.IpcReadOptions(included_fields=places)
     for number in range(batches):
-        with pa.memory_map(str(path)) as source, ipc.open_file(source, options=options) as reader:
+        with pa.memory_map(str(path)) as source, ipc.open_file(source) as reader:
             tables = [pa.Table.from_batches([reader.get_batch(number)])]
+        if columns:
+            tables = [tables.pop().select(list(columns))]
         yield tables.pop()
 
 

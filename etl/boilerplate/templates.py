@@ -29,6 +29,8 @@ DRIFTED_SITES: Final = pl.Schema({"site": pl.String, "habits": pl.Int64, "kept":
 SITE_PAGES: Final = pl.Schema({"site": pl.String, "pages": pl.Int64})
 TABLES: Final = {"pages": PAGES, "page_lines": PAGE_LINES}
 """What `prepare` leaves for barrier 1."""
+HASHES: Final = {"page_lines": ("line",)}
+"""Columns of which all bits are a hash's."""
 
 KEPT_PAGES: Final = pl.Schema(
     {"site": pl.String, "doc": pl.Int64, "page_group": pl.Int64, "mass": pl.Int64, "run": pl.String}

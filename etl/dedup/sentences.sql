@@ -154,7 +154,7 @@ LEFT JOIN near_sentences AS n ON s.doc = n.doc AND s.start_char = n.start_char
 LEFT JOIN first_of_kind AS f ON d.number = f.number AND s.start_char = f.start_char
 WHERE
     p.sentences_on
-    AND s.near_a IS NOT NULL
+    AND s.near_a >= 0
     AND s.n_words >= p.sentence_min_words_in_document
     AND j.doc IS NULL
     AND n.doc IS NULL

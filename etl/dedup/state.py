@@ -261,7 +261,7 @@ def _sentences(
     sentences = pl.DataFrame(held).filter(pl.Series(new))  # of a sentence that a document has twice the first
     if not near_history:
         return sentences, STATE["meetings"].to_frame()
-    meets = usable & (near | ~judged) & table["near_a"].is_not_null().to_numpy()[rows]
+    meets = usable & (near | ~judged) & (table["near_a"].to_numpy() >= 0)[rows]
     meets[order[~new]] = False
     chosen = np.flatnonzero(meets)
     cut = _cut_before(places[chosen], place_of(cuts, "start"), (cuts["end"] - cuts["start"]).to_numpy())

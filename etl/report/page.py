@@ -24,12 +24,12 @@ from jinja2 import BytecodeCache, Environment, FunctionLoader, StrictUndefined, 
 from jinja2.bccache import Bucket
 
 from etl.report.gates import Verdict
+from etl.report.metrics import AROUND_CHARS
 from etl.report.visible import one_line, visible
 
 RULES_SHOWN: Final = 12  # of each step; the others are a click away
 ROWS_SHOWN: Final = 12
 DOTS_SHOWN: Final = 60
-AROUND_CHARS: Final = 80  # what metrics.sql takes of the text before and after a sample; less is where the text ends
 BAR: Final = 1000  # units of a bar's own width
 TREND_WIDTH: Final = 240.0
 TREND_HEIGHT: Final = 48.0

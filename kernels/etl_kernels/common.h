@@ -258,7 +258,25 @@ static inline u64 xjoined(Sums s) {
     return xmerge(xmerge(xmerge(xmerge(h, s.a), s.b), s.c), s.d);
 }
 
-/* The same with two seeds: `one` and `other` come in as seeds and go out as hashes. */
+/* The sums after some more stripes of 32 bytes. */
+static inline Sums xstripes(Sums s, const u8 *p, i64 stripes) {
+    for (; stripes > 0; stripes--, p += 32) {
+        s.a = xround(s.a, load64(p));
+        s.b = xround(s.b, load64(p + 8));
+        s.c = xround(s.c, load64(p + 16));
+        s.d = xround(s.d, load64(p + 24));
+    }
+    return s;
+}
+
+/* XXH64 without a seed of n bytes, of whose first stripes there are the sums already. */
+static inline u64 xxh64_after(Sums s, i64 stripes, const u8 *p, i64 n) {
+    i64 whole = n / 32;
+    u64 h = whole ? xjoined(xstripes(s, p + 32 * stripes, whole - stripes)) : P5;
+    return xlast(h + (u64)n, p + 32 * whole, p + n);
+}
+
+/* XXH64 with two seeds: `one` and `other` come in as seeds and go out as hashes. */
 static inline void xxh64_twice(const u8 *p, i64 n, u64 *one, u64 *other) {
     const u8 *end = p + n;
     u64 g = *one + P5, h = *other + P5;

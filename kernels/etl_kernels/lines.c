@@ -62,7 +62,9 @@ static inline u64 between(u64 x, u8 low, u8 high) { return (x + BYTES(0x80 - low
 enum { SOME_LETTERS = 4, BLOCK = 32, PIECE = 8 };
 
 typedef struct {
-    int letters, digits, han, visible; /* how many there are, letters at least up to SOME_LETTERS; of digits and visible ones, whether there are any */
+    int letters, digits, han; /* how many there are, letters at least up to SOME_LETTERS; of digits and what follows, whether there are any */
+    int visible, wide;        /* wide: beyond ASCII */
+    i64 plain;                /* so many characters of the folded text, or more, come before its first digit */
 } Kinds;
 
 /* As many characters as a block has, folded, into `room`, if they are visible ASCII with single spaces; whether they are. blank:
@@ -85,12 +87,14 @@ INLINE i64 fold_line(const u8 *kinds, const u32 *fold, const u8 *p, const u8 *en
     int blank = 0, letters = 0;
     u64 digits = 0, visible = 0; /* not 0 if there are any */
     while (p < end) {
+        if (!digits && !seen->wide) seen->plain = size;
         while (letters >= SOME_LETTERS && end - p >= BLOCK && fold_block(p, blank, room + size + blank, &digits)) {
             if (blank) room[size] = ' ';
             size += blank + BLOCK;
             p += BLOCK;
             blank = p[-1] == ' ';
             size -= blank;
+            if (!digits && !seen->wide) seen->plain = size;
         }
         if (p == end) break;
         u64 x = 0;
@@ -116,6 +120,7 @@ INLINE i64 fold_line(const u8 *kinds, const u32 *fold, const u8 *p, const u8 *en
         if (n == 8 || p == end) continue;
         u32 c = read_char(&p);
         u8 kind = kinds[c];
+        seen->wide |= c >= 0x80;
         visible |= kind & VISIBLE;
         if (kind & SPACE) {
             blank = size > 0;
@@ -141,9 +146,9 @@ INLINE int no_digits(const u32 *c) {
     return !odd;
 }
 
-/* The text that `fold_line` left, with each number as one 0: digits, and a sign between two of them. */
-INLINE i64 mask_numbers(const u8 *kinds, u32 *room, i64 size) {
-    i64 kept = 0, mixed = 0; /* up to `mixed` a piece is not looked at as a whole */
+/* The text that `fold_line` left, with each number as one 0: digits, and a sign between two of them. The first `kept` are none. */
+INLINE i64 mask_numbers(const u8 *kinds, u32 *room, i64 size, i64 kept) {
+    i64 mixed = 0; /* up to `mixed` a piece is not looked at as a whole */
     while (size - kept >= PIECE && no_digits(room + kept)) kept += PIECE;
     for (i64 i = kept; i < size; i++) {
         while (i >= mixed && size - i >= PIECE) {
@@ -173,6 +178,19 @@ INLINE i64 mask_numbers(const u8 *kinds, u32 *room, i64 size) {
 
 static int is_numbered(const Kinds *seen) { return seen->digits && (seen->letters >= SOME_LETTERS || seen->han >= 2); }
 
+/* XXH64 of the text that `fold_line` left, which is masked then, and the key it shares with lines that differ in numbers alone. */
+INLINE void key_line(const u8 *kinds, u32 *room, i64 size, const Kinds *seen, u64 *key, u64 *near) {
+    const u8 *text = (const u8 *)room;
+    if (!is_numbered(seen)) {
+        *key = *near = xxh64(text, size * 4, 0);
+        return;
+    }
+    i64 stripes = seen->plain * 4 / 32;
+    Sums first = xstripes(xfirst(0), text, stripes);
+    *key = xxh64_after(first, stripes, text, size * 4);
+    *near = xxh64_after(first, stripes, text, mask_numbers(kinds, room, size, seen->plain) * 4);
+}
+
 static u32 *room_for(const Texts *texts, i64 n) {
     i64 longest = 0;
     for (i64 i = 0; i < n; i++) {
@@ -188,11 +206,10 @@ WIDE EXPORT int winnow_line_keys(const u8 *kinds, const u32 *fold, const Texts *
     u32 *room = room_for(texts, n);
     if (!room) return 0;
     for (i64 i = 0; i < n; i++) {
-        Kinds seen = {0, 0, 0, 0};
+        Kinds seen = {0};
         const u8 *end, *p = text_of(texts, i, &end);
         i64 size = fold_line(kinds, fold, p, end, room, &seen);
-        keys[i] = near[i] = xxh64((const u8 *)room, size * 4, 0);
-        if (is_numbered(&seen)) near[i] = xxh64((const u8 *)room, mask_numbers(kinds, room, size) * 4, 0);
+        key_line(kinds, room, size, &seen, &keys[i], &near[i]);
     }
     free(room);
     return 1;
@@ -218,9 +235,17 @@ static int by_key(const void *one, const void *other) {
     return a->number < b->number ? -1 : a->number > b->number;
 }
 
-/* The first of each key. How many are left. */
+enum { FEW = 48 }; /* lines up to which they are sorted by insertion */
+
+/* The first of each key, in order. How many are left. */
 static i64 distinct(Counted *counted, i64 n) {
-    if (n) qsort(counted, (size_t)n, sizeof *counted, by_key);
+    if (n > FEW) qsort(counted, (size_t)n, sizeof *counted, by_key);
+    for (i64 i = 1; i < n && n <= FEW; i++) {
+        Counted one = counted[i];
+        i64 to = i;
+        for (; to > 0 && counted[to - 1].key > one.key; to--) counted[to] = counted[to - 1]; /* the same ones stay in order */
+        counted[to] = one;
+    }
     i64 kept = 0;
     for (i64 i = 0; i < n; i++)
         if (!kept || counted[i].key != counted[kept - 1].key) counted[kept++] = counted[i];
@@ -235,14 +260,14 @@ INLINE void weigh_text(Evidence *r, const u8 *kinds, const u32 *fold, const u8 *
     for (u32 number = 0; p <= end; number++) {
         const u8 *stop = p < end ? memchr(p, '\n', (size_t)(end - p)) : NULL;
         if (!stop) stop = end;
-        Kinds seen = {0, 0, 0, 0};
+        Kinds seen = {0};
         i64 size = fold_line(kinds, fold, p, stop, room, &seen);
-        u32 chars = count_chars(p, stop);
+        u32 chars = seen.wide ? count_chars(p, stop) : (u32)(stop - p);
         p = stop + 1;
         if (!seen.visible) continue;
-        Counted line = {(i64)xxh64((const u8 *)room, size * 4, 0), number, chars};
-        Counted shared = {line.key, number, 0};
-        if (is_numbered(&seen)) shared.key = (i64)xxh64((const u8 *)room, mask_numbers(kinds, room, size) * 4, 0);
+        u64 key, masked;
+        key_line(kinds, room, size, &seen, &key, &masked);
+        Counted line = {(i64)key, number, chars}, shared = {(i64)masked, number, 0};
         PUSH(*work, Counted, line);
         PUSH(r->key, i64, line.key);
         PUSH(r->near, i64, shared.key);

@@ -142,13 +142,13 @@ EXPORT Lines *winnow_suspicious(const Suspects *t, const Texts *texts, i64 n) {
     Lines *r = NEW_RESULT(Lines);
     if (!r) return NULL;
     for (i64 i = 0; i < n; i++) {
-        const u8 *past, *text = text_of(texts, i, &past), *line = text;
-        while (line < past) {
-            const u8 *end = memchr(line, '\n', (size_t)(past - line));
+        const u8 *past, *text = text_of(texts, i, &past), *from = text, *met;
+        while (from < past && (met = noteworthy(from, past)) < past) {
+            const u8 *line = met, *end = memchr(met, '\n', (size_t)(past - met));
             if (!end) end = past;
-            const u8 *met = noteworthy(line, end);
+            while (line > from && line[-1] != '\n') line--;
             int found = has_entity(met, end);
-            if (!found && met < end) {
+            if (!found) {
                 const u8 *mark = next_mark(t, met, end);
                 found = mark < end && (is_bad(t, line, end, mark) || has_misread_word(t, line, end));
             }
@@ -157,7 +157,7 @@ EXPORT Lines *winnow_suspicious(const Suspects *t, const Texts *texts, i64 n) {
                 PUSH(r->start, i64, line - text);
                 PUSH(r->end, i64, end - text);
             }
-            line = end + 1;
+            from = end < past ? end + 1 : past;
         }
     }
     return complete(r, 1);
@@ -169,47 +169,47 @@ EXPORT int winnow_is_bad(const Suspects *t, const u8 *text, i64 size) {
     return mark < end && is_bad(t, text, end, mark);
 }
 
+enum { BLOCK = 32 };
+
+/* Whether a byte may begin what is to be taken away: a control character, or some beyond ASCII. */
 static inline int is_odd(u8 c) { return (c < 0x20 && c != '\t') || c == 0x7F || c == 0xE2 || c >= 0xEF; }
 
-/* The next byte of a line end, a control character, or what in UTF-8 may begin one of those to be taken away. */
-WIDE static const u8 *next_odd(const u8 *s, const u8 *end) {
-    for (; s + 32 <= end; s += 32) {
+/* Where the first block begins that may hold something untidy, or fewer bytes than that are left. There is a byte before s. */
+WIDE static const u8 *past_tidy(const u8 *s, const u8 *end) {
+    for (; end - s >= BLOCK + 2; s += BLOCK) {
+        const u8 *before = s - 1, *after = s + 1, *second = s + 2;
         u8 met = 0;
-        for (int i = 0; i < 32; i++) met |= (u8)((u8)(s[i] < 0x20) & (u8)(s[i] != '\t')) | (u8)(s[i] == 0x7F) | (u8)(s[i] == 0xE2) | (u8)(s[i] >= 0xEF);
+        for (int i = 0; i < BLOCK; i++) {
+            u8 c = s[i], line_end = (u8)(c == '\n');
+            met |= ((u8)(c < 0x20) & (u8)(c != '\t') & (u8)!line_end) | (u8)(c == 0x7F) | (u8)(c >= 0xEF);
+            met |= (u8)(c == 0xE2) & (u8)(after[i] == 0x80) & (u8)((second[i] & 0xFE) == 0xA8); /* U+2028, U+2029 */
+            met |= line_end & ((u8)(before[i] == ' ') | (u8)(before[i] == '\t') | ((u8)(after[i] == '\n') & (u8)(second[i] == '\n')));
+        }
         if (met) break;
     }
-#ifdef __GNUC__
-    while (s + 8 <= end) {
-        u64 v = load64(s), m = ((v - 0x20 * EACH) | v | (v + EACH)) & 0x80 * EACH; /* below a blank, DEL, beyond ASCII; the lowest is right */
-        if (!m) {
-            s += 8;
-            continue;
-        }
-        s += __builtin_ctzll(m) >> 3;
-        if (is_odd(*s)) return s;
-        s++;
-    }
-#endif
-    while (s < end && !is_odd(*s)) s++;
     return s;
 }
 
 static int is_untidy(const u8 *text, const u8 *end) {
     if (text == end) return 0;
     if (end[-1] == ' ' || end[-1] == '\t' || end[-1] == '\n') return 1;
-    const u8 *s = text;
-    while (*s == ' ' || *s == '\t') s++; /* the last character is no blank */
+    const u8 *s = text, *looked_at = text; /* up to there byte by byte */
+    while (*s == ' ' || *s == '\t') s++;  /* the last character is no blank */
     if (*s == '\n') return 1;
-    while ((s = next_odd(s, end)) < end) {
+    while (s < end) {
+        if (s > text && s >= looked_at) {
+            s = past_tidy(s, end);
+            looked_at = end - s < BLOCK ? end : s + BLOCK;
+        }
         if (*s == '\n') { /* neither first nor last */
             if (s[-1] == ' ' || s[-1] == '\t' || (s[1] == '\n' && s[2] == '\n')) return 1;
-            s++;
-        } else if (*s < 0x80) {
-            return 1; /* a control character */
-        } else {
-            u32 c = read_char(&s);
+        } else if (is_odd(*s)) {
+            if (*s < 0x80) return 1; /* a control character */
+            const u8 *at = s;
+            u32 c = read_char(&at);
             if (c == 0x2028 || c == 0x2029 || c == 0xFEFF || (c >= 0xFDD0 && c <= 0xFDEF) || (c & 0xFFFE) == 0xFFFE) return 1;
         }
+        s++;
     }
     return 0;
 }

@@ -139,5 +139,10 @@ def test_only_whole_sentences_are_confirmed(text: str, part: str, sure: bool) ->
     assert confirm_boundaries(text, start, start + len(part), lang="en") is sure
 
 
+def test_a_panic_of_the_splitter_ends_nothing() -> None:
+    text = "Fine. Mr A\xa0. Ok"  # version 1.0.32 panics
+    assert confirm_boundaries(text, 0, 5, lang="en") in (False, True)
+
+
 def test_offsets_outside_the_line_are_not_confirmed() -> None:
     assert not confirm_boundaries("Short.", 0, 99, lang="en")

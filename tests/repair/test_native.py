@@ -107,6 +107,33 @@ def test_the_kernels_find_what_the_patterns_find(given_texts: list[str]) -> None
 
 
 @pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
+@pytest.mark.parametrize(
+    "what",
+    [
+        "\x08",
+        "\x7f",
+        "\u2028",
+        "\ufeff",
+        "\ufdd0",
+        "\U0001ffff",
+        " \n",
+        "\t\n",
+        "\n\n\n",
+        "\n\n",
+        "\n",
+        "’",
+        "\u2027",
+        "é",
+        "\t",
+    ],
+)
+def test_what_is_untidy_is_found_wherever_it_stands(what: str) -> None:
+    texts = [f"{'x' * before}{what}{'y' * after}" for before in range(70) for after in (0, 1, 2, 3, 31, 40)]
+    series = pl.Series("text", texts)
+    assert native.untidy(series).to_list() == series.str.contains(mojibake._UNTIDY).to_list()
+
+
+@pytest.mark.skipif(not native.available(), reason="the kernels are not installed")
 @settings(deadline=None)
 @given(st.lists(texts(), max_size=6))
 @example(["", "\n", "x\nÂ\xa0", "aÁ", "AéA", "éÁ", "яa", "aя", "a∞", "Œ", "Œ\nŒ", "РїСЂРё", "x\nРїСЂРё"])

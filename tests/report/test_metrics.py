@@ -6,7 +6,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from etl import schema
@@ -46,9 +48,15 @@ def removal(doc_id: str, start: int, text: str, **fields: Any) -> dict[str, Any]
 def aggregates(tmp_path: Path, documents: pa.Table, removals: pa.Table, rejects: pa.Table) -> dict[str, pa.Table]:
     outputs = {name: tmp_path / f"{name}.parquet" for name in metrics.AGGREGATES}
     script = resources.files("etl.report").joinpath("metrics.sql").read_text(encoding="utf-8")
-    LocalEngine(1).sql(
-        script, views={"documents": documents, "removals": removals, "rejects": rejects}, outputs=outputs, temp=tmp_path
-    )
+    half = len(documents) // 2  # two parts, each with all removals of its documents
+    of_first = pa.array([row["doc_id"] for row in documents.slice(0, half).select(["doc_id"]).to_pylist()], pa.string())
+    is_first = pc.is_in(removals["doc_id"], of_first)
+    parts = [
+        metrics.tell(documents.slice(0, half), removals.filter(is_first)),
+        metrics.tell(documents.slice(half), removals.filter(pc.invert(is_first))),
+    ]
+    views = {name: pl.concat([part[name] for part in parts]).to_arrow() for name in metrics.TOLD}
+    LocalEngine(1).sql(script, views={**views, "rejects": rejects}, outputs=outputs, temp=tmp_path)
     return {name: pq.read_table(path) for name, path in outputs.items()}
 
 
@@ -160,7 +168,7 @@ def test_a_cluster_tells_the_document_that_stays_and_some_copies(tmp_path: Path)
     whole = {"unit": "document", "stage": "document_dedup", "rule": "near-document"}
     made = collected(
         tmp_path,
-        [document("kept", "text", title="A title", source="kept.txt")],
+        [document("kept", "text", title="A title", source="kept.txt", duplicates=7)],
         [removal(f"copy{n}", 0, "text", score=0.9, kept_doc_id="kept", **whole) for n in range(7)]
         + [removal("other", 0, "text", score=1.0, kept_doc_id="of-an-earlier-run", **whole)],
     )
