@@ -23,7 +23,7 @@ import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
-VERSION: Final = 10
+VERSION: Final = 11
 SWITCH: Final = "WINNOW_KERNELS"
 CHARACTERS: Final = "characters.json.xz"
 CODE_POINTS: Final = 0x110000

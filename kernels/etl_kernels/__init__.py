@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-VERSION = 10
+VERSION = 11
 """Raised with every change of a kernel's arguments or results; `etl.kernels` loads only the one it knows."""
 
 
