@@ -39,15 +39,16 @@ def strip_boilerplate(
     one's reason stands: metadata, rules, code rules, templates, model. A `keep` rule shields a line from the last two.
     """
     staged, shielded, found = certain_marks(lines, docs, ruleset, options)
+    known = _Rows.of(lines)
     told = hits(lines, staged, ruleset)
     is_shielded = np.zeros(lines.height, np.bool_)
-    is_shielded[_rows_of(shielded, lines)] = True
+    is_shielded[known.of_marks(shielded)] = True
     if options.templates.enabled:
         cuts = templates.mark_templates(lines, options.templates)
-        staged.append(_stage(cuts.filter(pl.Series(~is_shielded[_rows_of(cuts, lines)])), "templates"))
+        staged.append(_stage(cuts.filter(pl.Series(~is_shielded[known.of_marks(cuts)])), "templates"))
     if options.model.enabled:
         settled = is_shielded
-        settled[np.concatenate([_rows_of(marks, lines)[_is_whole(marks)] for marks in staged])] = True
+        settled[np.concatenate([known.of_marks(marks)[_is_whole(marks)] for marks in staged])] = True
         asked = markup.add(lines.with_columns(settled=pl.Series(settled), hit=told), docs)
         cuts = model.mark(
             asked,
@@ -56,8 +57,8 @@ def strip_boilerplate(
             revise=markup.revise if "markup" in asked.columns else None,
         )
         staged.append(_stage(cuts, "model"))
-    marks = _one_decision_a_line(pl.concat(staged, rechunk=True), lines)
-    return Stripped(marks, found, _left(lines, marks))
+    marks = _one_decision_a_line(pl.concat(staged, rechunk=True), known)
+    return Stripped(marks, found, _left(lines, marks, known))
 
 
 def certain_marks(
@@ -89,7 +90,7 @@ def hits(lines: pl.DataFrame, staged: Sequence[pl.DataFrame], ruleset: rules.Rul
     ).to_series()
     whole = np.flatnonzero(_is_whole(marks))[::-1]  # the first mark of a line is written last, and stays
     hit = np.full(lines.height, features.NO_HIT, np.uint8)
-    hit[_rows_of(marks, lines)[whole]] = told.to_numpy()[whole]
+    hit[_Rows.of(lines).of_marks(marks)[whole]] = told.to_numpy()[whole]
     return pl.Series("hit", hit)
 
 
@@ -109,19 +110,38 @@ def _is_whole(marks: pl.DataFrame) -> Array:
     return whole
 
 
-def _rows_of(marks: pl.DataFrame, lines: pl.DataFrame) -> Array:
-    """The row in `lines` of each mark's line. Every mark has one, and lines are sorted by doc and line."""
-    known, asked = (
-        (rows["doc"].to_numpy().astype(np.int64) << 32) | rows["line"].to_numpy() for rows in (lines, marks)
-    )
-    rows: Array = np.searchsorted(known, asked)
-    return rows
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Where lines stand in a table of lines, sorted by doc and line.
+
+    first: of each document the place of its line 0 in `row`. row: of each line, those that are no rows of the table too.
+    """
+
+    first: Array
+    row: Array
+    height: int
+
+    @classmethod
+    def of(cls, lines: pl.DataFrame) -> _Rows:
+        doc, line = lines["doc"].to_numpy(), lines["line"].to_numpy()
+        last = np.flatnonzero(np.append(doc[1:] != doc[:-1], True)[: len(doc)])
+        sizes = line[last].astype(np.int64) + 1
+        first = np.zeros(int(doc.max(initial=0)) + 1, np.int64)
+        first[doc[last]] = np.cumsum(sizes) - sizes
+        row = np.zeros(int(sizes.sum()), np.int32)
+        row[first[doc] + line] = np.arange(len(doc))
+        return cls(first, row, len(doc))
+
+    def of_marks(self, marks: pl.DataFrame) -> Array:
+        """The row of each mark's line. Every mark has one."""
+        rows: Array = self.row[self.first[marks["doc"].to_numpy()] + marks["line"].to_numpy()]
+        return rows
 
 
-def _one_decision_a_line(marks: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
-    """One whole-line mark a line, or else its spans, the first of any that overlap; sorted by doc and start."""
-    rows, is_whole = _rows_of(marks, lines), _is_whole(marks)
-    first = np.full(lines.height, -1)
+def _one_decision_a_line(marks: pl.DataFrame, known: _Rows) -> pl.DataFrame:
+    """One whole-line mark a line of those `known`, or else its spans, the first of any that overlap; sorted by doc and start."""
+    rows, is_whole = known.of_marks(marks), _is_whole(marks)
+    first = np.full(known.height, -1)
     whole = np.flatnonzero(is_whole)[::-1]
     first[rows[whole]] = whole  # the first mark of a line is written last, and stays
     left = np.flatnonzero(~is_whole)
@@ -143,9 +163,9 @@ def _in_order(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return rows[np.argsort((rows["doc"].to_numpy().astype(np.int64) << 32) | rows["start"].to_numpy(), kind="stable")]
 
 
-def _left(lines: pl.DataFrame, marks: pl.DataFrame) -> pl.DataFrame:
+def _left(lines: pl.DataFrame, marks: pl.DataFrame, known: _Rows) -> pl.DataFrame:
     """The lines that no mark takes, and the pieces of those from which a span goes."""
-    rows, is_span = _rows_of(marks, lines), ~_is_whole(marks)
+    rows, is_span = known.of_marks(marks), ~_is_whole(marks)
     stays = np.ones(lines.height, np.bool_)
     stays[rows] = False
     whole = lines.select(LINES.names()).filter(pl.Series(stays))

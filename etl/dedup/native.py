@@ -153,7 +153,7 @@ def unlike(texts: pl.Series, ones: Array, others: Array, fillers: frozenset[str]
 
 def cut(codes: Array, sizes: Array) -> list[str]:
     """The texts that stand one behind the other in an array of code points (u4), each of so many."""
-    whole = codes.tobytes().decode("utf-32-le", "surrogatepass")
+    whole = str(np.ascontiguousarray(codes, "<u4").data, "utf-32-le", "surrogatepass")
     past = np.cumsum(sizes)
     return [whole[a:b] for a, b in zip((past - sizes).tolist(), past.tolist(), strict=True)]
 

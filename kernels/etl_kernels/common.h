@@ -130,6 +130,13 @@ static inline const u8 *text_of(const Texts *t, i64 i, const u8 **end) {
     return p;
 }
 
+/* Asks for the first bytes of a text, and for its last ones, which are soon read. */
+static inline void text_ahead(const Texts *t, i64 i) {
+    const u8 *end, *p = text_of(t, i, &end);
+    for (int line = 0; line < 4 && p + 64 * line < end; line++) __builtin_prefetch(p + 64 * line);
+    __builtin_prefetch(end - 1);
+}
+
 /* The view of a part of a text, which lies at `text` and has the view `whole`. */
 static inline void part_view(u32 view[4], const u8 *whole, const u8 *text, const u8 *from, const u8 *to) {
     view[0] = (u32)(to - from);
@@ -208,6 +215,18 @@ static inline u32 load32(const u8 *p) {
     memcpy(&x, p, 4);
     return x;
 }
+
+/* Where the character begins that has `chars` before it in a text, `end` where there are no more. */
+static inline const u8 *skip_chars(const u8 *p, const u8 *end, i64 chars) {
+    for (; end - p >= 8 && chars >= 8; p += 8) {
+        u64 bytes = load64(p), inside = bytes & ~(bytes << 1) & 0x8080808080808080ULL;
+        chars -= 8 - (i64)((inside >> 7) * 0x0101010101010101ULL >> 56);
+    }
+    for (; p < end; p++)
+        if ((*p & 0xC0) != 0x80 && !chars--) break;
+    return p;
+}
+
 static inline u64 xround(u64 acc, u64 in) { return rotl(acc + in * P2, 31) * P1; }
 static inline u64 xmerge(u64 acc, u64 v) { return (acc ^ xround(0, v)) * P1 + P4; }
 

@@ -35,7 +35,7 @@ typedef struct {
     u64 always;        /* the patterns that ask for nothing */
 } Literals;
 
-enum { START = 0xFDD0, END = 0xFDD1, PARTS = 16, ANY = 128 };
+enum { START = 0xFDD0, END = 0xFDD1, PARTS = 16, ANY = 128, PLACES = 256 };
 
 /* The classes of the last four characters: three, and what stands before them. */
 #define AFTER(four, klass) (((four) << 7 | (klass)) & 0xFFFFFFF)
@@ -61,9 +61,9 @@ INLINE i64 start_of(const Brief *l, u32 four, i64 at, i64 size) {
     return (l->prior != ANY && l->prior != four >> 21) || end > size || (l->edges & 1 && start) || (l->edges & 2 && end < size) ? -1 : start;
 }
 
-INLINE u64 held_in_ascii(const Literals *t, u32 four, const u8 *text, i64 size, i64 at) {
+INLINE u64 held_in_ascii(const Literals *t, i32 n, u32 four, const u8 *text, i64 size, i64 at) {
     u64 found = 0;
-    for (i32 n = first_of(t, four); n >= 0; n = t->brief[n].next) {
+    for (; n >= 0; n = t->brief[n].next) {
         i64 start = start_of(t->brief + n, four, at, size);
         if (start < 0) continue;
         const Literal *l = t->literals + n;
@@ -75,43 +75,74 @@ INLINE u64 held_in_ascii(const Literals *t, u32 four, const u8 *text, i64 size, 
     return found;
 }
 
-INLINE u64 held_in_codes(const Literals *t, u32 four, const u16 *text, i64 size, i64 at) {
+INLINE u64 held_in_codes(const Literals *t, i32 n, u32 four, const u16 *text, i64 size, i64 at) {
     u64 found = 0;
-    for (i32 n = first_of(t, four); n >= 0; n = t->brief[n].next) {
+    for (; n >= 0; n = t->brief[n].next) {
         i64 start = start_of(t->brief + n, four, at, size);
         if (start >= 0 && !memcmp(text + start, t->codes + PARTS * n, t->brief[n].size * sizeof(u16))) found |= t->literals[n].bits;
     }
     return found;
 }
 
-INLINE u64 of_ascii(const Literals *t, const u8 *text, i64 size) {
-    u32 four = t->klass[START];
-    u64 found = t->always;
-    for (i64 at = 0; at < size; at++) {
-        four = AFTER(four, t->klass[text[at]]);
-        if (SEEN(t, four)) found |= held_in_ascii(t, four, text, size, at);
+/* Places of a text where a literal may be: where the last one of the three is, they and the class before them, the first literal. */
+typedef struct {
+    i64 at[PLACES];
+    u32 four[PLACES];
+    i32 first[PLACES];
+} Places;
+
+/* Keeps those of n places where a literal can be: they come by chance, so without a branch for each. */
+INLINE i64 sift(const Literals *t, Places *places, i64 n) {
+    i64 kept = 0;
+    for (i64 i = 0; i < n; i++) {
+        u32 four = places->four[i];
+        i32 first = first_of(t, four);
+        places->at[kept] = places->at[i];
+        places->four[kept] = four;
+        places->first[kept] = first;
+        kept += first >= 0;
     }
-    four = AFTER(four, t->klass[END]);
-    return SEEN(t, four) ? found | held_in_ascii(t, four, text, size, size) : found;
+    return kept;
 }
 
-/* codes, klass: of each character, folded. */
-INLINE u64 of_codes(const Literals *t, const u16 *codes, const u8 *klass, i64 size) {
-    u32 four = t->klass[START];
-    u64 found = t->always;
-    for (i64 at = 0; at < size; at++) {
-        four = AFTER(four, klass[at]);
-        if (SEEN(t, four)) found |= held_in_codes(t, four, codes, size, at);
-    }
-    four = AFTER(four, t->klass[END]);
-    return SEEN(t, four) ? found | held_in_codes(t, four, codes, size, size) : found;
-}
+/* What a text holds, PLACES characters at a time. class_at: of the character at `at`; held: what is held at a place. */
+#define HELD(class_at, held)                                                                                     \
+    do {                                                                                                         \
+        Places places;                                                                                           \
+        u32 four = t->klass[START];                                                                              \
+        u64 found = t->always;                                                                                   \
+        for (i64 low = 0; low <= size; low += PLACES) {                                                          \
+            int last = size - low < PLACES;                                                                      \
+            i64 high = last ? size : low + PLACES, n = 0;                                                        \
+            for (i64 at = low; at < high + last; at++) {                                                         \
+                four = AFTER(four, at < size ? class_at : t->klass[END]);                                        \
+                places.at[n] = at;                                                                               \
+                places.four[n] = four;                                                                           \
+                n += SEEN(t, four);                                                                              \
+            }                                                                                                    \
+            n = sift(t, &places, n);                                                                             \
+            for (i64 i = 0; i < n; i++) found |= held(t, places.first[i], places.four[i], text, size, places.at[i]); \
+        }                                                                                                        \
+        return found;                                                                                            \
+    } while (0)
+
+INLINE u64 of_ascii(const Literals *t, const u8 *text, i64 size) { HELD(t->klass[text[at]], held_in_ascii); }
+
+/* klass: of each character of the text, folded. */
+INLINE u64 of_codes(const Literals *t, const u16 *text, const u8 *klass, i64 size) { HELD(klass[at], held_in_codes); }
 
 /* codes: room for a code point for each byte. */
 INLINE u64 of_any(const Literals *t, const u8 *p, const u8 *end, u16 *codes) {
     i64 size = 0;
     u8 *const klass = (u8 *)(codes + (end - p)); /* and of the same characters their classes */
     while (p < end) {
+        for (; end - p >= 8 && !(load64(p) & 0x8080808080808080); p += 8, size += 8)
+            for (int i = 0; i < 8; i++) {
+                u32 c = t->fold[p[i]];
+                klass[size + i] = t->klass[c];
+                codes[size + i] = (u16)c;
+            }
+        if (p == end) break;
         u32 c = t->fold[read_char(&p)];
         klass[size] = t->klass[c];
         codes[size++] = (u16)c;

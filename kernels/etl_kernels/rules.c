@@ -391,6 +391,7 @@ EXPORT Named *winnow_rules(const Rules *t, Known *known, const Texts *texts, con
     for (i64 i = 0; ok && i < n && i < AHEAD; i++) hashes[i] = hash_ahead(r, texts, rows[i], room);
     for (i64 i = 0; ok && i < n; i++) {
         i64 known_lines = COUNT(r->lines, Distinct), number = number_of(r, texts, rows[i], hashes[i % AHEAD], room);
+        if (i + 2 * AHEAD < n) text_ahead(texts, rows[i + 2 * AHEAD]);
         if (i + AHEAD < n) hashes[i % AHEAD] = hash_ahead(r, texts, rows[i + AHEAD], room);
         PUSH(r->like, i32, (i32)number);
         ok = number >= 0;

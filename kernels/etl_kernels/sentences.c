@@ -642,6 +642,18 @@ static int document(const Tables *t, Sentences *r, i64 low, const int *sizes, in
     return 1;
 }
 
+/* Room for what so much text usually gives, so that little is moved as it grows. 0 when memory ran out. */
+static int expect(Sentences *r, const Texts *lines, i64 n_lines) {
+    i64 bytes = 0;
+    for (i64 l = 0; l < n_lines; l++) bytes += load32(lines->views + 16 * l);
+    i64 sentences = bytes / 100 + 64, hashes = bytes / 24 + 64;
+    Buffer *fours[] = {&r->doc, &r->line, &r->start, &r->end, &r->n_words, &r->segment};
+    int ok = reserve(&r->flags, sentences) && reserve(&r->key, sentences * 8) && reserve(&r->least, sentences * ORDERS * 4) &&
+             reserve(&r->s_doc, hashes * 4) && reserve(&r->s_kind, hashes) && reserve(&r->s_hash, hashes * 8) && reserve(&r->n_text, bytes / 3);
+    for (int i = 0; i < 6; i++) ok = ok && reserve(fours[i], sentences * 4);
+    return ok;
+}
+
 /* Everything about the lines of whole documents. doc, line, shift: number of each line's document, of the line, and where it begins in
    the document, in code points. sizes, bands: of the samples.
    min_words, max_chars: of near-duplicate sentences. 0 when memory ran out. */
@@ -649,7 +661,7 @@ EXPORT Sentences *winnow_sentences(const Tables *t, const Texts *lines, const u3
     Sentences *r = NEW_RESULT(Sentences);
     if (!r) return NULL;
     i64 low = 0; /* the first sentence of the document */
-    int ok = 1;
+    int ok = expect(r, lines, n_lines);
     for (i64 l = 0; ok && l < n_lines; l++) {
         int special = 0;
         const u8 *end, *p = text_of(lines, l, &end);

@@ -41,6 +41,7 @@ def test_the_first_mark_of_a_line_counts_and_spans_that_overlap_it_or_each_other
     told: list[tuple[int, int, int, int, str, str]], decided: list[tuple[int, int, str]], left: list[str]
 ) -> None:
     lines = split_lines(pl.Series(TEXTS))
-    found = strip._one_decision_a_line(marks(*told), lines)
+    known = strip._Rows.of(lines)
+    found = strip._one_decision_a_line(marks(*told), known)
     assert found.select("start", "end", "rule").rows() == decided
-    assert strip._left(lines, found)["text"].to_list() == left
+    assert strip._left(lines, found, known)["text"].to_list() == left
