@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -53,8 +54,10 @@ def both(texts: list[str]) -> tuple[list[pl.DataFrame], list[pl.DataFrame]]:
     reading = read(segments)
     made = fingerprint._read_native(segments, near_words=3)
     pairs, pairs_twin = made.candidates, candidates_of(reading, min_words=3)
-    mine = [made.batch.table(), pl.DataFrame(made.batch.least), _shown(made.batch, pairs)]
-    twin = [reading.batch.table(), pl.DataFrame(reading.batch.least), _shown(reading.batch, pairs_twin)]
+    mine, twin = (
+        [batch.table(), pl.DataFrame(batch.least), pl.DataFrame(batch.word_bits.view(np.int64)), _shown(batch, some)]
+        for batch, some in ((made.batch, pairs), (reading.batch, pairs_twin))
+    )
     if len(made.batch.doc):
         order = ["doc", "kind", "h"]
         prints, sketches, bands = fingerprint._fingerprints(reading)
