@@ -224,7 +224,12 @@ def test_sentences_that_an_earlier_version_left_have_no_bits_of_words(tmp_path: 
 )
 @example([[(number, 0) for number in range(1, 13)]], {0}, {2, 3, 4}, False, 60, 0)
 def test_of_the_documents_with_a_band_the_first_and_the_last_long_ones_are_known(
-    runs: list[list[tuple[int, int]]], wanted: set[int], short: set[int], compacted: bool, rows_in_group: int, later: int
+    runs: list[list[tuple[int, int]]],
+    wanted: set[int],
+    short: set[int],
+    compacted: bool,
+    rows_in_group: int,
+    later: int,
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)

@@ -152,7 +152,7 @@ def test_sentences_that_lack_too_many_words_of_each_other_are_no_pair(
     pairs: list[tuple[int, int, int, int, int, int]], of_earlier_run: bool
 ) -> None:
     mine, theirs = [], []
-    for common, places, mine_more, theirs_more, n_words, more in pairs:
+    for common, places, mine_more, theirs_more, n_words, _ in pairs:
         lacking = [1 << (places >> 6 * n & 63) for n in range(mine_more + theirs_more)]
         for side, some in ((mine, lacking[:mine_more]), (theirs, lacking[mine_more:])):
             side.append(common & ~sum(set(lacking)) | sum(set(some)))
