@@ -211,7 +211,9 @@ def _run(corpus: Path, docs: int, options: argparse.Namespace) -> dict[str, Any]
 
 def _floor(corpus: Path, material: Path) -> float:
     """CPU-s per GB of raw text that the I/O floor takes."""
-    done = subprocess.run([sys.executable, material / "io_floor.py", corpus], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, material / "io_floor.py", corpus], check=True, capture_output=True, text=True
+    )
     return float(json.loads(done.stdout)["cpu_s_per_gb"])
 
 

@@ -190,26 +190,32 @@ class History:
     def holders(self, keys: Sequence[str], bands: Wanted, *, near_min_words: int) -> pl.DataFrame:
         """The documents of the runs `keys`, of near_min_words words at least, that have one of `bands` (sorted, each once): the table
         known_bands, by h and number. Of those that share a band the first and the last ones, which documents.sql pairs others with."""
-        short = Marks.of(self._short(keys, near_min_words) if len(bands) else bands)
+        if not len(bands):
+            return STATE["bands"].to_frame()
+        parts = [self._is_long(key, near_min_words) for key in keys]
+        is_long, first = np.concatenate(parts), 8 * np.cumsum([0, *map(len, parts)])
 
         def some(rows: pl.DataFrame) -> pl.DataFrame:
-            long = np.ones(rows.height, np.bool_)
-            long[short.find(rows["number"].to_numpy())] = False
-            kept = np.flatnonzero(long)
+            number = rows["number"].to_numpy()
+            place = first[number // RUN_NUMBERS + len(keys)] + number % RUN_NUMBERS
+            kept = np.flatnonzero(is_long[place >> 3] >> (place & 7).astype(np.uint8) & 1)
             return rows[kept[_near_ends(rows["h"].to_numpy()[kept], FIRST_HOLDERS, LAST_HOLDERS)]]
 
         found = pl.concat(self._found(keys, "bands", "h", bands, kinds=STATE["bands"], some=some))
         return _at_ends(found, FIRST_HOLDERS, LAST_HOLDERS)
 
-    def _short(self, keys: Sequence[str], words: int) -> Wanted:
-        """The numbers of the documents of the runs `keys` that have fewer words, sorted."""
-        found = [np.zeros(0, np.int64)]
-        for run, key in enumerate(keys):
-            for path in self.state_files([key], "fingerprints"):
-                prints = pl.DataFrame(read_parquet(path, columns=["number", "n_tokens"]))
-                numbers = prints.filter(pl.col("n_tokens") < words)["number"]
-                found.append(numbers.to_numpy() + (run - len(keys)) * RUN_NUMBERS)
-        return np.sort(np.concatenate(found))
+    def _is_long(self, key: str, words: int) -> npt.NDArray[np.uint8]:
+        """A bit for each number of the run `key`: whether its document has so many words."""
+        prints = [
+            read_parquet(path, columns=["number", "n_tokens"]) for path in self.state_files([key], "fingerprints")
+        ]
+        numbers, n_tokens = (
+            np.concatenate([np.zeros(0, np.int64), *(pl.Series(some[name]).to_numpy() for some in prints)])
+            for name in ("number", "n_tokens")
+        )
+        is_long = np.zeros(numbers.max(initial=0) + 1, np.bool_)
+        is_long[numbers[n_tokens >= words]] = True
+        return np.packbits(is_long, bitorder="little")
 
     def meetings(self, keys: Sequence[str], points: Wanted) -> pl.DataFrame:
         """The sentences of the runs `keys` that meet at one of `points` (sorted, each once): the table known_meetings, with cut and

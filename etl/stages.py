@@ -888,12 +888,14 @@ def _to_arrow(frame: pl.DataFrame, wanted: pl.Schema) -> pa.Table:
 
 def _known_duplicates(plan: Plan, history: History) -> dict[str, pl.DataFrame]:
     """What barrier 2 reads of earlier runs: what this run's tables could meet."""
+    policy = plan.settings.dedup.document_dedup
+    compared = policy.near and "document_dedup" not in plan.skip
     return history.known(
         list(plan.history),
         texts=_hashes(plan, "fingerprints", "key_hash"),
-        bands=_hashes(plan, "bands", "h"),
+        bands=_hashes(plan, "bands", "h") if compared else np.zeros(0, dtype=np.int64),
         sentences=_hashes(plan, "sentences", "key_hash"),
-        near_min_words=plan.settings.dedup.document_dedup.near_min_words,
+        near_min_words=policy.near_min_words,
     )
 
 

@@ -68,7 +68,7 @@ DOC_SENTENCES: Final = pl.Schema(
         "near_b": pl.Int64(),
         "rest_a": pl.UInt16(),
         "rest_b": pl.UInt16(),
-        "word_bits": pl.UInt64(),
+        "word_bits": pl.Int64(),
     }
 )
 """near_a, near_b: hashes of two least runs of two words each, of POINT_BITS bits, by which near-duplicates of different

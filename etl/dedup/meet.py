@@ -18,7 +18,6 @@ import polars as pl
 import pyarrow as pa
 
 from etl import kernels
-from etl.dedup.state import order_of_places
 from etl.threads import in_threads
 
 Array = npt.NDArray[Any]
@@ -53,6 +52,7 @@ FIRST_HOLDERS: Final = 6  # of a band, which each later one is paired with
 LAST_HOLDERS: Final = 2  # before it, with which it is paired too
 FEW_WORDS: Final = 2  # of a sentence that one nearly the same may lack
 FEW_OF_WORDS: Final = 5  # or one in so many
+PAIRS_AT_ONCE: Final = 500_000  # of sentences whose words are compared, with 80 bytes each
 LIKELY_SHARED: Final = 3  # shingles of a pair of which documents.sql asks more, at least
 
 CANDIDATE_COLUMNS: Final = (
@@ -455,16 +455,14 @@ def points(columns: Columns, compared: Compared) -> Array:
 def near_candidates(
     columns: Columns, compared: Compared, known: pl.DataFrame, aside: SetAside, *, threads: int = 1
 ) -> Candidates:
-    """The table near_candidates. known: known_meetings."""
+    """The table near_candidates. known: known_meetings, those of a point in their order."""
     starts = np.cumsum([0, *compared.sizes])
     n_known, n_rows = known.height, int(starts[-1])
     kinds = {"key": np.int64, "rank": np.uint32, "row": np.uint32, "rest": np.uint16, "n_words": np.uint16}
     parts = _Parts(2 * compared.count + n_known, kinds, aside, at_once=threads)
-    ranks = np.empty(n_known, np.uint32)
-    ranks[order_of_places(known["number"].to_numpy(), known["start_char"].to_numpy())] = np.arange(n_known)
     theirs = {
         "key": known["h"].to_numpy(),
-        "rank": ranks,
+        "rank": np.arange(n_known, dtype=np.uint32),
         "row": np.arange(n_rows, n_rows + n_known),
         "rest": known["rest"].to_numpy(),
         "n_words": known["n_words"].to_numpy(),
@@ -504,20 +502,22 @@ def _share_words(columns: Columns, met: Array, starts: Array, known: pl.DataFram
     sides = met >> 32, met & 0xFFFFFFFF
     rows = different(np.concatenate([different(side) for side in sides]))
     bounds = np.searchsorted(rows, starts)
-    n_words, bits = np.zeros(len(rows), np.uint32), np.zeros(len(rows), np.uint64)
+    n_words, bits = np.zeros(len(rows), np.uint32), np.zeros(len(rows), np.int64)
     for n, some in enumerate(columns("sentences", ["n_words", "word_bits"]) if bounds[-1] else ()):
         here = slice(bounds[n], bounds[n + 1])
         n_words[here], bits[here] = (some[name][rows[here] - starts[n]] for name in ("n_words", "word_bits"))
     before = known[pl.Series(rows[bounds[-1] :] - starts[-1])]
     n_words[bounds[-1] :], bits[bounds[-1] :] = before["n_words"].to_numpy(), before["word_bits"].to_numpy()
-    one, two = (np.searchsorted(rows, side) for side in sides)
-    more = n_words[one].astype(np.int64) - n_words[two]
-    few = np.maximum(FEW_WORDS, np.maximum(n_words[one], n_words[two]) // FEW_OF_WORDS)
-    few = np.maximum(1, few - np.abs(more))
-    mine, theirs = (_bits_set(bits[a] & ~bits[b]) for a, b in ((one, two), (two, one)))
-    good = (mine <= few + np.maximum(more, 0)) & (theirs <= few + np.maximum(-more, 0))
-    told: Array = good | (bits[one] == 0) | (bits[two] == 0)
-    return told
+    told = [np.zeros(0, np.bool_)]
+    for first in range(0, len(met), PAIRS_AT_ONCE):
+        one, two = (np.searchsorted(rows, side[first : first + PAIRS_AT_ONCE]) for side in sides)
+        more = n_words[one].astype(np.int64) - n_words[two]
+        few = np.maximum(FEW_WORDS, np.maximum(n_words[one], n_words[two]) // FEW_OF_WORDS)
+        few = np.maximum(1, few - np.abs(more) // 2)
+        mine, theirs = (_bits_set(bits[a] & ~bits[b]) for a, b in ((one, two), (two, one)))
+        good = (mine <= few + np.maximum(more, 0)) & (theirs <= few + np.maximum(-more, 0))
+        told.append(good | (bits[one] == 0) | (bits[two] == 0))
+    return np.concatenate(told)
 
 
 def _bits_set(values: Array) -> Array:

@@ -30,7 +30,7 @@ _ARRAYS: Final[tuple[tuple[str, type], ...]] = (
     ("key_hash", np.int64),
     ("segment", np.uint32),
     ("least", np.uint32),
-    ("word_bits", np.uint64),
+    ("word_bits", np.int64),
     ("print_doc", np.uint32),
     ("n_chars", np.int64),
     ("n_tokens", np.int64),

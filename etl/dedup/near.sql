@@ -4,9 +4,9 @@
 --      document that stays; for one of an earlier run it is negative, and kept_doc and kept_end are null
 --
 -- Two sentences meet at a hash of two of their four least runs of words, and are a pair when a third one agrees and few words
--- of each are missing in the other: two, or a fifth, less one (but never less than one) for each word that one has more,
--- which then may be missing too, for it may be a label. word_bits, one of 64 bits for each word, tells at least so many (0:
--- earlier versions left none). Like bands, a meeting point that many share gives a pair or two for each, with the first
+-- of each are missing in the other: two, or a fifth, less one (but never less than one) for each two words that one has more,
+-- which then may be missing too, for they may be a label. word_bits, one of 64 bits for each word, tells at least so many
+-- (0: earlier versions left none). Like bands, a meeting point that many share gives a pair or two for each, with the first
 -- that has it and with the one before: of what an earlier run left, no other is ever asked. Nothing here looks at what
 -- comes later, so days give the pairs of one run.
 
@@ -39,7 +39,11 @@ SELECT DISTINCT
     kept_start,
     kept_end
 FROM (
-    SELECT *, GREATEST(1, GREATEST(2, GREATEST(n_words, their_words) // 5) - ABS(n_words - their_words)) AS few
+    SELECT
+        *,
+        GREATEST(
+            1, GREATEST(2, FLOOR(GREATEST(n_words, their_words) / 5.0)) - FLOOR(ABS(n_words - their_words) / 2.0)
+        ) AS few
     FROM (
         SELECT
             l.number, l.doc, l.start_char, l.end_char, CAST(l.n_words AS INT) AS n_words, l.rest, l.word_bits,

@@ -114,7 +114,7 @@ class Batch:
     quoted: Flags
     segment: npt.NDArray[np.uint32]
     least: npt.NDArray[np.uint32]
-    word_bits: npt.NDArray[np.uint64]
+    word_bits: npt.NDArray[np.int64]
     texts: pl.Series
     from_char: npt.NDArray[np.uint32]
 
@@ -296,12 +296,12 @@ def _least_runs(
 
 def _word_bits(
     hashes: npt.NDArray[np.uint32], begin: Indices, n_words: npt.NDArray[np.uint32]
-) -> npt.NDArray[np.uint64]:
+) -> npt.NDArray[np.int64]:
     """A bit for each word of each sentence, of 64."""
-    bits = np.zeros(len(begin), dtype=np.uint64)
+    bits = np.zeros(len(begin), dtype=np.int64)
     some = np.flatnonzero(n_words)
     if len(some):
-        of_words = np.append(np.uint64(1) << ((hashes * _RUN_FACTOR) >> np.uint32(26)).astype(np.uint64), np.uint64(0))
+        of_words = np.append(np.int64(1) << ((hashes * _RUN_FACTOR) >> np.uint32(26)).astype(np.int64), np.int64(0))
         edges = np.ravel(np.column_stack([begin[some], begin[some] + n_words[some]]))
         bits[some] = np.bitwise_or.reduceat(of_words, edges)[::2]
     return bits

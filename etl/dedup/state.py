@@ -47,7 +47,7 @@ STATE: Final = {
             "near_b": pl.Int64,
             "rest_a": pl.UInt16,
             "rest_b": pl.UInt16,
-            "word_bits": pl.UInt64,
+            "word_bits": pl.Int64,
             "stands": pl.Boolean,
         }
     ),
@@ -325,7 +325,12 @@ def order_of(hashes: Numbers) -> Numbers:
 def order_of_places(numbers: Numbers, starts: Numbers | None = None) -> Numbers:
     """The order of documents, or of what begins in them at `starts`, by the numbers that a later run gives them."""
     run, own = numbers // RUN_NUMBERS, numbers % RUN_NUMBERS
-    places = (run - run.min(initial=0)) * (own.max(initial=0) + 1) + own  # without gaps numbers are sorted faster
+    run -= run.min(initial=0)
+    most = np.zeros(run.max(initial=0) + 1, np.int64)
+    np.maximum.at(most, run, own)
+    places = (np.cumsum(most + 1) - most)[
+        run
+    ] + own  # without gaps: so numbers are sorted faster, and leave room for starts
     return order_of(places if starts is None else (places << 32) | starts)
 
 

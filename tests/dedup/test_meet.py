@@ -166,7 +166,7 @@ def test_sentences_that_lack_too_many_words_of_each_other_are_no_pair(
         "near_b": np.arange(2 * n) + 1000,
         "rest_a": np.full(2 * n, 257, np.uint16),
         "rest_b": np.full(2 * n, 257, np.uint16),
-        "word_bits": np.array([*theirs, *mine], np.uint64),
+        "word_bits": np.array([*theirs, *mine], np.uint64).view(np.int64),
     }
     every = pl.DataFrame({"doc": np.arange(2 * n), "number": np.arange(2 * n) + 1, **told})
     known = every.select(
