@@ -513,7 +513,7 @@ def clean(work: str, shard: int) -> StageReport:
                 lines = templates.add_evidence(lines, keys, _pages_of(docs), site_lines, site_pages)
                 stripped = strip.strip_boilerplate(lines, _described(docs), told.rules, told.pipeline.boilerplate)
             counts["lines"] += lines.height
-            counts.update(dict(stripped.marks["stage"].value_counts().iter_rows()))
+            counts.update(dict(stripped.marks.group_by("stage", maintain_order=True).len().iter_rows()))
             found = _found(docs, stripped)
             edges = np.cumsum([0, *(table.num_rows for table in some)]).tolist()
             of_batch = np.searchsorted(stripped.marks["doc"].to_numpy(), edges).tolist()
