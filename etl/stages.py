@@ -10,7 +10,7 @@ engine, an Airflow task, a retry. Stages write by renames and may be repeated at
               found/ marks/ N.arrow       what boilerplate found and would remove, batch by batch as in docs
               …/N.parquet                 for barrier 2 (sentences, fingerprints, …), whose dropped_*.parquet lie beside
               release/                    the parts that `release` puts in place
-              rule_counts/ … N.arrow      what each part tells the report, as metrics.py has it
+              rule_counts/ site_counts/ told_removals/ kept_documents/ N.arrow     what each part tells the report (told.py)
               digests/N.json              sha256 of those that a shard wrote, by name
               reports/STAGE-N.json        StageReports
 """
@@ -69,7 +69,7 @@ from etl.publish.assemble import (
     strings,
 )
 from etl.repair import mojibake
-from etl.report import gates, metrics
+from etl.report import gates, metrics, told
 from etl.storage import (
     Aside,
     batch_writer,
@@ -77,6 +77,7 @@ from etl.storage import (
     list_files,
     open_input,
     read_batch_file,
+    read_batches,
     read_columns,
     read_json,
     read_parquet,
@@ -618,8 +619,8 @@ def write(work: str, shard: int) -> StageReport:
         name: [stacked([getattr(one, name) for one in made])] if made else [] for name in ("removals", "annotations")
     }
     parts += [dataset.write_part(staging, shard, name, some, options) for name, some in rows.items()]
-    if made:
-        _tell(plan, shard, pa.concat_tables([one.documents for one in made]), *rows["removals"])
+    documents = pa.concat_tables([one.documents for one in made]) if made else None
+    _tell(plan, shard, told.empty() if documents is None else told.tell(documents, *rows["removals"]))
     refused = [read_parquet(plan.shard_file("rejects", shard))]
     parts.append(dataset.write_part(staging, shard, "rejects", refused, options))
     state = _write_shard_state(plan, shard, judged, *_published(numbered, made))
@@ -631,12 +632,11 @@ def write(work: str, shard: int) -> StageReport:
     return _report(plan, _done("write", counts, started, shard))
 
 
-def _tell(plan: Plan, shard: int, documents: pa.Table, removals: pa.Table) -> None:
-    """Leave what the report asks of a shard's documents and removals."""
-    for name, rows in metrics.tell(documents, removals).items():
-        kind = metrics.TOLD[name]
+def _tell(plan: Plan, shard: int, tables: Mapping[str, pl.DataFrame]) -> None:
+    """Leave what the report asks of a shard's documents and removals: TOLD."""
+    for name, kind in told.TOLD.items():
         with batch_writer(plan.shard_file(name, shard, "arrow"), _arrow_schema(kind)) as writer:
-            write_batch(writer, _to_arrow(rows, kind))
+            write_batch(writer, _to_arrow(tables[name], kind))
 
 
 def report(work: str, engine: LocalEngine) -> StageReport:
@@ -1447,10 +1447,7 @@ def _facts(plan: Plan, engine: LocalEngine) -> metrics.Facts:
     views: dict[str, Sequence[Path] | pa.Table] = {
         "rejects": sorted((plan.work / "release" / "rejects").glob("*.parquet"))
     }
-    for name, kind in metrics.TOLD.items():
-        told = [path for path in plan.shard_files(name, "arrow") if path.exists()]
-        tables = [table for path in told for table in read_batch_file(path)]
-        views[name] = pa.concat_tables([kind.to_frame().to_arrow(), *tables])
+    views |= {name: pa.concat_tables(map(read_batches, plan.shard_files(name, "arrow"))) for name in told.TOLD}
     engine.sql(_sql("etl.report", "metrics.sql"), views=views, outputs=outputs, temp=plan.work)
     return metrics.Facts(
         run_key=plan.run_key,

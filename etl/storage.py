@@ -296,6 +296,16 @@ def write_batch(writer: ipc.RecordBatchFileWriter, table: pa.Table) -> None:
     )
 
 
+def read_batches(path: Path) -> pa.Table:
+    """All batches that `batch_writer` wrote, in memory: of small files there may be many. Raises StageError for one that isn't there,
+    or can't be read."""
+    try:
+        with pa.OSFile(str(path)) as source, ipc.open_file(source) as reader:
+            return reader.read_all()
+    except _OF_DAMAGE as error:
+        raise StageError(f"{path}: can't be read: {error}; do the stage that writes it again") from error
+
+
 def read_batch_file(path: Path, *, columns: Sequence[str] = ()) -> Iterator[pa.Table]:
     """The batches that `batch_writer` wrote, one at a time, each a table. columns: those to have; () for all.
 

@@ -171,3 +171,15 @@ def test_texts_of_another_type_are_read_or_are_an_error(tmp_path: Path) -> None:
     with mock.patch.object(kernels, "library", lambda: None), pytest.raises(RecursionError):
         pages.texts_in(header, np.array([0]), most=9, levels=False)
     assert RecursionError in storage._OF_DAMAGE
+
+
+def test_batches_are_read_whole_and_those_that_are_not_there_are_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "told.arrow"
+    tables = [pa.table({"n": pa.array(some, pa.int64())}) for some in ([1, 2], [], [3])]
+    with storage.batch_writer(path, tables[0].schema) as writer:
+        for table in tables:
+            storage.write_batch(writer, table)
+    assert storage.read_batches(path)["n"].to_pylist() == [1, 2, 3]
+    path.unlink()
+    with pytest.raises(StageError, match=r"told\.arrow: can't be read"):
+        storage.read_batches(path)

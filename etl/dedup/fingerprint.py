@@ -72,8 +72,8 @@ DOC_SENTENCES: Final = pl.Schema(
     }
 )
 """near_a, near_b: hashes of two least runs of two words each, of POINT_BITS bits, by which near-duplicates of different
-documents meet; rest_a, rest_b: a byte of each of the other two runs; word_bits: a bit for each word. The former are -1, the others 0,
-for a sentence that is none's near-duplicate: nulls take Parquet four times as long."""
+documents meet; rest_a, rest_b: a byte of each of the other two runs; word_bits: a bit for each word. near_a and
+near_b are -1, the others 0, for a sentence that is none's near-duplicate: nulls take Parquet four times as long."""
 
 DOC_NEAR_SENTENCES: Final = pl.Schema({**NEAR_SENTENCES, "doc": pl.Int64()})
 

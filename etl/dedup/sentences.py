@@ -7,6 +7,7 @@ slower, exact splitter about the few sentences that are about to go.
 
 from __future__ import annotations
 
+import logging
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
@@ -61,6 +62,8 @@ from etl.dedup.vocabulary import (
     codes_of,
     word_sets,
 )
+
+log = logging.getLogger(__name__)
 
 Flags = npt.NDArray[np.bool_]
 
@@ -197,6 +200,7 @@ def _parts(text: str, lang: str) -> list[str]:
     except BaseException as panic:
         if type(panic).__name__ != "PanicException":  # of Rust, and no Exception
             raise
+        log.debug("the exact splitter panics at a line of %d characters, whose repeated sentences stay", len(text))
         return []
     return parts
 

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from etl import schema
 from etl.engine.local import LocalEngine
-from etl.report import metrics
+from etl.publish.assemble import REMOVALS, stacked
+from etl.report import metrics, told
 
 DEFAULTS: dict[str, Any] = {
     "source": "a.txt",
@@ -51,11 +52,10 @@ def aggregates(tmp_path: Path, documents: pa.Table, removals: pa.Table, rejects:
     half = len(documents) // 2  # two parts, each with all removals of its documents
     of_first = pa.array([row["doc_id"] for row in documents.slice(0, half).select(["doc_id"]).to_pylist()], pa.string())
     is_first = pc.is_in(removals["doc_id"], of_first)
-    parts = [
-        metrics.tell(documents.slice(0, half), removals.filter(is_first)),
-        metrics.tell(documents.slice(half), removals.filter(pc.invert(is_first))),
-    ]
-    views = {name: pl.concat([part[name] for part in parts]).to_arrow() for name in metrics.TOLD}
+    first = pl.DataFrame(removals.filter(is_first)).to_arrow().cast(REMOVALS)
+    rest = stacked([some.cast(REMOVALS) for some in (removals.filter(pc.invert(is_first)), removals.slice(0, 0))])
+    parts = [told.tell(documents.slice(0, half), first), told.tell(documents.slice(half), rest), told.empty()]
+    views = {name: pl.concat([part[name] for part in parts]).to_arrow() for name in told.TOLD}
     LocalEngine(1).sql(script, views={**views, "rejects": rejects}, outputs=outputs, temp=tmp_path)
     return {name: pq.read_table(path) for name, path in outputs.items()}
 
@@ -168,12 +168,17 @@ def test_a_cluster_tells_the_document_that_stays_and_some_copies(tmp_path: Path)
     whole = {"unit": "document", "stage": "document_dedup", "rule": "near-document"}
     made = collected(
         tmp_path,
-        [document("kept", "text", title="A title", source="kept.txt", duplicates=7)],
+        [document("kept", "text", title="A title" * 50, source="kept.txt", duplicates=7)],
         [removal(f"copy{n}", 0, "text", score=0.9, kept_doc_id="kept", **whole) for n in range(7)]
         + [removal("other", 0, "text", score=1.0, kept_doc_id="of-an-earlier-run", **whole)],
     )
     first, second = made["clusters"]
-    assert (first["n"], first["title"], first["source"], first["score_min"]) == (7, "A title", "kept.txt", 0.9)
+    assert (first["n"], first["title"], first["source"], first["score_min"]) == (
+        7,
+        ("A title" * 50)[:200],
+        "kept.txt",
+        0.9,
+    )
     assert [copy["doc_id"] for copy in first["copies"]] == ["copy0", "copy1", "copy2", "copy3", "copy4"]
     assert (second["n"], second["title"], second["source"]) == (1, None, None)
 
@@ -191,18 +196,22 @@ def test_samples_come_from_different_documents_and_show_the_text_around_the_cut(
 
 
 def test_a_long_sample_is_cut_off_and_its_length_told(tmp_path: Path) -> None:
-    (sample,) = collected(tmp_path, removals=[removal("a", 0, "ß" * 1000, unit="document")])["samples"]
+    long = removal("a", 0, "ß" * 1000, unit="document", reason="why " * 100)
+    (sample,) = collected(tmp_path, removals=[long])["samples"]
     assert (sample["text"], sample["chars"], sample["before"], sample["after"]) == ("ß" * 300, 1000, None, None)
+    assert sample["reason"] == "why " * 75
 
 
 def test_the_order_of_rows_changes_nothing(tmp_path: Path) -> None:
     documents = [document(f"d{n}", "some text", n, site=f"s{n % 7}") for n in range(40)]
     removals = [removal(f"d{n % 40}", n, f"cut {n % 9}", rule=f"r{n % 5}", kept_doc_id=f"d{n % 3}") for n in range(200)]
     rejects = [{"source": f"f{n}", "record": n, "error": f"E{n % 3}"} for n in range(20)]
-    told = json.dumps(collected(tmp_path, documents, removals, rejects), sort_keys=True)
+    figures = json.dumps(collected(tmp_path, documents, removals, rejects), sort_keys=True)
     for rows in (documents, removals, rejects):
         random.Random(7).shuffle(rows)
-    assert json.dumps(collected(tmp_path, documents, removals, rejects, reports=REPORTS[::-1]), sort_keys=True) == told
+    assert (
+        json.dumps(collected(tmp_path, documents, removals, rejects, reports=REPORTS[::-1]), sort_keys=True) == figures
+    )
 
 
 def test_an_empty_run_has_figures_too(tmp_path: Path) -> None:
