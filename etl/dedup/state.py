@@ -328,9 +328,8 @@ def order_of_places(numbers: Numbers, starts: Numbers | None = None) -> Numbers:
     run -= run.min(initial=0)
     most = np.zeros(run.max(initial=0) + 1, np.int64)
     np.maximum.at(most, run, own)
-    places = (np.cumsum(most + 1) - most)[
-        run
-    ] + own  # without gaps: so numbers are sorted faster, and leave room for starts
+    first = np.cumsum(most + 1) - most
+    places = first[run] + own  # without gaps: so they are sorted faster, and leave room for starts
     return order_of(places if starts is None else (places << 32) | starts)
 
 
