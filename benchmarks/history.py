@@ -91,7 +91,9 @@ def _run_of(files: Sequence[Path], key: str, out: Path, options: argparse.Namesp
 
 
 def _run_earlier(out: Path, options: argparse.Namespace) -> tuple[int, int]:
-    """Do earlier runs; how many, and how many sentences they left."""
+    """Do earlier runs, in a dataset of their own; how many, and how many sentences they left."""
+    # Else the run itself would be among those that are put together, which are put together again when it is replaced.
+    shutil.rmtree(out)
     files = _parts(options.earlier)
     for run in range(options.runs):
         some = files[run * len(files) // options.runs : (run + 1) * len(files) // options.runs]
