@@ -10,9 +10,9 @@ memory, some 20 KB a document, so a larger corpus is made of several, each with 
 The floor is a single process of a few seconds, whose CPU differs by a fifth from one time to the next: it is timed three times, right
 before the job, right after it and at the end, and the one in the middle counts.
 
-The job runs twice. The first time nothing watches it: wall and CPU are of that run. The second time its memory (the sum of its processes' proportional set sizes, ten times a second) and its work files (what lies below
-OUT/_work, twice a second) are watched, which takes a sixth more of wall on two cores. Each size appends a JSON line to
-CACHE/results.jsonl.
+The job runs twice. The first time nothing watches it: wall and CPU are of that run. The second time its memory (the sum of its
+processes' proportional set sizes, ten times a second) and its work files (what lies below OUT/_work, twice a second) are
+watched, which takes a sixth more of wall on two cores. Each size appends a JSON line to CACHE/results.jsonl.
 """
 
 from __future__ import annotations

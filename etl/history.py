@@ -9,6 +9,7 @@ Of every sixteen runs the tables by hash are put together into one sorted file e
 a run which has changed since is deleted, and the runs' own files are read until the next time. Tables by number are
 asked only for the runs that a number names, so theirs stay as they are. So do the sentences that near-duplicates meet:
 each meets by two hashes, so they are in no order, and read from end to end; texts are cut from the published documents.
+How many words each document has is read of all, too: of those that share a band only the first and the last long ones are known.
 """
 
 from __future__ import annotations

@@ -38,9 +38,10 @@ INNER JOIN repeated_texts AS t ON d.key_hash = t.key_hash AND d.key_check = t.ke
 WHERE p.documents_on AND d.number > t.kept_number;
 
 -- Near copies. Candidates share two bands (short texts, which have few: one) with one of the first documents that have
--- them, or with one just before (history.py gives no others of earlier runs): a band that many documents share gives no more pairs than a few for each. Bands are a
--- sample too: a pair whose share of them is far below the limit isn't looked at closer. Nearly all pairs meet in one band
--- alone, and leave where they are counted. turn: the order of the numbers in half the bytes, odd for a short text.
+-- them, or with one just before (history.py gives no others of earlier runs): a band that many documents share gives no
+-- more pairs than a few for each. Bands are a sample too: a pair whose share of them is far below the limit isn't looked at
+-- closer. Nearly all pairs meet in one band alone, and leave where they are counted. turn: the order of the numbers in half
+-- the bytes, odd for a short text.
 
 CREATE TABLE near_eligible AS
 SELECT

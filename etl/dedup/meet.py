@@ -497,10 +497,15 @@ def near_candidates(
     return _named(columns, compared, met[_share_words(columns, met, starts, known)], starts, known)
 
 
+def _rows_in(pairs: Array) -> tuple[tuple[Array, Array], Array]:
+    """The rows of the two sides of some pairs, and those that are in any, each once, in order."""
+    sides = pairs >> 32, pairs & 0xFFFFFFFF
+    return sides, different(np.concatenate([different(side) for side in sides]))
+
+
 def _share_words(columns: Columns, met: Array, starts: Array, known: pl.DataFrame) -> Array:
     """Which pairs of rows have as many words in common as near.sql asks for."""
-    sides = met >> 32, met & 0xFFFFFFFF
-    rows = different(np.concatenate([different(side) for side in sides]))
+    sides, rows = _rows_in(met)
     bounds = np.searchsorted(rows, starts)
     n_words, bits = np.zeros(len(rows), np.uint32), np.zeros(len(rows), np.int64)
     for n, some in enumerate(columns("sentences", ["n_words", "word_bits"]) if bounds[-1] else ()):
@@ -549,8 +554,7 @@ def _met(told: Mapping[str, Array], stands: Array, n_rows: int) -> Array:
 
 def _named(columns: Columns, compared: Compared, met: Array, starts: Array, known: pl.DataFrame) -> Candidates:
     """Pairs of rows as near_candidates names them."""
-    sides = met >> 32, met & 0xFFFFFFFF
-    rows = different(np.concatenate([different(side) for side in sides]))
+    sides, rows = _rows_in(met)
     bounds = np.searchsorted(rows, starts)
     own = rows[bounds[0] : bounds[-1]]
     named: dict[str, Array] = {name: np.zeros(len(own), np.int64) for name in ("number", "doc")}

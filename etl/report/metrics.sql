@@ -1,5 +1,5 @@
 -- What a run wrote, counted for its report.
--- in   rule_counts, site_counts, told_removals, kept_documents      what each part told of its documents and removals (metrics.py)
+-- in   rule_counts, site_counts, told_removals, kept_documents      what each part told of its documents and removals (told.py)
 --      rejects                                                      the run's parts of that dataset
 -- out  by_rule(stage, rule, unit, reason, n, chars)                   reason: null where a rule has several
 --      by_site(site, documents, chars_kept, chars_removed, sites)      the 50 largest; sites: how many there are
